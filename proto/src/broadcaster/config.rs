@@ -1,0 +1,42 @@
+//! The limits of a broadcaster.
+
+use core::time::Duration;
+
+/// The limits of a [`Broadcaster`](super::Broadcaster). Take the default and change what is to differ.
+///
+/// In memory a broadcaster takes at most about 250 bytes a pool, 32 a peer, 1,100 a queued output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BroadcasterConfig {
+    /// How long a pool lives after its creation or its host's last ping. Default: 1 s, as gop2p. At zero a pool
+    /// ends as soon as it is made.
+    pub ping_timeout: Duration,
+    /// Pools at a time. Default: 65,536.
+    pub max_pools: usize,
+    /// Pools at a time whose hosts share one source: an IPv4 address, or an IPv6 /64. Default: 1,024. Programs on
+    /// one machine or behind one router share theirs.
+    pub max_pools_per_source: usize,
+    /// Peers of one pool, its host included. Default: 256. Peers never leave a pool on the classic wire, and an
+    /// answer names about 59 of them.
+    pub max_peers: usize,
+    /// Peers of all pools together, hosts not counted. Default: 1,048,576.
+    pub max_peers_total: usize,
+    /// Datagrams queued until the driver polls them. Default: 4,096. More are dropped and counted.
+    pub max_queued: usize,
+    /// The longest request that is read, in bytes. Default: 1,024, as gop2p. A longer one is refused.
+    pub max_datagram: usize,
+}
+
+impl Default for BroadcasterConfig {
+    fn default() -> Self {
+        Self {
+            ping_timeout: Duration::from_secs(1),
+            max_pools: 65_536,
+            max_pools_per_source: 1_024,
+            max_peers: 256,
+            max_peers_total: 1_048_576,
+            max_queued: 4_096,
+            max_datagram: 1_024,
+        }
+    }
+}

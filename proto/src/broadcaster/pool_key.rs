@@ -1,0 +1,117 @@
+//! How a broadcaster names its pools, so that a name leads straight to its pool.
+
+use crate::PoolId;
+
+/// Where injected randomness comes from.
+///
+/// A driver gives a cryptographic source, so that ids can't be guessed or made to repeat; a test gives a counter or
+/// a seeded generator. Any `FnMut() -> u128` is one.
+pub trait RandomSource {
+    /// The next 128 random bits.
+    fn next_u128(&mut self) -> u128;
+}
+
+impl<F: FnMut() -> u128> RandomSource for F {
+    fn next_u128(&mut self) -> u128 {
+        self()
+    }
+}
+
+/// The number behind a pool id: a random UUID (version 4) in which 32 bits are the pool's slot, blinded by 32 others
+/// of its bits. To find a pool is to read its slot and to compare the number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PoolKey(u128);
+
+const VERSION: u128 = 0xf << 76;
+const VERSION_4: u128 = 0x4 << 76;
+const VARIANT: u128 = 0x3 << 62;
+const VARIANT_RFC: u128 = 0x2 << 62;
+const SLOT: u128 = 0xffff_ffff;
+const BLIND_SHIFT: u32 = 96;
+
+/// The lengths of a UUID's groups, in digits.
+const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+
+impl PoolKey {
+    pub(super) fn new(slot: u32, random: u128) -> Self {
+        let uuid = (random & !VERSION & !VARIANT) | VERSION_4 | VARIANT_RFC;
+        let blinded = u128::from(slot) ^ (uuid >> BLIND_SHIFT);
+        Self((uuid & !SLOT) | blinded)
+    }
+
+    pub(super) fn slot(self) -> u32 {
+        // The blinded slot and the blind are both 32 bits wide.
+        ((self.0 & SLOT) ^ (self.0 >> BLIND_SHIFT)) as u32
+    }
+
+    /// The number behind an id, none if it is no lower-case UUID.
+    pub(super) fn parse(id: &PoolId) -> Option<Self> {
+        let mut rest = id.as_bytes();
+        let mut key = 0u128;
+        for (group, digits) in GROUPS.into_iter().enumerate() {
+            if group > 0 {
+                rest = rest.strip_prefix(b"-")?;
+            }
+            let (group, behind) = rest.split_at_checked(digits)?;
+            rest = behind;
+            for digit in group {
+                let value = match digit {
+                    b'0'..=b'9' => digit - b'0',
+                    b'a'..=b'f' => digit - b'a' + 10,
+                    _ => return None,
+                };
+                key = key << 4 | u128::from(value);
+            }
+        }
+        rest.is_empty().then_some(Self(key))
+    }
+
+    /// The id: a lower-case UUID of 36 bytes.
+    pub(super) fn id(self) -> PoolId {
+        let mut text = [b'-'; 36];
+        let mut shift = u128::BITS;
+        let mut place = text.iter_mut();
+        for (group, digits) in GROUPS.into_iter().enumerate() {
+            if group > 0 {
+                place.next();
+            }
+            for byte in place.by_ref().take(digits) {
+                shift -= 4;
+                let value = (self.0 >> shift) as u8 & 0xf;
+                *byte = if value < 10 { b'0' + value } else { b'a' + value - 10 };
+            }
+        }
+        // 36 bytes without a space are a pool id.
+        PoolId::new(&text).unwrap_or_else(|_| unreachable!("a UUID is a pool id"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn an_id_leads_to_its_slot() {
+        for (slot, random) in [(0, 0), (7, u128::MAX), (u32::MAX, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef)]
+        {
+            let key = PoolKey::new(slot, random);
+            assert_eq!(key.slot(), slot);
+            assert_eq!(PoolKey::parse(&key.id()), Some(key));
+        }
+    }
+
+    #[test]
+    fn an_id_is_a_version_4_uuid() {
+        let id = PoolKey::new(1, u128::MAX).id().to_string();
+        assert_eq!(id, "ffffffff-ffff-4fff-bfff-fffffffffffe");
+    }
+
+    #[test]
+    fn other_ids_are_nobodys() {
+        for id in ["p", "ffffffff-ffff-4fff-bfff-fffffffffff", "FFFFFFFF-ffff-4fff-bfff-ffffffffffff"] {
+            assert_eq!(PoolKey::parse(&id.parse().unwrap()), None);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What a broadcaster counts.
+
+/// What a [`Broadcaster`](super::Broadcaster) did and refused since it was made. Every refusal is in one of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BroadcasterStats {
+    /// Datagrams taken in, of every kind.
+    pub datagrams: u64,
+    /// Pools made.
+    pub pools_created: u64,
+    /// Pools that ended.
+    pub pools_ended: u64,
+    /// Peers that joined a pool for the first time.
+    pub peers_joined: u64,
+    /// Lists given.
+    pub lists: u64,
+    /// Pings that kept a pool alive.
+    pub pings: u64,
+    /// Requests answered by an error, for whatever reason. The counts below that start alike are parts of it.
+    pub refused: u64,
+    /// Joins and pings of pools that don't exist.
+    pub refused_unknown_pool: u64,
+    /// Requests refused because a limit was reached.
+    pub refused_by_limit: u64,
+    /// Datagrams that are no request, or too long for one.
+    pub refused_malformed: u64,
+    /// Datagrams ignored without an answer: empty ones, and answers of other broadcasters.
+    pub ignored: u64,
+    /// Answers, notices and events dropped because the driver didn't poll.
+    pub outputs_dropped: u64,
+}

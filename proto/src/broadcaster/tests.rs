@@ -1,0 +1,237 @@
+//! The broadcaster's rules, driven datagram by datagram.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::*;
+use crate::wire::{Dialect, Request};
+use crate::{Machine, Output, Transmit};
+
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+fn address(port: u16) -> SocketAddr {
+    ([192, 0, 2, 1], port).into()
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::ZERO + Duration::from_millis(millis)
+}
+
+fn broadcaster(change: fn(&mut BroadcasterConfig)) -> Broadcaster<impl RandomSource> {
+    let mut config = BroadcasterConfig::default();
+    change(&mut config);
+    let mut counter = 0u128;
+    Broadcaster::new(config, move || {
+        counter += 0x1_0000_0001_0000_0001_0000_0001;
+        counter
+    })
+}
+
+/// What it sends until it waits, and the deadline it then names.
+fn drain(machine: &mut Broadcaster<impl RandomSource>) -> (Vec<(SocketAddr, Response)>, Option<Instant>) {
+    let mut sent = Vec::new();
+    loop {
+        match machine.poll_output() {
+            Output::Transmit(Transmit { destination, payload }) => {
+                assert!(payload.len() <= MAX_ANSWER);
+                sent.push((destination, Dialect::Classic.decode_response(&payload).unwrap()));
+            }
+            Output::Event(_) => {}
+            Output::Wait(deadline) => return (sent, deadline),
+        }
+    }
+}
+
+fn ask(
+    machine: &mut Broadcaster<impl RandomSource>,
+    now: Instant,
+    from: SocketAddr,
+    request: Request,
+) -> Vec<(SocketAddr, Response)> {
+    let mut datagram = BytesMut::new();
+    Dialect::Classic.encode_request(&request, &mut datagram);
+    machine.handle_datagram(now, from, &datagram);
+    drain(machine).0
+}
+
+fn create(machine: &mut Broadcaster<impl RandomSource>, now: Instant, host: SocketAddr) -> PoolId {
+    match &ask(machine, now, host, Request::Create)[..] {
+        [(to, Response::Joined(info))] if *to == host => info.id(),
+        other => panic!("create answered by {other:?}"),
+    }
+}
+
+fn refusal(answers: &[(SocketAddr, Response)]) -> &Refusal {
+    match answers {
+        [(_, Response::Refused(refusal))] => refusal,
+        other => panic!("not one refusal: {other:?}"),
+    }
+}
+
+#[test]
+fn a_join_names_you_the_host_and_the_latest_first() {
+    let mut machine = broadcaster(|_| {});
+    let pool = create(&mut machine, at(0), address(1));
+    for port in 2..5 {
+        ask(&mut machine, at(0), address(port), Request::Join(pool));
+    }
+    let answers = ask(&mut machine, at(0), address(2), Request::Join(pool));
+    let [(_, Response::Joined(info))] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!(info.peers(), [2, 1, 4, 3].map(address));
+    assert_eq!((info.host(), info.you()), (address(1), address(2)));
+    assert_eq!(machine.peer_count(), 3, "a second join adds nobody");
+}
+
+#[test]
+fn a_pool_dies_exactly_when_its_last_ping_runs_out() {
+    let mut machine = broadcaster(|_| {});
+    let pool = create(&mut machine, at(0), address(1));
+    assert!(ask(&mut machine, at(900), address(1), Request::Ping(pool)).is_empty());
+    machine.handle_timeout(at(1_000));
+    assert_eq!(drain(&mut machine), (Vec::new(), Some(at(1_900))), "fires early, looks, is set anew");
+    machine.handle_timeout(at(1_899));
+    assert!(drain(&mut machine).0.is_empty());
+    machine.handle_timeout(at(1_900));
+    assert_eq!(drain(&mut machine), ([(address(1), Response::PoolEnded)].to_vec(), None));
+}
+
+#[test]
+fn a_late_ping_revives_nothing() {
+    let mut machine = broadcaster(|_| {});
+    let pool = create(&mut machine, at(0), address(1));
+    let answers = ask(&mut machine, at(0) + TIMEOUT, address(1), Request::Ping(pool));
+    assert_eq!(answers[0], (address(1), Response::PoolEnded));
+    assert!(matches!(answers[1].1, Response::Refused(Refusal::NoSuchPool(_))));
+}
+
+#[test]
+fn a_ping_from_the_past_takes_nothing_away() {
+    let mut machine = broadcaster(|_| {});
+    let pool = create(&mut machine, at(500), address(1));
+    assert!(ask(&mut machine, at(0), address(1), Request::Ping(pool)).is_empty());
+    machine.handle_timeout(at(1_499));
+    assert!(drain(&mut machine).0.is_empty());
+    assert_eq!(machine.pool_count(), 1);
+}
+
+#[test]
+fn only_the_host_pings() {
+    let mut machine = broadcaster(|_| {});
+    let pool = create(&mut machine, at(0), address(1));
+    ask(&mut machine, at(0), address(2), Request::Join(pool));
+    let answers = ask(&mut machine, at(900), address(2), Request::Ping(pool));
+    assert_eq!(*refusal(&answers), Refusal::NotHost);
+    machine.handle_timeout(at(1_000));
+    assert_eq!(drain(&mut machine).0, [(address(1), Response::PoolEnded)], "the host alone is told");
+}
+
+#[test]
+fn every_limit_refuses_in_words_and_counts() {
+    let mut machine = broadcaster(|config| {
+        (config.max_pools, config.max_pools_per_source, config.max_peers, config.max_peers_total) =
+            (3, 2, 3, 3);
+    });
+    let pool = create(&mut machine, at(0), address(1));
+    create(&mut machine, at(0), address(1));
+    let answers = ask(&mut machine, at(0), address(2), Request::Create);
+    assert_eq!(*refusal(&answers), Refusal::TooManyPoolsFromSource { limit: 2 });
+    let elsewhere: SocketAddr = ([192, 0, 2, 2], 1).into();
+    let other = create(&mut machine, at(0), elsewhere);
+    let answers = ask(&mut machine, at(0), ([192, 0, 2, 3], 1).into(), Request::Create);
+    assert_eq!(refusal(&answers).to_string(), "broadcaster holds its limit of 3 pools");
+
+    for port in [2, 3] {
+        ask(&mut machine, at(0), address(port), Request::Join(pool));
+    }
+    let answers = ask(&mut machine, at(0), address(4), Request::Join(pool));
+    assert_eq!(*refusal(&answers), Refusal::PoolFull { pool, limit: 3 });
+    ask(&mut machine, at(0), address(4), Request::Join(other));
+    let answers = ask(&mut machine, at(0), address(5), Request::Join(other));
+    assert_eq!(*refusal(&answers), Refusal::TooManyPeers { limit: 3 });
+
+    machine.handle_datagram(at(0), address(1), &[2; 1_025]);
+    assert_eq!(*refusal(&drain(&mut machine).0), Refusal::TooLong { limit: 1_024 });
+    assert_eq!(machine.stats().refused_by_limit, 4);
+    assert_eq!(machine.stats().refused, 5);
+}
+
+#[test]
+fn a_cut_list_gives_every_pool_its_turn() {
+    let mut machine = broadcaster(|_| {});
+    let mut pools: Vec<PoolId> = (0..60).map(|port| create(&mut machine, at(0), address(port))).collect();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let answers = ask(&mut machine, at(0), address(1), Request::List);
+        let [(_, Response::Pools(ids))] = &answers[..] else { panic!("{answers:?}") };
+        assert_eq!(ids.len(), 27);
+        seen.extend_from_slice(ids);
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    pools.sort_unstable();
+    assert_eq!(seen, pools);
+}
+
+#[test]
+fn a_driver_that_does_not_drain_costs_a_bound() {
+    let mut machine = broadcaster(|config| config.max_queued = 10);
+    for port in 0..1_000 {
+        machine.handle_datagram(at(0), address(port), &[0]);
+    }
+    machine.handle_timeout(at(5_000));
+    assert!(machine.outbox.len() <= 20);
+    let (sent, deadline) = drain(&mut machine);
+    assert_eq!(sent.len(), 10 + 1_000, "ten answers, and every notice, as room comes");
+    assert_eq!((machine.pool_count(), deadline), (0, None));
+    assert_eq!(machine.stats().outputs_dropped, 990 + 990, "answers and events");
+}
+
+#[test]
+fn a_pool_whose_notice_waits_for_room_is_dead_all_the_same() {
+    let mut machine = broadcaster(|config| config.max_queued = 1);
+    let pool = create(&mut machine, at(0), address(1));
+    let later = create(&mut machine, at(10), address(2));
+    machine.handle_datagram(at(2_000), address(1), &[2]);
+    assert!(machine.pools.find(&later).is_some(), "not swept yet");
+    assert!(machine.find(&pool).is_none() && machine.find(&later).is_none());
+}
+
+#[test]
+fn broadcasters_do_not_talk_to_each_other_for_ever() {
+    let (mut one, mut other) = (broadcaster(|_| {}), broadcaster(|_| {}));
+    for first in 0..=u8::MAX {
+        one.handle_datagram(at(0), address(2), &[first]);
+        for _ in 0..10 {
+            for port in [1, 2] {
+                let (speaker, listener) =
+                    if port == 1 { (&mut one, &mut other) } else { (&mut other, &mut one) };
+                while let Output::Transmit(transmit) = speaker.poll_output() {
+                    listener.handle_datagram(at(0), address(port), &transmit.payload);
+                }
+            }
+        }
+        assert!(drain(&mut one).0.is_empty(), "type {first} is still bounced");
+        assert!(drain(&mut other).0.is_empty(), "type {first} is still bounced");
+    }
+}
+
+#[test]
+fn a_dual_stack_socket_is_answered_at_its_own_address() {
+    let mut machine = broadcaster(|_| {});
+    let mapped: SocketAddr = "[::ffff:192.0.2.1]:7".parse().unwrap();
+    machine.handle_datagram(at(0), mapped, &[0]);
+    let (sent, _) = drain(&mut machine);
+    let [(to, Response::Joined(info))] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!((*to, info.you()), (mapped, address(7)));
+    machine.handle_timeout(at(1_000));
+    assert_eq!(drain(&mut machine).0, [(mapped, Response::PoolEnded)]);
+}
+
+#[test]
+fn at_the_end_of_time_it_still_stops() {
+    let mut machine = broadcaster(|_| {});
+    machine.handle_datagram(Instant::NEVER, address(1), &[0]);
+    let (sent, deadline) = drain(&mut machine);
+    assert_eq!((sent.len(), deadline), (1, None));
+}

@@ -1,0 +1,345 @@
+//! The client: asks a broadcaster for pools, and pings those it hosts.
+
+mod answers;
+mod config;
+mod hosting;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use bytes::BytesMut;
+
+pub use config::ClientConfig;
+
+use crate::log::trace;
+use crate::output::Outbox;
+use crate::wire::{Dialect, Refusal, Request, canonical};
+use crate::{Instant, Machine, Output, PoolId, PoolInfo};
+use hosting::Hosting;
+
+/// Names one call of one [`Client`]. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(u64);
+
+/// How a call ended. Every call has exactly one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// To create: you host this pool now, and it is pinged until [`Client::release`] or its end.
+    Created(PoolInfo),
+    /// To join: you are in the pool.
+    Joined(PoolInfo),
+    /// To list: the pools there are, as many as fit an answer.
+    Listed(Vec<PoolId>),
+    /// The broadcaster refused.
+    Refused(Refusal),
+    /// No answer came in time.
+    TimedOut {
+        /// How often the request was sent.
+        sent: u32,
+    },
+    /// The client was closed.
+    Closed,
+}
+
+/// What a [`Client`] tells its application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientEvent {
+    /// A call has its outcome.
+    Finished {
+        /// The call.
+        call: CallId,
+        /// Its outcome.
+        outcome: Outcome,
+    },
+    /// A hosted pool has ended. It is pinged no more.
+    PoolEnded {
+        /// The pool.
+        pool: PoolId,
+    },
+}
+
+/// Why a call can't be made. Always the caller's doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// As many calls as allowed are under way, or have outcomes nobody polled.
+    TooManyCalls {
+        /// How many.
+        limit: usize,
+    },
+    /// As many pools as allowed are hosted.
+    TooManyHosted {
+        /// How many.
+        limit: usize,
+    },
+    /// The client was closed.
+    Closed,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyCalls { limit } => {
+                write!(f, "{limit} calls are under way, the most allowed: wait for one to end")
+            }
+            Self::TooManyHosted { limit } => {
+                write!(f, "{limit} pools are hosted, the most allowed: release one first")
+            }
+            Self::Closed => f.write_str("the client was closed"),
+        }
+    }
+}
+
+impl core::error::Error for CallError {}
+
+/// What a [`Client`] counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientStats {
+    /// Requests sent, repetitions and pings included.
+    pub sent: u64,
+    /// Of those, repetitions.
+    pub resent: u64,
+    /// Datagrams ignored because they came from another address than the broadcaster's.
+    pub foreign: u64,
+    /// Datagrams ignored because they are no answer, or too long.
+    pub spoiled: u64,
+    /// Answers ignored because nobody waits for them: late, duplicate, or never asked for.
+    pub unexpected: u64,
+    /// Datagrams dropped because the driver didn't poll.
+    pub outputs_dropped: u64,
+}
+
+#[derive(Debug)]
+struct Call {
+    id: CallId,
+    request: Request,
+    deadline: Instant,
+    resend_at: Instant,
+    backoff: Duration,
+    sent: u32,
+}
+
+/// The client of one broadcaster as a datagram machine. See [`Machine`] for its contract.
+///
+/// The classic wire has no request ids. An answer goes to the oldest call that it can be meant for: one that asked
+/// for that pool, for a list, or for a new pool. Errors that name no pool and no limit (`Refusal::Other` and the
+/// like) are taken only if a single call is under way, and else ignored.
+///
+/// List and join are sent again until they are answered. Create makes a pool each time it is sent, so it is sent
+/// again only when a pool of which the answer was lost must be gone; see [`ClientConfig::recreate_after`]. The first
+/// answer counts; a pool that nobody asked for any more is not pinged and ends by itself.
+///
+/// A notice of a pool's end doesn't say which: the client pings at once what it hosts, and believes the refusal that
+/// names the pool. So a late or a forged notice ends nothing.
+#[derive(Debug)]
+pub struct Client {
+    config: ClientConfig,
+    broadcaster: SocketAddr,
+    now: Instant,
+    next_call: u64,
+    /// In the order they were made.
+    calls: Vec<Call>,
+    /// Outcomes that nobody has polled yet.
+    unpolled: usize,
+    hosting: Hosting,
+    outbox: Outbox<ClientEvent>,
+    scratch: BytesMut,
+    stats: ClientStats,
+    closed: bool,
+}
+
+impl Client {
+    /// A client of the broadcaster at `broadcaster`.
+    #[must_use]
+    pub fn new(config: ClientConfig, broadcaster: SocketAddr) -> Self {
+        Self {
+            broadcaster: canonical(broadcaster),
+            now: Instant::ZERO,
+            next_call: 0,
+            calls: Vec::new(),
+            unpolled: 0,
+            hosting: Hosting::default(),
+            outbox: Outbox::new(config.max_queued),
+            scratch: BytesMut::new(),
+            stats: ClientStats::default(),
+            closed: false,
+            config,
+        }
+    }
+
+    /// Asks for the pools there are.
+    ///
+    /// # Errors
+    /// If too many calls are under way, or the client was closed.
+    pub fn list(&mut self, now: Instant) -> Result<CallId, CallError> {
+        self.call(now, Request::List)
+    }
+
+    /// Asks for a new pool, to be its host.
+    ///
+    /// # Errors
+    /// If too many calls are under way or too many pools hosted, or the client was closed.
+    pub fn create(&mut self, now: Instant) -> Result<CallId, CallError> {
+        let creating = self.calls.iter().filter(|call| call.request == Request::Create).count();
+        if self.hosting.len() + creating >= self.config.max_hosted {
+            return Err(CallError::TooManyHosted { limit: self.config.max_hosted });
+        }
+        self.call(now, Request::Create)
+    }
+
+    /// Asks to become a peer of `pool`.
+    ///
+    /// # Errors
+    /// If too many calls are under way, or the client was closed.
+    pub fn join(&mut self, now: Instant, pool: PoolId) -> Result<CallId, CallError> {
+        self.call(now, Request::Join(pool))
+    }
+
+    /// Forgets a call: it gets no outcome any more. A pool it may still make is not pinged, and ends by itself.
+    pub fn cancel(&mut self, call: CallId) {
+        self.calls.retain(|other| other.id != call);
+    }
+
+    /// Stops pinging a hosted pool, which ends when the broadcaster's ping timeout runs out. Whether it was hosted.
+    pub fn release(&mut self, pool: &PoolId) -> bool {
+        self.hosting.remove(pool)
+    }
+
+    /// The pools that are pinged.
+    pub fn hosted(&self) -> impl Iterator<Item = PoolId> + '_ {
+        self.hosting.pools()
+    }
+
+    /// Ends every call with [`Outcome::Closed`] and stops pinging.
+    pub fn close(&mut self) {
+        self.closed = true;
+        self.hosting.clear();
+        while let Some(id) = self.calls.first().map(|call| call.id) {
+            self.finish(id, Outcome::Closed);
+        }
+    }
+
+    /// What was sent and ignored so far.
+    #[must_use]
+    pub fn stats(&self) -> ClientStats {
+        ClientStats { outputs_dropped: self.outbox.dropped(), ..self.stats }
+    }
+
+    fn call(&mut self, now: Instant, request: Request) -> Result<CallId, CallError> {
+        self.advance(now);
+        if self.closed {
+            return Err(CallError::Closed);
+        }
+        if self.calls.len() + self.unpolled >= self.config.max_calls {
+            return Err(CallError::TooManyCalls { limit: self.config.max_calls });
+        }
+        let id = CallId(self.next_call);
+        self.next_call += 1;
+        let backoff = match request {
+            Request::Create => self.config.recreate_after.unwrap_or(Duration::MAX),
+            Request::List | Request::Join(_) | Request::Ping(_) => self.config.resend_after,
+        };
+        self.calls.push(Call {
+            id,
+            request,
+            deadline: self.now + self.config.call_timeout,
+            resend_at: self.now + backoff,
+            backoff,
+            sent: 1,
+        });
+        self.transmit(&request);
+        Ok(id)
+    }
+
+    fn transmit(&mut self, request: &Request) {
+        self.stats.sent += 1;
+        Dialect::Classic.encode_request(request, &mut self.scratch);
+        let payload = self.scratch.split().freeze();
+        self.outbox.transmit(self.broadcaster, payload);
+    }
+
+    /// Gives a call its outcome, and its place to another.
+    fn finish(&mut self, id: CallId, outcome: Outcome) {
+        if let Some(place) = self.calls.iter().position(|call| call.id == id) {
+            self.calls.remove(place);
+            self.unpolled += 1;
+            self.outbox.event(ClientEvent::Finished { call: id, outcome });
+        }
+    }
+
+    /// Moves on to `now`: ends calls whose time is up, repeats requests, pings. What is set anew is set from `now`,
+    /// so that a stall causes no burst.
+    fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        let now = self.now;
+        while let Some((id, sent)) =
+            self.calls.iter().find(|call| call.deadline <= now).map(|call| (call.id, call.sent))
+        {
+            trace!(?id, sent, "call timed out");
+            self.finish(id, Outcome::TimedOut { sent });
+        }
+        for place in 0..self.calls.len() {
+            let Some(call) = self.calls.get_mut(place) else { break };
+            if !call.resend_at.is_due(now) {
+                continue;
+            }
+            if call.request != Request::Create {
+                call.backoff = call.backoff.saturating_mul(2);
+            }
+            call.resend_at = now + call.backoff;
+            call.sent = call.sent.saturating_add(1);
+            let request = call.request;
+            self.stats.resent += 1;
+            self.transmit(&request);
+        }
+        while let Some(pool) = self.hosting.next_ping(now, self.config.ping_interval) {
+            self.transmit(&Request::Ping(pool));
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let calls = self.calls.iter().map(|call| call.deadline.min(call.resend_at)).min();
+        [calls, self.hosting.deadline()].into_iter().flatten().filter(|at| *at != Instant::NEVER).min()
+    }
+}
+
+impl Machine for Client {
+    type Event = ClientEvent;
+
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        self.advance(now);
+        if canonical(from) != self.broadcaster {
+            self.stats.foreign += 1;
+        } else if datagram.len() > self.config.max_datagram {
+            self.stats.spoiled += 1;
+        } else {
+            match Dialect::of(datagram).decode_response(datagram) {
+                Ok(response) => self.handle_response(response),
+                Err(fault) => {
+                    let _ = fault;
+                    trace!(%fault, "spoiled answer ignored");
+                    self.stats.spoiled += 1;
+                }
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+    }
+
+    fn poll_output(&mut self) -> Output<ClientEvent> {
+        let Some(output) = self.outbox.pop() else { return Output::Wait(self.deadline()) };
+        if matches!(output, Output::Event(ClientEvent::Finished { .. })) {
+            self.unpolled = self.unpolled.saturating_sub(1);
+        }
+        output
+    }
+}

@@ -1,0 +1,240 @@
+//! Datagrams between clients and a broadcaster.
+
+use alloc::vec::Vec;
+use core::fmt::Write;
+use core::net::SocketAddr;
+
+use bytes::{BufMut, BytesMut};
+
+use super::refusal_text;
+use crate::wire::dialect::{MAX_ANSWER, MAX_DECODED};
+use crate::wire::{
+    PoolId, PoolInfo, Refusal, Request, RequestFault, Response, ResponseFault, canonical, fields,
+};
+
+const CREATE: u8 = 0;
+const PING: u8 = 1;
+const LIST: u8 = 2;
+const JOIN: u8 = 3;
+const ERROR: u8 = 4;
+const PING_TIMEOUT: u8 = 5;
+
+/// Type byte and length of the one string that an answer consists of.
+const ANSWER_HEADER: usize = 5;
+/// A UUID and the space before the next.
+const UUID_ITEM: usize = 37;
+/// The shortest peer (`1.1.1.1:1`) and the space before it.
+const SHORTEST_PEER: usize = 10;
+
+/// UUID ids in one answer: 27.
+pub(crate) const LIST_CAPACITY: usize = (MAX_ANSWER - ANSWER_HEADER + 1) / UUID_ITEM;
+/// Peers in one answer at the very most.
+pub(crate) const PEER_CAPACITY: usize = (MAX_ANSWER - ANSWER_HEADER) / SHORTEST_PEER;
+
+/// `request = create | ping, string | list | join, string`; what follows is ignored.
+pub(crate) fn decode_request(datagram: &[u8]) -> Result<Request, RequestFault<'_>> {
+    let (fields, kind) = fields::byte(datagram).map_err(|_| RequestFault::Empty)?;
+    match kind {
+        CREATE => Ok(Request::Create),
+        PING => Ok(Request::Ping(pool_id(fields)?)),
+        LIST if is_list_answer(fields) => Err(RequestFault::Answer),
+        LIST => Ok(Request::List),
+        JOIN => Ok(Request::Join(pool_id(fields)?)),
+        ERROR if is_unknown_type_answer(fields) => Err(RequestFault::Answer),
+        other => Err(RequestFault::UnknownType(other)),
+    }
+}
+
+/// A list answer reads like a list request with bytes behind it: two broadcasters would list to each other for ever.
+fn is_list_answer(fields: &[u8]) -> bool {
+    matches!(fields::string(fields), Ok(([], _)))
+}
+
+/// A broadcaster answers an error of another one by this error.
+fn is_unknown_type_answer(fields: &[u8]) -> bool {
+    matches!(fields::string(fields), Ok(([], text)) if refusal_text::parse(text) == Refusal::UnknownRequest)
+}
+
+fn pool_id(fields: &[u8]) -> Result<PoolId, RequestFault<'_>> {
+    let (_, id) = fields::string(fields)
+        .map_err(|error| RequestFault::Truncated { missing: fields::shortfall(error).missing })?;
+    PoolId::new(id).map_err(|_| RequestFault::NotAPoolId(id))
+}
+
+pub(crate) fn encode_request(request: &Request, out: &mut BytesMut) {
+    match request {
+        Request::Create => out.put_u8(CREATE),
+        Request::Ping(id) => {
+            out.put_u8(PING);
+            fields::put_string(out, id.as_bytes());
+        }
+        Request::List => out.put_u8(LIST),
+        Request::Join(id) => {
+            out.put_u8(JOIN);
+            fields::put_string(out, id.as_bytes());
+        }
+    }
+}
+
+/// `response = list, string array | join, string array | error, string | ping timeout`
+pub(crate) fn decode_response(datagram: &[u8]) -> Result<Response, ResponseFault> {
+    let (fields, kind) = fields::byte(datagram).map_err(|_| ResponseFault::Empty)?;
+    match kind {
+        LIST => Ok(Response::Pools(pool_ids(only_string(fields)?)?)),
+        JOIN => Ok(Response::Joined(pool_info(only_string(fields)?)?)),
+        ERROR => Ok(Response::Refused(refusal_text::parse(only_string(fields)?))),
+        PING_TIMEOUT => nothing_after(fields).map(|()| Response::PoolEnded),
+        other => Err(ResponseFault::UnknownType(other)),
+    }
+}
+
+fn only_string(fields: &[u8]) -> Result<&[u8], ResponseFault> {
+    let (rest, text) = fields::string(fields)
+        .map_err(|error| ResponseFault::Truncated { missing: fields::shortfall(error).missing })?;
+    nothing_after(rest)?;
+    Ok(text)
+}
+
+fn nothing_after(rest: &[u8]) -> Result<(), ResponseFault> {
+    if rest.is_empty() { Ok(()) } else { Err(ResponseFault::TrailingBytes { count: rest.len() }) }
+}
+
+/// Collects a list of which the first item stands at place `first`, as much as [`MAX_DECODED`] bytes hold.
+fn collect<'a, T>(
+    items: impl Iterator<Item = &'a [u8]> + Clone,
+    first: usize,
+    parse: impl Fn(&[u8]) -> Option<T>,
+) -> Result<Vec<T>, ResponseFault> {
+    let most = MAX_DECODED / size_of::<T>().max(1);
+    let mut parsed = Vec::with_capacity(items.clone().take(most).count());
+    for (index, item) in items.take(most).enumerate() {
+        parsed.push(parse(item).ok_or(ResponseFault::BadItem { index: first + index })?);
+    }
+    Ok(parsed)
+}
+
+fn pool_ids(joined: &[u8]) -> Result<Vec<PoolId>, ResponseFault> {
+    collect(fields::items(joined), 0, |item| PoolId::new(item).ok())
+}
+
+/// `pool info = id, host, you, peer …`
+fn pool_info(joined: &[u8]) -> Result<PoolInfo, ResponseFault> {
+    let mut items = fields::items(joined);
+    let mut next = |index| items.next().ok_or(ResponseFault::BadItem { index });
+    let id = PoolId::new(next(0)?).map_err(|_| ResponseFault::BadItem { index: 0 })?;
+    let host = address(next(1)?).ok_or(ResponseFault::BadItem { index: 1 })?;
+    let you = address(next(2)?).ok_or(ResponseFault::BadItem { index: 2 })?;
+    Ok(PoolInfo::new(id, host, you, collect(items, 3, address)?))
+}
+
+/// `address = ip ":" port`, IPv6 in brackets, without a zone
+fn address(text: &[u8]) -> Option<SocketAddr> {
+    core::str::from_utf8(text).ok()?.parse().ok()
+}
+
+pub(crate) fn encode_response(response: &Response, out: &mut BytesMut) {
+    match response {
+        Response::Joined(info) => {
+            out.put_u8(JOIN);
+            fields::put_string_with(out, |out| put_pool_info(info, out));
+        }
+        Response::Pools(ids) => {
+            out.put_u8(LIST);
+            fields::put_string_with(out, |out| put_pool_ids(ids, out));
+        }
+        Response::Refused(refusal) => {
+            out.put_u8(ERROR);
+            fields::put_string_with(out, |out| refusal_text::put(refusal, out));
+        }
+        Response::PoolEnded => out.put_u8(PING_TIMEOUT),
+    }
+}
+
+fn put_pool_ids(ids: &[PoolId], out: &mut BytesMut) {
+    let end = out.len() + MAX_ANSWER - ANSWER_HEADER;
+    for (index, id) in ids.iter().enumerate() {
+        let space = usize::from(index > 0);
+        if out.len() + space + id.as_bytes().len() > end {
+            break;
+        }
+        out.put_bytes(b' ', space);
+        out.put_slice(id.as_bytes());
+    }
+}
+
+/// An id is at most 63 bytes and an address 47: id, host and you always fit, peers as many as do.
+fn put_pool_info(info: &PoolInfo, out: &mut BytesMut) {
+    let end = out.len() + MAX_ANSWER - ANSWER_HEADER;
+    out.put_slice(info.id().as_bytes());
+    for address in [info.host(), info.you()].into_iter().chain(info.peers().iter().copied()) {
+        let before = out.len();
+        // Writing into a `BytesMut` grows it and can't fail.
+        let _ = write!(out, " {}", canonical(address));
+        if out.len() > end {
+            out.truncate(before);
+            break;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    fn encoded(response: &Response) -> BytesMut {
+        let mut out = BytesMut::new();
+        encode_response(response, &mut out);
+        out
+    }
+
+    #[test]
+    fn a_list_is_cut_at_a_whole_id() {
+        let ids: Vec<PoolId> =
+            (0..100).map(|n| PoolId::new(format!("{n:036}").as_bytes()).unwrap()).collect();
+        let out = encoded(&Response::Pools(ids.clone()));
+        assert_eq!(out.len(), 5 + 27 * 37 - 1);
+        assert_eq!(decode_response(&out), Ok(Response::Pools(ids[..LIST_CAPACITY].to_vec())));
+    }
+
+    #[test]
+    fn a_join_answer_is_cut_at_a_whole_peer() {
+        let id = PoolId::new(&[b'a'; 36]).unwrap();
+        let peers: Vec<SocketAddr> = (0..200).map(|n| ([100, 100, 100, n], 60_000).into()).collect();
+        let info = PoolInfo::new(id, peers[0], peers[1], peers.clone());
+        let out = encoded(&Response::Joined(info));
+        assert!(out.len() <= MAX_ANSWER && out.len() > MAX_ANSWER - 22);
+        let Ok(Response::Joined(cut)) = decode_response(&out) else { panic!("not a join answer") };
+        assert_eq!(cut.peers(), &peers[..cut.peers().len()]);
+        assert!(cut.peers().len() <= PEER_CAPACITY);
+    }
+
+    #[test]
+    fn what_could_make_two_broadcasters_talk_for_ever_is_no_request() {
+        for answer in [
+            Response::Pools(Vec::new()),
+            Response::Pools([PoolId::new(b"p").unwrap()].to_vec()),
+            Response::Refused(Refusal::UnknownRequest),
+        ] {
+            assert_eq!(decode_request(&encoded(&answer)), Err(RequestFault::Answer));
+        }
+        assert_eq!(decode_request(b"\x02and more"), Ok(Request::List));
+        assert_eq!(decode_request(b"\x04\x01\0\0\0x"), Err(RequestFault::UnknownType(4)));
+    }
+
+    #[test]
+    fn what_follows_an_answer_spoils_it() {
+        assert_eq!(decode_response(b"\x05x"), Err(ResponseFault::TrailingBytes { count: 1 }));
+        assert_eq!(decode_response(b"\x02\0\0\0\0x"), Err(ResponseFault::TrailingBytes { count: 1 }));
+    }
+
+    #[test]
+    fn a_decoded_list_stays_within_its_memory() {
+        let mut datagram = BytesMut::from(&[LIST][..]);
+        let joined = [b"a ".repeat(32_000), b"a".to_vec()].concat();
+        fields::put_string(&mut datagram, &joined);
+        let Ok(Response::Pools(ids)) = decode_response(&datagram) else { panic!("not a list") };
+        assert_eq!(ids.capacity() * size_of::<PoolId>(), MAX_DECODED);
+    }
+}

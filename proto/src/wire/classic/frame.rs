@@ -1,0 +1,251 @@
+//! Frames on a stream between two peers.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::wire::{Message, fields};
+
+/// The length that starts a frame.
+const LENGTH_LEN: usize = 4;
+
+/// What a frame adds to its name and payload, in bytes: its own length and the name's.
+pub(crate) const HEADER_LEN: usize = 8;
+
+/// Appends what stands before an event's payload. The caller sees to it that all lengths fit 32 bits.
+pub(crate) fn encode_header(name: &[u8], payload_len: usize, out: &mut BytesMut) {
+    let body = LENGTH_LEN + name.len() + payload_len;
+    out.put_u32_le(u32::try_from(body).unwrap_or(u32::MAX));
+    fields::put_string(out, name);
+}
+
+/// One frame of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// An event.
+    Message(Message),
+    /// A frame of length 0. gop2p sends one when a program hands one packet to two peers.
+    Empty,
+    /// A body in which the event's name runs past the end. gop2p skips it.
+    Malformed,
+}
+
+/// Cuts a stream into frames.
+///
+/// A frame that arrived in one chunk is handed out as a slice of that chunk. One that spans chunks is put together
+/// in memory that grows with what has arrived, never with what is announced: at most the bytes received and
+/// [`FrameReader::SLACK`] more. How the stream was cut into chunks doesn't change the frames.
+#[derive(Debug)]
+pub struct FrameReader {
+    max_frame: usize,
+    chunks: VecDeque<Bytes>,
+    chunked: usize,
+    /// The start of a frame whose end has not arrived, from its length on.
+    partial: Vec<u8>,
+    too_long: Option<FrameTooLong>,
+}
+
+impl FrameReader {
+    /// What is reserved beyond the bytes received, at most, in bytes.
+    pub const SLACK: usize = 256 * 1_024;
+
+    /// A reader that takes frames with bodies of up to `max_frame` bytes.
+    #[must_use]
+    pub fn new(max_frame: usize) -> Self {
+        Self { max_frame, chunks: VecDeque::new(), chunked: 0, partial: Vec::new(), too_long: None }
+    }
+
+    /// Takes in the next bytes of the stream.
+    pub fn push(&mut self, chunk: Bytes) {
+        if !chunk.is_empty() {
+            self.chunked += chunk.len();
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    /// How many bytes were received and not yet looked at.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.chunked
+    }
+
+    /// How many bytes belong to a frame whose end has not been seen.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.partial.len()
+    }
+
+    /// Forgets everything received.
+    pub fn clear(&mut self) {
+        self.chunks = VecDeque::new();
+        self.chunked = 0;
+        self.partial = Vec::new();
+    }
+
+    /// The next frame, or none if the bytes received hold no further whole one.
+    ///
+    /// # Errors
+    /// If the next frame is longer than the limit, which is known from its first four bytes. There is no way to
+    /// the frame behind it: the error stays.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameTooLong> {
+        if let Some(error) = self.too_long {
+            return Err(error);
+        }
+        if self.partial.is_empty() {
+            let Some(front) = self.chunks.front_mut() else { return Ok(None) };
+            if let Some(len) =
+                body_len(front, self.max_frame).map_err(|error| *self.too_long.insert(error))?
+            {
+                let whole = LENGTH_LEN + len;
+                if front.len() >= whole {
+                    let frame = front.split_to(whole);
+                    self.chunked -= whole;
+                    if front.is_empty() {
+                        self.chunks.pop_front();
+                    }
+                    return Ok(Some(frame_of(frame.slice(LENGTH_LEN..))));
+                }
+            }
+        }
+        self.next_spanning()
+    }
+
+    /// The slow path: a frame that spans chunks.
+    fn next_spanning(&mut self) -> Result<Option<Frame>, FrameTooLong> {
+        loop {
+            let len =
+                body_len(&self.partial, self.max_frame).map_err(|error| *self.too_long.insert(error))?;
+            let whole = LENGTH_LEN + len.unwrap_or(0);
+            if len.is_some() && self.partial.len() >= whole {
+                let mut frame = Bytes::from(mem::take(&mut self.partial));
+                return Ok(Some(frame_of(frame.split_off(LENGTH_LEN))));
+            }
+            let Some(front) = self.chunks.front_mut() else { return Ok(None) };
+            let taken = front.split_to(front.len().min(whole - self.partial.len()));
+            self.chunked -= taken.len();
+            if front.is_empty() {
+                self.chunks.pop_front();
+            }
+            self.append(&taken, whole);
+        }
+    }
+
+    /// Appends to the partial frame, of `whole` bytes once it is complete. Doubling keeps the copying linear for
+    /// small frames, the cap keeps what is reserved near what has arrived for large ones.
+    fn append(&mut self, bytes: &[u8], whole: usize) {
+        let needed = self.partial.len() + bytes.len();
+        if needed > self.partial.capacity() {
+            let generous = needed.saturating_add(needed.min(Self::SLACK)).min(whole).max(needed);
+            self.partial.reserve_exact(generous - self.partial.len());
+        }
+        self.partial.extend_from_slice(bytes);
+    }
+}
+
+/// The length of the body behind `bytes`' first four, none while they are not all there.
+fn body_len(bytes: &[u8], max: usize) -> Result<Option<usize>, FrameTooLong> {
+    let Ok((_, len)) = fields::u32(bytes) else { return Ok(None) };
+    match usize::try_from(len) {
+        Ok(len) if len <= max => Ok(Some(len)),
+        _ => Err(FrameTooLong { len, max }),
+    }
+}
+
+/// `frame body = string event name, payload`
+fn frame_of(mut body: Bytes) -> Frame {
+    if body.is_empty() {
+        return Frame::Empty;
+    }
+    let Ok((_, name)) = fields::string(&body) else { return Frame::Malformed };
+    let name_len = name.len();
+    Frame::Message(Message::new(body.split_off(LENGTH_LEN), name_len))
+}
+
+/// A peer announced a frame that is longer than the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameTooLong {
+    /// The length it announced, in bytes.
+    pub len: u32,
+    /// The limit, in bytes.
+    pub max: usize,
+}
+
+impl fmt::Display for FrameTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a frame of {} bytes is longer than the limit of {}", self.len, self.max)
+    }
+}
+
+impl core::error::Error for FrameTooLong {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    const STREAM: &[u8] = b"\x0a\0\0\0\x03\0\0\0msgabc\0\0\0\0\x05\0\0\0\x64\0\0\0a\x07\0\0\0\x03\0\0\0end";
+
+    fn all(reader: &mut FrameReader) -> Vec<Frame> {
+        core::iter::from_fn(|| reader.next_frame().unwrap()).collect()
+    }
+
+    #[test]
+    fn any_cut_gives_the_same_frames() {
+        let mut whole = FrameReader::new(100);
+        whole.push(Bytes::from_static(STREAM));
+        let expected = all(&mut whole);
+        assert_eq!(expected.len(), 4);
+        assert!(matches!(
+            expected[..],
+            [Frame::Message(_), Frame::Empty, Frame::Malformed, Frame::Message(_)]
+        ));
+        for size in 1..STREAM.len() {
+            let mut reader = FrameReader::new(100);
+            let mut frames = vec![];
+            for chunk in STREAM.chunks(size) {
+                reader.push(Bytes::from_static(chunk));
+                frames.extend(all(&mut reader));
+            }
+            assert_eq!(frames, expected, "cut every {size} bytes");
+            assert_eq!((reader.waiting(), reader.unfinished()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_frame_in_one_chunk_is_not_copied() {
+        let chunk = Bytes::from(STREAM.to_vec());
+        let mut reader = FrameReader::new(100);
+        reader.push(chunk.clone());
+        let Ok(Some(Frame::Message(message))) = reader.next_frame() else { panic!("no message") };
+        assert!(chunk.as_ptr_range().contains(&message.payload().as_ptr()));
+    }
+
+    #[test]
+    fn the_length_is_checked_before_a_body_byte_is_there() {
+        let mut reader = FrameReader::new(16);
+        for byte in [17u8, 0, 0] {
+            reader.push(Bytes::copy_from_slice(&[byte]));
+            assert_eq!(reader.next_frame(), Ok(None));
+        }
+        reader.push(Bytes::from_static(&[0]));
+        assert_eq!(reader.next_frame(), Err(FrameTooLong { len: 17, max: 16 }));
+        assert!(reader.next_frame().is_err(), "the error stays");
+    }
+
+    #[test]
+    fn what_is_reserved_follows_what_arrived() {
+        let mut reader = FrameReader::new(1 << 24);
+        reader.push(Bytes::from_static(&[0, 0, 0, 1]));
+        let mut received = 4;
+        for _ in 0..4_000 {
+            reader.push(Bytes::from_static(&[7; 1_000]));
+            received += 1_000;
+            assert_eq!(reader.next_frame(), Ok(None));
+            assert!(reader.partial.capacity() <= received + FrameReader::SLACK);
+        }
+    }
+}

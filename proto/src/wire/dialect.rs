@@ -1,0 +1,82 @@
+//! Which encoding a datagram is in, and the way from meanings to bytes and back.
+
+use bytes::BytesMut;
+
+use super::classic::datagram as classic;
+use super::{Request, RequestFault, Response, ResponseFault};
+
+/// The longest answer a broadcaster gives, in bytes: what a gop2p client reads of a datagram.
+pub const MAX_ANSWER: usize = 1_024;
+
+/// What decoding one datagram may allocate beyond the datagram's own length, in bytes.
+pub const MAX_DECODED: usize = 128 * 1_024;
+
+/// An encoding of [`Request`] and [`Response`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// The wire of gop2p (repository zaixrx/gop2p at 0b33cd8): a type byte, then little endian fields.
+    #[default]
+    Classic,
+}
+
+impl Dialect {
+    /// The dialect that a datagram is in, by its first byte. What no other dialect claims is classic, whose
+    /// decoder then says what is wrong with it.
+    #[must_use]
+    pub fn of(_datagram: &[u8]) -> Self {
+        Self::Classic
+    }
+
+    /// Reads a request to a broadcaster. In the classic dialect bytes after the request's fields are ignored.
+    ///
+    /// # Errors
+    /// What is wrong with the datagram, so that a broadcaster can say it.
+    pub fn decode_request(self, datagram: &[u8]) -> Result<Request, RequestFault<'_>> {
+        match self {
+            Self::Classic => classic::decode_request(datagram),
+        }
+    }
+
+    /// Appends a request to `out`: at most 68 bytes.
+    pub fn encode_request(self, request: &Request, out: &mut BytesMut) {
+        match self {
+            Self::Classic => classic::encode_request(request, out),
+        }
+    }
+
+    /// Reads an answer or a notice of a broadcaster. Lists longer than what [`MAX_DECODED`] bytes hold (2,048 pool
+    /// ids, 4,096 peers) are cut there.
+    ///
+    /// # Errors
+    /// What is wrong with the datagram. It is for counters and logs: a spoiled answer is to be ignored.
+    pub fn decode_response(self, datagram: &[u8]) -> Result<Response, ResponseFault> {
+        match self {
+            Self::Classic => classic::decode_response(datagram),
+        }
+    }
+
+    /// Appends an answer or a notice to `out`: at most [`MAX_ANSWER`] bytes. A list that would be longer is cut at
+    /// a whole item, from the end.
+    pub fn encode_response(self, response: &Response, out: &mut BytesMut) {
+        match self {
+            Self::Classic => classic::encode_response(response, out),
+        }
+    }
+
+    /// How many pool ids made by [`Broadcaster`](crate::Broadcaster) fit one answer.
+    #[must_use]
+    pub fn list_capacity(self) -> usize {
+        match self {
+            Self::Classic => classic::LIST_CAPACITY,
+        }
+    }
+
+    /// How many peers can at most fit one answer, whatever their addresses are.
+    #[must_use]
+    pub fn peer_capacity(self) -> usize {
+        match self {
+            Self::Classic => classic::PEER_CAPACITY,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What is said: requests, responses, and the messages of a link.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::Bytes;
+
+use super::{PoolId, PoolInfo, Refusal};
+use crate::packet::PacketReader;
+
+/// What a client asks of a broadcaster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Request {
+    /// Make a pool with the sender as its host. Not idempotent.
+    Create,
+    /// Keep this pool alive. Answered only if it fails.
+    Ping(PoolId),
+    /// Name the pools there are.
+    List,
+    /// Make the sender a peer of this pool and tell it of the others. Idempotent.
+    Join(PoolId),
+}
+
+/// What a broadcaster says to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Response {
+    /// The answer to create and to join. Nothing on the classic wire tells which.
+    Joined(PoolInfo),
+    /// The answer to list.
+    Pools(Vec<PoolId>),
+    /// A request was refused.
+    Refused(Refusal),
+    /// A pool of this host has gone, because no ping came for the ping timeout. It doesn't say which.
+    PoolEnded,
+}
+
+/// One event that came over a link: its name and its payload, as slices of what was received.
+///
+/// It keeps the memory of the chunk it came in alive; copy what is to be kept for long.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    body: Bytes,
+    name_len: usize,
+}
+
+impl Message {
+    /// `body` holds the name's bytes, `name_len` of them, then the payload.
+    pub(crate) fn new(body: Bytes, name_len: usize) -> Self {
+        debug_assert!(name_len <= body.len());
+        Self { name_len: name_len.min(body.len()), body }
+    }
+
+    /// The event's name. Any bytes, as the peer sent them.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        self.body.get(..self.name_len).unwrap_or_default()
+    }
+
+    /// The event's name as text, what is not UTF-8 in it replaced.
+    #[must_use]
+    pub fn name_lossy(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.name())
+    }
+
+    /// Whether this is the event of that name.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name() == name.as_bytes()
+    }
+
+    /// What the peer put into the event.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.body.get(self.name_len..).unwrap_or_default()
+    }
+
+    /// The payload without the name, not copied.
+    #[must_use]
+    pub fn into_payload(mut self) -> Bytes {
+        self.body.split_off(self.name_len)
+    }
+
+    /// Reads the payload field by field.
+    #[must_use]
+    pub fn reader(&self) -> PacketReader<'_> {
+        PacketReader::new(self.payload())
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("name", &self.name_lossy())
+            .field("payload_len", &self.payload().len())
+            .finish()
+    }
+}

@@ -1,0 +1,29 @@
+//! The wire: what programs say to each other, apart from how it looks in bytes.
+//!
+//! The machines speak in meanings: a [`Request`] to a broadcaster, its [`Response`], the [`Message`]s of a link. A
+//! [`Dialect`] turns a meaning into bytes and back. Today there is one, [`Dialect::Classic`], the wire of gop2p; the
+//! first byte of a datagram tells which dialect it is in.
+//!
+//! # Panics and memory
+//!
+//! Nothing here panics, whatever the bytes are. Decoding a datagram allocates at most [`MAX_DECODED`] bytes beyond
+//! its input's length, reading frames at most [`FrameReader::SLACK`] beyond what was received. Nothing is ever
+//! reserved on the strength of a length that a peer claims.
+
+mod classic;
+mod dialect;
+mod error;
+pub(crate) mod fields;
+mod message;
+mod pool_id;
+mod pool_info;
+mod refusal;
+
+pub use classic::frame::{Frame, FrameReader, FrameTooLong};
+pub(crate) use classic::frame::{HEADER_LEN, encode_header};
+pub use dialect::{Dialect, MAX_ANSWER, MAX_DECODED};
+pub use error::{RequestFault, ResponseFault};
+pub use message::{Message, Request, Response};
+pub use pool_id::{InvalidPoolId, PoolId};
+pub use pool_info::{PoolInfo, canonical};
+pub use refusal::{Refusal, Words};

@@ -1,0 +1,95 @@
+//! What a broadcaster tells a peer of a pool.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr, SocketAddrV6};
+
+use super::PoolId;
+
+/// What a broadcaster tells a peer of a pool: who hosts it, who is in it, and as whom the peer itself is seen.
+///
+/// Addresses are [`canonical`]: they mean the same on every machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolInfo {
+    id: PoolId,
+    host: SocketAddr,
+    you: SocketAddr,
+    peers: Vec<SocketAddr>,
+}
+
+impl PoolInfo {
+    /// Describes pool `id` to the peer at `you`. Every address is made [`canonical`].
+    #[must_use]
+    pub fn new(
+        id: PoolId,
+        host: SocketAddr,
+        you: SocketAddr,
+        peers: impl IntoIterator<Item = SocketAddr>,
+    ) -> Self {
+        let peers = peers.into_iter().map(canonical).collect();
+        Self { id, host: canonical(host), you: canonical(you), peers }
+    }
+
+    /// The pool's name.
+    #[must_use]
+    pub fn id(&self) -> PoolId {
+        self.id
+    }
+
+    /// The UDP address of the host, as the broadcaster sees it.
+    #[must_use]
+    pub fn host(&self) -> SocketAddr {
+        self.host
+    }
+
+    /// The UDP address of the peer that asked, as the broadcaster sees it. Other peers dial its port number on TCP.
+    #[must_use]
+    pub fn you(&self) -> SocketAddr {
+        self.you
+    }
+
+    /// Whether the peer that asked is the host.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        self.host == self.you
+    }
+
+    /// The peers as listed, yourself and the host among them. The classic dialect has no leave: some may be gone.
+    #[must_use]
+    pub fn peers(&self) -> &[SocketAddr] {
+        &self.peers
+    }
+
+    /// The listed peers but yourself: whom to dial.
+    pub fn others(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.peers.iter().copied().filter(|peer| *peer != self.you)
+    }
+}
+
+/// The form of `address` that means the same on every machine: an IPv4 address that a dual-stack socket shows as
+/// IPv6 becomes IPv4 again, the flow label and the scope (an interface number of one machine) go.
+#[must_use]
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::from((ip, address.port())),
+        IpAddr::V6(ip) => SocketAddr::V6(SocketAddrV6::new(ip, address.port(), 0, 0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapped_address_is_shown_as_ipv4() {
+        let mapped: SocketAddr = "[::ffff:192.0.2.1]:7".parse().unwrap();
+        assert_eq!(canonical(mapped), "192.0.2.1:7".parse().unwrap());
+    }
+
+    #[test]
+    fn others_leaves_yourself_out() {
+        let [a, b] = ["192.0.2.1:1", "192.0.2.1:2"].map(|text| text.parse::<SocketAddr>().unwrap());
+        let info = PoolInfo::new(PoolId::new(b"p").unwrap(), a, b, [b, a]);
+        assert_eq!(info.others().collect::<Vec<_>>(), [a]);
+        assert!(!info.is_host());
+    }
+}
