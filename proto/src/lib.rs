@@ -1,20 +1,120 @@
-//! poolmesh proto
+//! The protocol of poolmesh as pure state machines: no socket, no clock, no thread, no random source.
+//!
+//! A **broadcaster** lists, creates and joins **pools**; the **host** of a pool keeps it alive with **pings**; the
+//! **peers** of a pool talk to each other directly, over links that carry named events.
+//!
+//! ```text
+//!              datagrams                                     byte streams
+//!   Client <---------------> Broadcaster              Link <--------------> Link
+//!     |   create, list, join,                           ^
+//!     |   ping; answers                                 | hands out, learns the end of
+//!     +--- PoolInfo: who is in the pool -------------> Mesh --- Dial, Listen, Close ---> driver
+//! ```
+//!
+//! # The loop
+//!
+//! [`Client`] and [`Broadcaster`] are [`Machine`]s: hand in what happened, then do what they say until they say
+//! [`Output::Wait`]. A driver is that loop over a socket and a clock; here it is over two queues, and the time is
+//! made up:
+//!
+//! ```
+//! use core::net::SocketAddr;
+//! use poolmesh_proto::{Broadcaster, BroadcasterConfig, Client, ClientConfig, ClientEvent};
+//! use poolmesh_proto::{Instant, Machine, Outcome, Output};
+//!
+//! /// Does what a machine says: sends into `network`, collects events, and returns when to wake it.
+//! fn drain<M: Machine>(machine: &mut M, network: &mut Vec<Vec<u8>>, events: &mut Vec<M::Event>) -> Option<Instant> {
+//!     loop {
+//!         match machine.poll_output() {
+//!             Output::Transmit(datagram) => network.push(datagram.payload.to_vec()),
+//!             Output::Event(event) => events.push(event),
+//!             Output::Wait(deadline) => return deadline,
+//!         }
+//!     }
+//! }
+//!
+//! let (server, me): (SocketAddr, SocketAddr) = ("192.0.2.1:6969".parse()?, "192.0.2.2:5000".parse()?);
+//! let mut ids = 0;
+//! let mut broadcaster = Broadcaster::new(BroadcasterConfig::default(), move || { ids += 1; ids });
+//! let mut client = Client::new(ClientConfig::default(), server);
+//! let (mut to_server, mut to_client, mut events) = (vec![], vec![], vec![]);
+//!
+//! let now = Instant::ZERO;
+//! let call = client.create(now)?;
+//! let mut wake = drain(&mut client, &mut to_server, &mut events);
+//! assert!(wake.is_some(), "it will send again, or give up");
+//! for datagram in to_server.drain(..) {
+//!     broadcaster.handle_datagram(now, me, &datagram);
+//! }
+//! drain(&mut broadcaster, &mut to_client, &mut vec![]);
+//! for datagram in to_client.drain(..) {
+//!     client.handle_datagram(now, server, &datagram);
+//! }
+//! wake = drain(&mut client, &mut to_server, &mut events);
+//!
+//! let [ClientEvent::Finished { call: of, outcome: Outcome::Created(pool) }] = &events[..] else { panic!() };
+//! assert_eq!((*of, pool.host()), (call, me));
+//! client.handle_timeout(wake.unwrap()); // virtual time: straight to the next ping
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Link`] has a poll for each direction, because a byte stream pushes back; its docs have an example. [`Mesh`]
+//! says whom to dial and hands out the links. [`Links`] holds all links of a program that runs in one thread.
+//!
+//! # What is guaranteed
+//!
+//! - Inputs may come in any order and number before a drain. Early, late and repeated timeouts are harmless, and so
+//!   is time that runs backwards.
+//! - What comes from the network can't panic, can't become the caller's error, and can't make a machine allocate more
+//!   than its config states. The caller's own misuse is a typed error of the call that he made.
+//! - The same inputs give the same outputs, bit for bit. Randomness and time are inputs.
+//! - After [`Machine::handle_timeout`] and a drain the next deadline lies in the future. Each input first expires
+//!   what is due, so a late ping revives nothing; what recurs is set anew from now, so a stall causes no burst.
+//!
+//! # What it does not do
+//!
+//! No encryption, no proof of identity or address, no NAT traversal, no relay. The classic dialect (gop2p's wire) has
+//! no leave and no notice of who came: a pool's list of peers only grows.
+//!
+//! # Features
+//!
+//! None is on by default. `std` turns `std::io::Error`s into [`Fault`]s for drivers; `tracing` logs through the crate
+//! of that name. Neither changes what the machines do.
+
 #![no_std]
 #![forbid(unsafe_code)]
+
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
+
 mod broadcaster;
+mod budget;
 mod client;
 mod deadlines;
+mod fault;
+mod link;
+mod links;
 mod log;
+mod mesh;
 mod output;
 mod packet;
 mod time;
 pub mod wire;
+
 pub use broadcaster::{Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, RandomSource};
+pub use budget::Budget;
 pub use client::{CallError, CallId, Client, ClientConfig, ClientEvent, ClientStats, Outcome};
+pub use fault::Fault;
+#[cfg(feature = "std")]
+pub use fault::Severity;
+pub use link::{CloseReason, Interest, Link, LinkConfig, LinkEvent, LinkStats, SendError, Write};
+pub use links::{Links, LinksOutput};
+pub use mesh::{
+    ConnectError, ConnectId, ConnectReport, DialFailure, DialId, Mesh, MeshConfig, MeshEvent, MeshOutput,
+    MeshStats, PeerId, Side,
+};
 pub use output::{Machine, Output, Transmit};
 pub use packet::{AmbiguousArray, Packet, PacketError, PacketReader};
 pub use time::Instant;
-pub use wire::{InvalidPoolId, PoolId, PoolInfo};
+pub use wire::{InvalidPoolId, Message, PoolId, PoolInfo, Refusal};

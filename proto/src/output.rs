@@ -116,6 +116,7 @@ impl<E> Outbox<E> {
     }
 
     /// How many outputs wait to be polled.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }

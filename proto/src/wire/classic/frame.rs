@@ -66,7 +66,7 @@ impl FrameReader {
         }
     }
 
-    /// How many bytes were received and not yet looked at.
+    /// How many bytes were received and not yet looked at. None once [`next_frame`](Self::next_frame) had no frame.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.chunked

@@ -1,0 +1,42 @@
+//! The limits of a link.
+
+use core::time::Duration;
+
+/// The limits of a [`Link`](super::Link). Take the default and change what is to differ.
+///
+/// A link whose peer doesn't read takes at most `max_queued` bytes (or one frame, if that is longer) and what its
+/// driver has in hand; one whose application doesn't read takes `max_received` and one frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkConfig {
+    /// The longest frame body that is sent or taken, in bytes. Default: 16 MiB. A peer that announces a longer one
+    /// loses the link.
+    pub max_frame: usize,
+    /// Bytes that wait to be written. Default: 1 MiB. A single frame may be longer, when nothing else waits.
+    pub max_queued: usize,
+    /// Bytes received and not yet polled from which on the link asks for no more. Default: 128 KiB.
+    pub max_received: usize,
+    /// Small frames are packed into one write up to this many bytes; none is split between two. Default: 64 KiB.
+    /// At 1 every frame is a write of its own, which suits gop2p peers: their reader loses its place when a frame
+    /// arrives in pieces.
+    pub pack: usize,
+    /// After this time without a byte from the peer the link ends. Default: never. The classic wire has no
+    /// keepalive: a peer that has nothing to say is idle, too.
+    pub idle_timeout: Option<Duration>,
+    /// How long a link that is being closed waits for what is queued to be written, and for the peer to close, too.
+    /// Default: 1 s.
+    pub close_timeout: Duration,
+}
+
+impl Default for LinkConfig {
+    fn default() -> Self {
+        Self {
+            max_frame: 16 * 1_024 * 1_024,
+            max_queued: 1_024 * 1_024,
+            max_received: 128 * 1_024,
+            pack: 64 * 1_024,
+            idle_timeout: None,
+            close_timeout: Duration::from_secs(1),
+        }
+    }
+}

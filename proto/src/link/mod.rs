@@ -1,0 +1,484 @@
+//! The link: frames to and from one peer, over one connection.
+
+mod config;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+pub use config::LinkConfig;
+
+use crate::wire::{Frame, FrameReader, HEADER_LEN, Message};
+use crate::{Budget, Fault, Instant};
+use queue::SendQueue;
+
+/// How soon a link looks again whether the memory it shares with others has room for a frame that was refused.
+const BUDGET_RETRY: Duration = Duration::from_millis(20);
+
+/// What a [`Link`] tells its application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkEvent {
+    /// The peer sent an event.
+    Received(Message),
+    /// After [`SendError::Full`]: there is room again.
+    Writable,
+    /// The link has ended. The last event.
+    Closed(CloseReason),
+}
+
+/// Why a link ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// It was closed here, and everything queued was written.
+    Local,
+    /// It was closed here, and this many bytes could not be written in time.
+    Unwritten {
+        /// How many, as far as is known.
+        bytes: usize,
+    },
+    /// The peer closed it.
+    Remote,
+    /// The peer closed it, or was cut off, in the middle of a frame.
+    CutShort,
+    /// The peer announced a frame that is longer than the limit.
+    FrameTooLong {
+        /// The length it announced, in bytes.
+        len: u32,
+    },
+    /// Nothing came from the peer for the idle timeout.
+    Idle,
+    /// The connection failed.
+    Failed(Fault),
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("closed here"),
+            Self::Unwritten { bytes } => write!(f, "closed here, {bytes} bytes unwritten"),
+            Self::Remote => f.write_str("closed by peer"),
+            Self::CutShort => f.write_str("closed by peer within a frame"),
+            Self::FrameTooLong { len } => write!(f, "peer announced a frame of {len} bytes, over the limit"),
+            Self::Idle => f.write_str("idle"),
+            Self::Failed(fault) => write!(f, "{fault}"),
+        }
+    }
+}
+
+/// Why an event can't be sent. Nothing of it was queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Too much waits to be written already; [`LinkEvent::Writable`] follows.
+    Full,
+    /// The frame would be longer than the limit, or than all memory the link may take.
+    TooLong {
+        /// The length of its body, in bytes.
+        len: usize,
+        /// The most it may be.
+        max: usize,
+    },
+    /// The link is closed, or being closed.
+    Closed,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the peer reads too slowly: too much waits to be written"),
+            Self::TooLong { len, max } => {
+                write!(f, "an event of {len} bytes is longer than the limit of {max}")
+            }
+            Self::Closed => f.write_str("the link is closed"),
+        }
+    }
+}
+
+impl core::error::Error for SendError {}
+
+/// The next thing to do with the writing half of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Write {
+    /// Write all of this.
+    Bytes(Bytes),
+    /// Close the writing half, and go on reading. Comes once.
+    Finish,
+}
+
+/// What a link waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// When to call [`Link::handle_timeout`], if at all. In the past while events wait to be polled, or received
+    /// bytes to be looked at by polling.
+    pub deadline: Option<Instant>,
+    /// Whether to read from the connection and hand in what comes. False while the application does not keep up,
+    /// and after the end.
+    pub read: bool,
+    /// Whether [`Link::poll_transmit`] has something.
+    pub write: bool,
+}
+
+/// What a [`Link`] counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkStats {
+    /// Events received.
+    pub received: u64,
+    /// Events queued.
+    pub sent: u64,
+    /// Events refused because too much waited to be written.
+    pub full: u64,
+    /// Empty frames, skipped.
+    pub empty: u64,
+    /// Frames without room for their event's name, skipped.
+    pub malformed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The peer has closed its half, or the connection is broken: what was received is still handed out.
+    Ending(CloseReason),
+    /// Closed here: what is queued is still written until the deadline, then the peer is waited for.
+    Closing {
+        until: Instant,
+        /// Whether the driver was told to close the writing half: all is written.
+        finished: bool,
+        /// Whether the peer has closed its half.
+        eof: bool,
+    },
+    /// The end has come; whether it has been told.
+    Ended(CloseReason, bool),
+}
+
+/// One peer's connection as a stream machine.
+///
+/// A byte stream pushes back, so each direction has a poll of its own. In: [`handle_bytes`](Self::handle_bytes),
+/// [`handle_eof`](Self::handle_eof), [`handle_failure`](Self::handle_failure),
+/// [`handle_timeout`](Self::handle_timeout). Out: [`poll_event`](Self::poll_event), and
+/// [`poll_transmit`](Self::poll_transmit), which is asked when the chunk before is written. What is wanted next
+/// says [`interest`](Self::interest). Any inputs in any order are harmless, as is time that runs backwards.
+///
+/// Events are cut from the received bytes when they are polled, so what nobody polls is never parsed, and while
+/// `max_received` bytes wait, the link asks for no more: a peer that sends faster than the application takes is slowed
+/// down by the connection itself. Bytes handed in all the same are kept.
+///
+/// After the end, the driver drops the connection. A link that ends by itself (idle, a frame too long) does so
+/// without waiting for the peer.
+///
+/// ```
+/// use bytes::Bytes;
+/// use poolmesh_proto::{Instant, Link, LinkConfig, LinkEvent, Packet, Write};
+///
+/// let now = Instant::ZERO;
+/// let (mut ann, mut bob) = (Link::new(LinkConfig::default(), now), Link::new(LinkConfig::default(), now));
+/// ann.send("msg", Packet::new().string("hello"))?;
+/// while let Some(Write::Bytes(bytes)) = ann.poll_transmit() {
+///     bob.handle_bytes(now, bytes); // a real driver writes them to a socket
+/// }
+/// let Some(LinkEvent::Received(event)) = bob.poll_event() else { panic!() };
+/// assert!(event.is("msg"));
+/// assert_eq!(event.reader().string(), Ok("hello"));
+/// # Ok::<(), poolmesh_proto::SendError>(())
+/// ```
+#[derive(Debug)]
+pub struct Link {
+    config: LinkConfig,
+    now: Instant,
+    heard: Instant,
+    state: State,
+    reader: FrameReader,
+    queue: SendQueue,
+    refused: Option<Refused>,
+    stats: LinkStats,
+}
+
+/// A frame that did not fit.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    len: usize,
+    /// When to look again, if what is missing is memory shared with others.
+    retry: Option<Instant>,
+}
+
+impl Link {
+    /// A link over a connection that stands.
+    #[must_use]
+    pub fn new(config: LinkConfig, now: Instant) -> Self {
+        Self::with_budget(config, now, Budget::new(usize::MAX))
+    }
+
+    /// A link that shares the memory for what it queues with others.
+    #[must_use]
+    pub fn with_budget(config: LinkConfig, now: Instant, budget: Budget) -> Self {
+        Self {
+            now,
+            heard: now,
+            state: State::Open,
+            reader: FrameReader::new(config.max_frame),
+            queue: SendQueue::new(config.pack, budget),
+            refused: None,
+            stats: LinkStats::default(),
+            config,
+        }
+    }
+
+    /// Queues an event, all or nothing.
+    ///
+    /// # Errors
+    /// If there is no room, the event is too long, or the link is closed.
+    pub fn send(&mut self, name: impl AsRef<[u8]>, payload: impl Into<Bytes>) -> Result<(), SendError> {
+        self.queue_frame(name.as_ref(), payload.into())
+    }
+
+    fn queue_frame(&mut self, name: &[u8], payload: Bytes) -> Result<(), SendError> {
+        if self.state != State::Open {
+            return Err(SendError::Closed);
+        }
+        let body = name.len().saturating_add(payload.len()).saturating_add(HEADER_LEN / 2);
+        let max = self.config.max_frame.min(u32::MAX as usize);
+        if body > max {
+            return Err(SendError::TooLong { len: body, max });
+        }
+        let len = body + HEADER_LEN / 2;
+        if !self.room_for(len) || !self.queue.push(name, payload) {
+            self.stats.full += 1;
+            self.refused = Some(Refused { len, retry: None });
+            self.arm_retry();
+            return Err(SendError::Full);
+        }
+        self.stats.sent += 1;
+        Ok(())
+    }
+
+    /// Whether the link's own bound lets `len` bytes in. A frame longer than the bound goes alone.
+    fn room_for(&self, len: usize) -> bool {
+        let queued = self.queue.queued();
+        queued == 0 || queued.saturating_add(len) <= self.config.max_queued
+    }
+
+    /// Closes the link: what is queued is still written, what the peer still sends is dropped.
+    /// [`LinkEvent::Closed`] follows, within [`LinkConfig::close_timeout`].
+    pub fn close(&mut self, now: Instant) {
+        self.tick(now);
+        if self.state == State::Open {
+            let until = self.now + self.config.close_timeout;
+            self.state = State::Closing { until, finished: false, eof: false };
+            self.reader.clear();
+        }
+    }
+
+    /// Takes in bytes that came over the connection. Events are slices of them.
+    pub fn handle_bytes(&mut self, now: Instant, bytes: Bytes) {
+        // Before the idle check: after a stall of the driver, what waited proves that the peer is alive.
+        self.heard = self.now.max(now);
+        self.tick(now);
+        if self.state == State::Open {
+            self.reader.push(bytes);
+        }
+    }
+
+    /// The peer has closed its writing half.
+    pub fn handle_eof(&mut self, now: Instant) {
+        self.tick(now);
+        match &mut self.state {
+            State::Open => self.state = State::Ending(CloseReason::Remote),
+            State::Closing { finished: true, .. } => self.end_here(),
+            State::Closing { eof, .. } => *eof = true,
+            State::Ending(_) | State::Ended(..) => {}
+        }
+    }
+
+    /// The connection is broken.
+    pub fn handle_failure(&mut self, now: Instant, fault: Fault) {
+        self.tick(now);
+        match self.state {
+            State::Open => self.state = State::Ending(CloseReason::Failed(fault)),
+            State::Closing { .. } => self.end_here(),
+            State::Ending(_) | State::Ended(..) => {}
+        }
+    }
+
+    /// Says what time it is.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.tick(now);
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        match self.state {
+            State::Closing { until, .. } if until.is_due(self.now) => self.end_here(),
+            State::Open => {
+                let idle = self.config.idle_timeout.map(|timeout| self.heard + timeout);
+                if idle.is_some_and(|at| at.is_due(self.now)) {
+                    self.end(CloseReason::Idle);
+                }
+            }
+            State::Closing { .. } | State::Ending(_) | State::Ended(..) => {}
+        }
+        self.arm_retry();
+    }
+
+    /// Sees to it that a frame refused for want of shared memory is thought of again: nothing on this link would
+    /// tell that others have given some back.
+    fn arm_retry(&mut self) {
+        let Some(refused) = self.refused else { return };
+        if !self.roomy(refused) || self.queue.budget_has(refused.len) {
+            return;
+        }
+        if refused.retry.is_none_or(|at| at.is_due(self.now)) {
+            self.refused = Some(Refused { retry: Some(self.now + BUDGET_RETRY), ..refused });
+        }
+    }
+
+    /// The end of a link that was closed here.
+    fn end_here(&mut self) {
+        let bytes = self.queue.clear();
+        self.end(if bytes == 0 { CloseReason::Local } else { CloseReason::Unwritten { bytes } });
+    }
+
+    fn end(&mut self, reason: CloseReason) {
+        self.queue.clear();
+        self.reader.clear();
+        self.refused = None;
+        self.state = State::Ended(reason, false);
+    }
+
+    /// The next event, none if there is none now.
+    pub fn poll_event(&mut self) -> Option<LinkEvent> {
+        if let State::Open = self.state {
+            if self.writable() {
+                self.refused = None;
+                return Some(LinkEvent::Writable);
+            }
+        }
+        if let State::Open | State::Ending(_) = self.state {
+            if let Some(message) = self.next_message() {
+                return Some(LinkEvent::Received(message));
+            }
+        }
+        if let State::Ending(reason) = self.state {
+            let within = reason == CloseReason::Remote && self.reader.unfinished() > 0;
+            self.end(if within { CloseReason::CutShort } else { reason });
+        }
+        match self.state {
+            State::Ended(reason, false) => {
+                self.state = State::Ended(reason, true);
+                Some(LinkEvent::Closed(reason))
+            }
+            State::Open | State::Closing { .. } | State::Ending(_) | State::Ended(..) => None,
+        }
+    }
+
+    fn next_message(&mut self) -> Option<Message> {
+        loop {
+            match self.reader.next_frame() {
+                Ok(Some(Frame::Message(message))) => {
+                    self.stats.received += 1;
+                    return Some(message);
+                }
+                Ok(Some(Frame::Empty)) => self.stats.empty += 1,
+                Ok(Some(Frame::Malformed)) => self.stats.malformed += 1,
+                Ok(None) => return None,
+                Err(error) => {
+                    self.end(CloseReason::FrameTooLong { len: error.len });
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Whether a frame that was refused would find room now. Below half of the bound, not at each byte.
+    fn writable(&self) -> bool {
+        self.refused.is_some_and(|refused| self.roomy(refused) && self.queue.budget_has(refused.len))
+    }
+
+    fn roomy(&self, refused: Refused) -> bool {
+        let queued = self.queue.queued();
+        queued == 0 || queued <= self.config.max_queued / 2 && self.room_for(refused.len)
+    }
+
+    /// The next thing to write. To ask for it is to say that the one before has been done.
+    pub fn poll_transmit(&mut self) -> Option<Write> {
+        if let State::Ended(..) | State::Ending(_) = self.state {
+            return None;
+        }
+        let chunk = self.queue.next();
+        self.arm_retry();
+        if let Some(chunk) = chunk {
+            return Some(Write::Bytes(chunk));
+        }
+        match &mut self.state {
+            State::Closing { eof: true, .. } => {
+                self.end_here();
+                None
+            }
+            State::Closing { finished, .. } if !*finished => {
+                *finished = true;
+                Some(Write::Finish)
+            }
+            State::Open | State::Closing { .. } | State::Ending(_) | State::Ended(..) => None,
+        }
+    }
+
+    /// What the link waits for.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        let write = self.queue.has_next() || matches!(self.state, State::Closing { finished: false, .. });
+        match self.state {
+            State::Open => Interest {
+                deadline: if self.has_event() { Some(Instant::ZERO) } else { self.open_deadline() },
+                read: self.reader.waiting() < self.config.max_received.max(1),
+                write,
+            },
+            State::Closing { until, eof, .. } => {
+                Interest { deadline: Some(until).filter(|at| *at != Instant::NEVER), read: !eof, write }
+            }
+            State::Ending(_) | State::Ended(_, false) => {
+                Interest { deadline: Some(Instant::ZERO), read: false, write: false }
+            }
+            State::Ended(_, true) => Interest { deadline: None, read: false, write: false },
+        }
+    }
+
+    fn has_event(&self) -> bool {
+        self.reader.waiting() > 0 || self.writable()
+    }
+
+    fn open_deadline(&self) -> Option<Instant> {
+        let idle = self.config.idle_timeout.map(|timeout| self.heard + timeout);
+        let retry = self.refused.and_then(|refused| refused.retry);
+        [idle, retry].into_iter().flatten().filter(|at| *at != Instant::NEVER).min()
+    }
+
+    /// Whether the link has ended: nothing can be sent, and the connection can be dropped. Events may still wait.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(self.state, State::Ended(..))
+    }
+
+    /// Whether events can be sent: it neither has ended nor is about to.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Bytes that wait to be written, or are being written.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.queued()
+    }
+
+    /// What was sent, received and skipped so far.
+    #[must_use]
+    pub fn stats(&self) -> LinkStats {
+        self.stats
+    }
+}

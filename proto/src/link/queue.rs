@@ -1,0 +1,159 @@
+//! What a link has to write.
+
+use alloc::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::Budget;
+use crate::wire::{HEADER_LEN, encode_header};
+
+/// From this size on a payload is handed over by reference. Below it a copy into the packed write is cheaper than a
+/// write of its own.
+const BY_REFERENCE: usize = 16 * 1_024;
+
+/// The frames that wait to be written, packed into chunks.
+#[derive(Debug)]
+pub(super) struct SendQueue {
+    chunks: VecDeque<Bytes>,
+    /// Small frames on their way into one chunk.
+    tail: BytesMut,
+    pack: usize,
+    /// Bytes in `chunks` and `tail`, and in the chunk that was handed out last.
+    queued: usize,
+    in_flight: usize,
+    budget: Budget,
+}
+
+impl SendQueue {
+    pub(super) fn new(pack: usize, budget: Budget) -> Self {
+        Self { chunks: VecDeque::new(), tail: BytesMut::new(), pack, queued: 0, in_flight: 0, budget }
+    }
+
+    /// Bytes that wait, those of the chunk being written among them.
+    pub(super) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Whether something waits to be handed out.
+    pub(super) fn has_next(&self) -> bool {
+        !self.chunks.is_empty() || !self.tail.is_empty()
+    }
+
+    /// Whether the budget has room for `bytes` more.
+    pub(super) fn budget_has(&self, bytes: usize) -> bool {
+        self.budget.has(bytes)
+    }
+
+    /// Queues one frame. False if the budget has no room for it.
+    pub(super) fn push(&mut self, name: &[u8], payload: Bytes) -> bool {
+        let len = HEADER_LEN + name.len() + payload.len();
+        if !self.budget.take(len) {
+            return false;
+        }
+        self.queued += len;
+        let copied = if payload.len() < BY_REFERENCE { len } else { len - payload.len() };
+        if !self.tail.is_empty() && self.tail.len() + copied > self.pack {
+            self.cut_tail();
+        }
+        if self.tail.capacity() - self.tail.len() < copied {
+            self.tail.reserve(copied.max(self.pack.min(4_096)));
+        }
+        encode_header(name, payload.len(), &mut self.tail);
+        if payload.len() < BY_REFERENCE {
+            self.tail.extend_from_slice(&payload);
+        } else {
+            self.cut_tail();
+            self.chunks.push_back(payload);
+        }
+        true
+    }
+
+    /// The next chunk to write. Asking for it says that the one before has been written.
+    pub(super) fn next(&mut self) -> Option<Bytes> {
+        self.settle();
+        if self.chunks.is_empty() {
+            self.cut_tail();
+        }
+        let chunk = self.chunks.pop_front()?;
+        self.in_flight = chunk.len();
+        Some(chunk)
+    }
+
+    /// Drops what waits. Returns how many bytes were not written, as far as is known.
+    pub(super) fn clear(&mut self) -> usize {
+        let lost = self.queued;
+        self.budget.give(self.queued);
+        (self.queued, self.in_flight) = (0, 0);
+        self.chunks = VecDeque::new();
+        self.tail = BytesMut::new();
+        lost
+    }
+
+    /// Counts the chunk in flight as written.
+    fn settle(&mut self) {
+        self.budget.give(self.in_flight);
+        self.queued -= self.in_flight;
+        self.in_flight = 0;
+    }
+
+    fn cut_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(self.tail.split().freeze());
+        }
+    }
+}
+
+impl Drop for SendQueue {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(pack: usize, budget: usize) -> SendQueue {
+        SendQueue::new(pack, Budget::new(budget))
+    }
+
+    #[test]
+    fn small_frames_share_a_chunk_and_none_is_split() {
+        let mut queue = queue(100, 1_000);
+        for _ in 0..7 {
+            assert!(queue.push(b"e", Bytes::from_static(&[0; 31])));
+        }
+        assert_eq!(queue.next().unwrap().len(), 80);
+        assert_eq!(queue.next().unwrap().len(), 80);
+        assert_eq!(queue.queued(), 200);
+        assert_eq!(queue.next().unwrap().len(), 80);
+        assert_eq!(queue.next().unwrap().len(), 40);
+        assert_eq!(queue.next(), None);
+        assert_eq!(queue.queued(), 0);
+    }
+
+    #[test]
+    fn a_large_payload_is_not_copied() {
+        let mut queue = queue(64 * 1_024, 1 << 20);
+        let payload = Bytes::from(alloc::vec![7; BY_REFERENCE]);
+        queue.push(b"small", Bytes::from_static(b"x"));
+        queue.push(b"large", payload.clone());
+        assert_eq!(queue.next().unwrap().len(), 14 + 13);
+        assert_eq!(queue.next().unwrap().as_ptr(), payload.as_ptr());
+    }
+
+    #[test]
+    fn the_budget_gets_everything_back() {
+        let budget = Budget::new(100);
+        let mut one = SendQueue::new(1, budget.clone());
+        let mut other = SendQueue::new(1, budget.clone());
+        assert!(one.push(b"", Bytes::from_static(&[0; 60])));
+        assert!(!other.push(b"", Bytes::from_static(&[0; 60])));
+        one.next();
+        assert_eq!(budget.used(), 68, "in flight is not written");
+        one.next();
+        assert!(other.push(b"", Bytes::from_static(&[0; 60])));
+        drop(other);
+        assert_eq!(budget.used(), 0);
+    }
+}

@@ -1,0 +1,214 @@
+//! The link's rules.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::*;
+
+fn at(millis: u64) -> Instant {
+    Instant::ZERO + Duration::from_millis(millis)
+}
+
+fn link(change: impl FnOnce(&mut LinkConfig)) -> Link {
+    let mut config = LinkConfig::default();
+    change(&mut config);
+    Link::new(config, at(0))
+}
+
+/// What it writes until it has nothing more, and whether it then closed its half.
+fn written(link: &mut Link) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    loop {
+        match link.poll_transmit() {
+            Some(Write::Bytes(chunk)) => bytes.extend_from_slice(&chunk),
+            Some(Write::Finish) => return (bytes, true),
+            None => return (bytes, false),
+        }
+    }
+}
+
+fn events(link: &mut Link) -> Vec<LinkEvent> {
+    core::iter::from_fn(|| link.poll_event()).collect()
+}
+
+fn closed(reason: CloseReason) -> Vec<LinkEvent> {
+    vec![LinkEvent::Closed(reason)]
+}
+
+const MSG: &[u8] = b"\x0a\0\0\0\x03\0\0\0msgabc";
+
+#[test]
+fn a_frame_looks_as_in_gop2p() {
+    let mut link = link(|_| {});
+    link.send("msg", &b"abc"[..]).unwrap();
+    assert_eq!(written(&mut link), (MSG.to_vec(), false));
+}
+
+#[test]
+fn full_queues_nothing_and_writable_follows_once() {
+    let mut link = link(|config| config.max_queued = 100);
+    for _ in 0..2 {
+        link.send("e", vec![0; 41]).unwrap();
+    }
+    assert_eq!(link.send("e", vec![0; 1]), Err(SendError::Full));
+    assert_eq!(link.queued(), 100);
+    assert_eq!(link.poll_event(), None);
+    assert_eq!(written(&mut link).0.len(), 100);
+    assert_eq!(link.interest().deadline, Some(Instant::ZERO), "an event waits");
+    assert_eq!(events(&mut link), [LinkEvent::Writable]);
+    assert_eq!(link.interest().deadline, None);
+    link.send("e", vec![0; 1]).unwrap();
+}
+
+#[test]
+fn a_chunk_in_flight_counts_until_the_next_is_asked_for() {
+    let mut link = link(|config| config.max_queued = 100);
+    link.send("e", vec![0; 80]).unwrap();
+    assert!(link.poll_transmit().is_some());
+    assert_eq!(link.send("e", vec![0; 80]), Err(SendError::Full));
+    assert!(link.poll_transmit().is_none());
+    link.send("e", vec![0; 80]).unwrap();
+}
+
+#[test]
+fn a_frame_longer_than_the_queue_goes_alone() {
+    let mut link = link(|config| config.max_queued = 100);
+    link.send("e", vec![0; 1_000]).unwrap();
+    assert_eq!(link.send("e", vec![]), Err(SendError::Full));
+    written(&mut link);
+    link.send("e", vec![]).unwrap();
+}
+
+#[test]
+fn a_link_without_shared_memory_looks_again_by_itself() {
+    let budget = Budget::new(100);
+    let mut one = Link::with_budget(LinkConfig::default(), at(0), budget.clone());
+    let mut other = Link::with_budget(LinkConfig::default(), at(0), budget);
+    one.send("e", vec![0; 80]).unwrap();
+    assert_eq!(other.send("e", vec![0; 80]), Err(SendError::Full));
+    assert_eq!(other.interest().deadline, Some(at(20)));
+    other.handle_timeout(at(30));
+    assert_eq!((events(&mut other), other.interest().deadline), (vec![], Some(at(50))));
+    written(&mut one);
+    other.handle_timeout(at(50));
+    assert_eq!(events(&mut other), [LinkEvent::Writable]);
+    other.send("e", vec![0; 80]).unwrap();
+}
+
+#[test]
+fn the_longest_frame_passes_and_one_byte_more_does_not() {
+    let mut link = link(|config| config.max_frame = 20);
+    assert_eq!(link.send("e", vec![0; 16]), Err(SendError::TooLong { len: 21, max: 20 }));
+    link.send("e", vec![0; 15]).unwrap();
+    let bytes = Bytes::from(written(&mut link).0);
+    link.handle_bytes(at(0), bytes);
+    assert!(matches!(events(&mut link)[..], [LinkEvent::Received(_)]));
+    link.handle_bytes(at(0), Bytes::from_static(&[21, 0, 0, 0]));
+    assert_eq!(events(&mut link), closed(CloseReason::FrameTooLong { len: 21 }));
+    assert_eq!(link.send("e", vec![]), Err(SendError::Closed));
+}
+
+#[test]
+fn empty_and_malformed_frames_are_counted_and_skipped() {
+    let mut link = link(|_| {});
+    link.handle_bytes(at(0), Bytes::from_static(b"\0\0\0\0\x05\0\0\0\x64\0\0\0a\x04\0\0\0\xff\xff\xff\xff"));
+    link.handle_bytes(at(0), Bytes::from_static(MSG));
+    assert!(matches!(events(&mut link)[..], [LinkEvent::Received(_)]));
+    assert_eq!((link.stats().empty, link.stats().malformed, link.stats().received), (1, 2, 1));
+}
+
+#[test]
+fn an_application_that_does_not_poll_stops_the_reading() {
+    let mut link = link(|config| config.max_received = 2 * MSG.len());
+    link.handle_bytes(at(0), Bytes::from_static(MSG));
+    assert!(link.interest().read);
+    link.handle_bytes(at(0), Bytes::from_static(MSG));
+    assert!(!link.interest().read);
+    assert_eq!(link.interest().deadline, Some(Instant::ZERO));
+    link.poll_event();
+    assert!(link.interest().read);
+    events(&mut link);
+    assert_eq!(link.interest(), Interest { deadline: None, read: true, write: false });
+}
+
+#[test]
+fn what_came_before_the_end_is_handed_out() {
+    for (cut, reason) in [(0, CloseReason::Remote), (2, CloseReason::CutShort), (5, CloseReason::CutShort)] {
+        let mut link = link(|_| {});
+        link.handle_bytes(at(0), Bytes::from([MSG, &MSG[..cut]].concat()));
+        link.handle_eof(at(0));
+        let events = events(&mut link);
+        assert!(matches!(&events[..], [LinkEvent::Received(_), LinkEvent::Closed(why)] if *why == reason));
+        assert!(link.is_ended());
+        assert_eq!(link.interest(), Interest { deadline: None, read: false, write: false });
+    }
+    let mut link = link(|_| {});
+    link.handle_bytes(at(0), Bytes::from_static(MSG));
+    link.handle_failure(at(0), Fault::Reset);
+    let end = LinkEvent::Closed(CloseReason::Failed(Fault::Reset));
+    assert!(matches!(&events(&mut link)[..], [LinkEvent::Received(_), last] if *last == end));
+}
+
+#[test]
+fn an_orderly_close_writes_finishes_and_waits_for_the_peer() {
+    let mut link = link(|_| {});
+    link.send("msg", &b"abc"[..]).unwrap();
+    link.close(at(0));
+    assert_eq!(link.send("e", vec![]), Err(SendError::Closed));
+    link.handle_bytes(at(0), Bytes::from_static(MSG));
+    assert_eq!(written(&mut link), (MSG.to_vec(), true));
+    assert_eq!(events(&mut link), [], "the peer has not closed yet, and what it sends is dropped");
+    assert_eq!(link.interest(), Interest { deadline: Some(at(1_000)), read: true, write: false });
+    link.handle_eof(at(500));
+    assert_eq!(events(&mut link), closed(CloseReason::Local));
+}
+
+#[test]
+fn a_peer_that_closed_first_is_still_written_to() {
+    let mut link = link(|_| {});
+    link.send("msg", &b"abc"[..]).unwrap();
+    link.close(at(0));
+    link.handle_eof(at(1));
+    assert_eq!(events(&mut link), []);
+    assert!(!link.interest().read);
+    assert_eq!(written(&mut link), (MSG.to_vec(), false));
+    assert_eq!(events(&mut link), closed(CloseReason::Local));
+}
+
+#[test]
+fn a_close_ends_in_bounded_time_whoever_does_not_read() {
+    let mut link = link(|_| {});
+    link.send("msg", &b"abc"[..]).unwrap();
+    link.close(at(0));
+    let _writing = link.poll_transmit();
+    link.handle_timeout(at(1_000));
+    assert_eq!(events(&mut link), closed(CloseReason::Unwritten { bytes: MSG.len() }));
+    assert_eq!(link.poll_transmit(), None);
+}
+
+#[test]
+fn idle_detection_is_off_until_asked_for() {
+    let mut patient = link(|_| {});
+    patient.handle_timeout(at(1_000_000_000));
+    assert_eq!((patient.interest().deadline, events(&mut patient)), (None, vec![]));
+
+    let mut strict = link(|config| config.idle_timeout = Some(Duration::from_secs(1)));
+    assert_eq!(strict.interest().deadline, Some(at(1_000)));
+    strict.handle_bytes(at(900), Bytes::from_static(&[1]));
+    strict.handle_timeout(at(1_899));
+    assert!(events(&mut strict).is_empty());
+    strict.handle_timeout(at(1_900));
+    assert_eq!(events(&mut strict), closed(CloseReason::Idle));
+}
+
+#[test]
+fn nothing_follows_the_end() {
+    let mut link = link(|_| {});
+    link.handle_failure(at(0), Fault::Reset);
+    assert_eq!(events(&mut link), closed(CloseReason::Failed(Fault::Reset)));
+    link.handle_bytes(at(0), Bytes::from_static(MSG));
+    link.handle_eof(at(0));
+    link.close(at(0));
+    link.handle_timeout(Instant::NEVER);
+    assert_eq!((events(&mut link), written(&mut link)), (vec![], (vec![], false)));
+}

@@ -1,0 +1,225 @@
+//! The mesh's rules.
+
+use core::time::Duration;
+
+use super::*;
+use crate::Fault;
+
+fn address(port: u16) -> SocketAddr {
+    ([192, 0, 2, 1], port).into()
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::ZERO + Duration::from_millis(millis)
+}
+
+fn mesh(change: impl FnOnce(&mut MeshConfig)) -> Mesh {
+    let mut config = MeshConfig::default();
+    change(&mut config);
+    Mesh::new(config)
+}
+
+fn drain(mesh: &mut Mesh) -> (Vec<MeshOutput>, Option<Instant>) {
+    let mut outputs = Vec::new();
+    loop {
+        match mesh.poll_output() {
+            MeshOutput::Wait(deadline) => return (outputs, deadline),
+            output => outputs.push(output),
+        }
+    }
+}
+
+/// The attempts among the outputs.
+fn attempts(outputs: &[MeshOutput]) -> Vec<(DialId, SocketAddr)> {
+    let attempt = |output: &MeshOutput| match output {
+        MeshOutput::Dial { dial, address, .. } => Some((*dial, *address)),
+        _ => None,
+    };
+    outputs.iter().filter_map(attempt).collect()
+}
+
+fn events(outputs: Vec<MeshOutput>) -> Vec<MeshEvent> {
+    let event = |output| match output {
+        MeshOutput::Event(event) => Some(event),
+        _ => None,
+    };
+    outputs.into_iter().filter_map(event).collect()
+}
+
+fn report(events: &[MeshEvent]) -> &ConnectReport {
+    match events.last() {
+        Some(MeshEvent::Connected(report)) => report,
+        other => panic!("no report: {other:?}"),
+    }
+}
+
+#[test]
+fn a_pool_has_everyone_dialed_but_yourself() {
+    let mut mesh = mesh(|_| {});
+    let pool = PoolInfo::new("p".parse().unwrap(), address(1), address(2), [2, 1, 3].map(address));
+    let call = mesh.enter(at(0), &pool).unwrap();
+    let (outputs, _) = drain(&mut mesh);
+    assert!(outputs.contains(&MeshOutput::Listen { address: "0.0.0.0:2".parse().unwrap() }));
+    let dials = attempts(&outputs);
+    assert_eq!(dials.iter().map(|(_, address)| *address).collect::<Vec<_>>(), [1, 3].map(address));
+    let (peer, _link) = mesh.handle_dialed(at(1), dials[0].0).unwrap();
+    mesh.handle_dial_failed(at(1), dials[1].0, Fault::Refused);
+    let mut now = at(1);
+    let events = loop {
+        let (outputs, deadline) = drain(&mut mesh);
+        if let [(dial, _)] = attempts(&outputs)[..] {
+            mesh.handle_dial_failed(now, dial, Fault::Refused);
+            continue;
+        }
+        let events = events(outputs);
+        if matches!(events.last(), Some(MeshEvent::Connected(_))) {
+            break events;
+        }
+        if let Some(deadline) = deadline {
+            now = deadline;
+            mesh.handle_timeout(now);
+        }
+    };
+    let failure = DialFailure::Failed { fault: Fault::Refused, attempts: 5 };
+    assert_eq!(
+        *report(&events),
+        ConnectReport {
+            id: call,
+            connected: [(address(1), peer)].to_vec(),
+            failed: [(address(3), failure)].to_vec()
+        },
+        "partial success is success"
+    );
+    assert!(events.contains(&MeshEvent::PeerUnreachable { address: address(3), failure }));
+    assert_eq!(now, at(1 + 100 + 200 + 400 + 800), "backs off");
+}
+
+#[test]
+fn a_host_dials_nobody_and_is_done_at_once() {
+    let mut mesh = mesh(|_| {});
+    let pool = PoolInfo::new("p".parse().unwrap(), address(1), address(1), [address(1)]);
+    mesh.enter(at(0), &pool).unwrap();
+    let (outputs, deadline) = drain(&mut mesh);
+    assert_eq!((attempts(&outputs), deadline), (Vec::new(), None));
+    assert_eq!(report(&events(outputs)).failed, []);
+}
+
+#[test]
+fn an_attempt_nobody_reports_on_times_out() {
+    let mut mesh = mesh(|_| {});
+    mesh.connect(at(0), [address(1)]).unwrap();
+    let (outputs, deadline) = drain(&mut mesh);
+    let (first, _) = attempts(&outputs)[0];
+    assert_eq!(deadline, Some(at(2_000)));
+    mesh.handle_timeout(at(2_000));
+    let (outputs, deadline) = drain(&mut mesh);
+    assert_eq!((outputs, deadline), ([MeshOutput::Abandon { dial: first }].to_vec(), Some(at(2_100))));
+    assert!(mesh.handle_dialed(at(2_001), first).is_none(), "too late");
+    mesh.handle_timeout(at(2_100));
+    let (second, _) = attempts(&drain(&mut mesh).0)[0];
+    mesh.handle_timeout(at(4_100));
+    drain(&mut mesh);
+    mesh.handle_timeout(at(4_300));
+    let (outputs, deadline) = drain(&mut mesh);
+    assert_ne!(attempts(&outputs)[0].0, second);
+    assert_eq!(deadline, Some(at(5_000)), "the whole has a deadline");
+    mesh.handle_timeout(at(5_000));
+    let events = events(drain(&mut mesh).0);
+    let failure = DialFailure::Failed { fault: Fault::TimedOut, attempts: 3 };
+    assert_eq!(report(&events).failed, [(address(1), failure)]);
+}
+
+#[test]
+fn only_so_many_are_dialed_at_a_time() {
+    let mut mesh = mesh(|config| config.max_dialing = 2);
+    mesh.connect(at(0), (1..6).map(address)).unwrap();
+    let mut dialed = 0;
+    while let [(dial, _), ..] = attempts(&drain(&mut mesh).0)[..] {
+        assert!(mesh.dials.under_way() <= 2);
+        dialed += 1;
+        let _peer = mesh.handle_dialed(at(0), dial).unwrap();
+        // The other one of the first two goes unreported; its address is not counted.
+    }
+    assert_eq!(dialed, 4);
+}
+
+#[test]
+fn one_address_has_one_link_from_here() {
+    let mut mesh = mesh(|_| {});
+    mesh.connect(at(0), [address(1), address(1)]).unwrap();
+    mesh.connect(at(0), [address(1)]).unwrap();
+    let dials = attempts(&drain(&mut mesh).0);
+    assert_eq!(dials.len(), 1);
+    let (peer, _) = mesh.handle_dialed(at(0), dials[0].0).unwrap();
+    assert_eq!(events(drain(&mut mesh).0).len(), 3, "connected, and two reports");
+    mesh.connect(at(0), [address(1)]).unwrap();
+    let events = events(drain(&mut mesh).0);
+    assert_eq!(report(&events).connected, [(address(1), peer)]);
+    mesh.handle_closed(at(0), peer, CloseReason::Remote);
+    mesh.connect(at(0), [address(1)]).unwrap();
+    assert_eq!(attempts(&drain(&mut mesh).0).len(), 1, "gone, it is dialed again");
+}
+
+#[test]
+fn links_and_untold_links_are_bounded() {
+    let mut mesh = mesh(|config| (config.max_links, config.max_pending_accepts) = (3, 2));
+    let (first, _) = mesh.handle_accepted(at(0), address(1)).unwrap();
+    assert!(mesh.handle_accepted(at(0), address(2)).is_some());
+    assert!(mesh.handle_accepted(at(0), address(3)).is_none(), "nobody polls");
+    drain(&mut mesh);
+    assert!(mesh.handle_accepted(at(0), address(3)).is_some());
+    drain(&mut mesh);
+    assert!(mesh.handle_accepted(at(0), address(4)).is_none(), "three links");
+    mesh.connect(at(0), [address(9)]).unwrap();
+    let (dial, _) = attempts(&drain(&mut mesh).0)[0];
+    assert!(mesh.handle_dialed(at(0), dial).is_none());
+    let events = events(drain(&mut mesh).0);
+    assert_eq!(report(&events).failed, [(address(9), DialFailure::TooManyLinks)]);
+    assert_eq!(mesh.stats().refused, 3);
+    mesh.handle_closed(at(0), first, CloseReason::Remote);
+    mesh.handle_closed(at(0), first, CloseReason::Remote);
+    assert!(mesh.handle_accepted(at(0), address(4)).is_some());
+    assert_eq!(mesh.stats().gone, 1);
+}
+
+#[test]
+fn close_gives_everything_up() {
+    let mut mesh = mesh(|config| config.max_dialing = 1);
+    mesh.listen(address(0)).unwrap();
+    let (peer, _) = mesh.handle_accepted(at(0), address(1)).unwrap();
+    mesh.connect(at(0), [address(2), address(3)]).unwrap();
+    let (dial, _) = attempts(&drain(&mut mesh).0)[0];
+    mesh.close();
+    let (outputs, deadline) = drain(&mut mesh);
+    assert_eq!(deadline, None);
+    for expected in [MeshOutput::StopListening, MeshOutput::Abandon { dial }, MeshOutput::Close { peer }] {
+        assert!(outputs.contains(&expected), "{expected:?}");
+    }
+    let failed = [2, 3].map(|port| (address(port), DialFailure::Closed));
+    assert_eq!(report(&events(outputs)).failed, failed);
+    assert!(mesh.handle_accepted(at(0), address(4)).is_none());
+    assert!(mesh.handle_dialed(at(0), dial).is_none());
+    assert_eq!(mesh.connect(at(0), [address(1)]), Err(ConnectError::Closed));
+    mesh.handle_closed(at(0), peer, CloseReason::Local);
+    let gone = MeshEvent::PeerGone { peer, address: address(1), reason: CloseReason::Local };
+    assert_eq!(events(drain(&mut mesh).0), [gone]);
+}
+
+#[test]
+fn too_many_dials_are_the_callers_error() {
+    let mut mesh = mesh(|config| config.max_dials = 2);
+    let error = Err(ConnectError::TooManyDials { limit: 2 });
+    assert_eq!(mesh.connect(at(0), (1..4).map(address)), error);
+    mesh.connect(at(0), (1..3).map(address)).unwrap();
+    assert_eq!(mesh.connect(at(0), [address(4)]), error);
+}
+
+#[test]
+fn a_forgotten_call_is_not_reported() {
+    let mut mesh = mesh(|_| {});
+    let call = mesh.connect(at(0), [address(1)]).unwrap();
+    mesh.cancel(call);
+    let (dial, _) = attempts(&drain(&mut mesh).0)[0];
+    let _peer = mesh.handle_dialed(at(0), dial).unwrap();
+    assert!(matches!(events(drain(&mut mesh).0)[..], [MeshEvent::PeerConnected { .. }]));
+}
