@@ -78,7 +78,7 @@
 //!
 //! # Features
 //!
-//! None is on by default. `std` turns `std::io::Error`s into [`Fault`]s for drivers; `tracing` logs through the crate
+//! None is on by default. `std` adds the module `driver`, what drivers over sockets have in common; `tracing` logs through the crate
 //! of that name. Neither changes what the machines do.
 
 #![no_std]
@@ -92,6 +92,8 @@ mod broadcaster;
 mod budget;
 mod client;
 mod deadlines;
+#[cfg(feature = "std")]
+pub mod driver;
 mod fault;
 mod link;
 mod links;
@@ -104,10 +106,8 @@ pub mod wire;
 
 pub use broadcaster::{Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, RandomSource};
 pub use budget::Budget;
-pub use client::{CallError, CallId, Client, ClientConfig, ClientEvent, ClientStats, Outcome};
+pub use client::{CallError, CallFailed, CallId, Client, ClientConfig, ClientEvent, ClientStats, Outcome};
 pub use fault::Fault;
-#[cfg(feature = "std")]
-pub use fault::Severity;
 pub use link::{CloseReason, Interest, Link, LinkConfig, LinkEvent, LinkStats, SendError, Write};
 pub use links::{Links, LinksOutput};
 pub use mesh::{

@@ -17,8 +17,8 @@ impl<F: FnMut() -> u128> RandomSource for F {
     }
 }
 
-/// The number behind a pool id: a random UUID (version 4) in which 32 bits are the pool's slot, blinded by 32 others
-/// of its bits. To find a pool is to read its slot and to compare the number.
+/// The number behind a pool id: a random UUID (version 4) in which 32 bits are the pool's slot, blinded by 64 others
+/// of its bits so that ids look alike in nothing. To find a pool is to read its slot and to compare the number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PoolKey(u128);
 
@@ -27,7 +27,8 @@ const VERSION_4: u128 = 0x4 << 76;
 const VARIANT: u128 = 0x3 << 62;
 const VARIANT_RFC: u128 = 0x2 << 62;
 const SLOT: u128 = 0xffff_ffff;
-const BLIND_SHIFT: u32 = 96;
+/// 2^64 divided by the golden ratio, which spreads bits well when multiplied with.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The lengths of a UUID's groups, in digits.
 const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
@@ -35,13 +36,12 @@ const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
 impl PoolKey {
     pub(super) fn new(slot: u32, random: u128) -> Self {
         let uuid = (random & !VERSION & !VARIANT) | VERSION_4 | VARIANT_RFC;
-        let blinded = u128::from(slot) ^ (uuid >> BLIND_SHIFT);
-        Self((uuid & !SLOT) | blinded)
+        Self((uuid & !SLOT) | u128::from(slot ^ blind(uuid)))
     }
 
     pub(super) fn slot(self) -> u32 {
-        // The blinded slot and the blind are both 32 bits wide.
-        ((self.0 & SLOT) ^ (self.0 >> BLIND_SHIFT)) as u32
+        // The lowest 32 bits.
+        self.0 as u32 ^ blind(self.0)
     }
 
     /// The number behind an id, none if it is no lower-case UUID.
@@ -86,6 +86,12 @@ impl PoolKey {
     }
 }
 
+/// What hides the slot in an id: the upper half of its bits, mixed.
+fn blind(uuid: u128) -> u32 {
+    let upper = (uuid >> 64) as u64;
+    (upper.wrapping_mul(SPREAD) >> 32) as u32
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;
@@ -105,7 +111,7 @@ mod tests {
     #[test]
     fn an_id_is_a_version_4_uuid() {
         let id = PoolKey::new(1, u128::MAX).id().to_string();
-        assert_eq!(id, "ffffffff-ffff-4fff-bfff-fffffffffffe");
+        assert_eq!(&id[..28], "ffffffff-ffff-4fff-bfff-ffff");
     }
 
     #[test]

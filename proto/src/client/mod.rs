@@ -2,6 +2,7 @@
 
 mod answers;
 mod config;
+mod failure;
 mod hosting;
 #[cfg(test)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test names what it looks for")]
@@ -15,6 +16,7 @@ use core::time::Duration;
 use bytes::BytesMut;
 
 pub use config::ClientConfig;
+pub use failure::CallFailed;
 
 use crate::log::trace;
 use crate::output::Outbox;

@@ -254,6 +254,7 @@ impl Link {
             self.arm_retry();
             return Err(SendError::Full);
         }
+        self.refused = None;
         self.stats.sent += 1;
         Ok(())
     }

@@ -21,6 +21,12 @@ pub struct MeshConfig {
     pub max_pending_accepts: usize,
     /// Bytes queued on all links together. Default: 256 MiB.
     pub max_queued_total: usize,
+    /// Received events that wait for the application, from which on a runtime reads and accepts no more. Default:
+    /// 1,024. Of no concern to the machine itself.
+    pub max_waiting_events: usize,
+    /// Bytes in received events that wait for the application, from which on a runtime reads and accepts no more.
+    /// Default: 4 MiB. Of no concern to the machine itself.
+    pub max_waiting_bytes: usize,
     /// Connections being dialed at a time. Default: 16. Others wait for their turn.
     pub max_dialing: usize,
     /// Addresses dialed or waiting to be. Default: 1,024.
@@ -44,6 +50,8 @@ impl Default for MeshConfig {
             max_links: 256,
             max_pending_accepts: 64,
             max_queued_total: 256 * 1_024 * 1_024,
+            max_waiting_events: 1_024,
+            max_waiting_bytes: 4 * 1_024 * 1_024,
             max_dialing: 16,
             max_dials: 1_024,
             dial_timeout: Duration::from_secs(2),

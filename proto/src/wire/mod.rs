@@ -25,5 +25,5 @@ pub use dialect::{Dialect, MAX_ANSWER, MAX_DECODED};
 pub use error::{RequestFault, ResponseFault};
 pub use message::{Message, Request, Response};
 pub use pool_id::{InvalidPoolId, PoolId};
-pub use pool_info::{PoolInfo, canonical};
+pub use pool_info::{PoolInfo, canonical, preferred};
 pub use refusal::{Refusal, Words};

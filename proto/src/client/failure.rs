@@ -1,0 +1,63 @@
+//! Why a call has no answer, as a program wants to be told.
+
+use core::fmt;
+use core::net::SocketAddr;
+
+use super::{CallError, Outcome};
+use crate::Refusal;
+
+/// Why a call has no answer. The sequential calls of the runtimes end with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallFailed {
+    /// The call could not be made, which is the caller's doing.
+    Misuse(CallError),
+    /// The broadcaster refused.
+    Refused(Refusal),
+    /// No answer came in time.
+    TimedOut {
+        /// Who should have answered.
+        broadcaster: SocketAddr,
+        /// How often it was asked.
+        sent: u32,
+    },
+    /// The client was closed meanwhile.
+    Closed,
+}
+
+impl fmt::Display for CallFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Misuse(error) => write!(f, "{error}"),
+            Self::Refused(refusal) => write!(f, "refused by the broadcaster: {refusal}"),
+            Self::TimedOut { broadcaster, sent } => {
+                write!(
+                    f,
+                    "no answer from {broadcaster} (asked {sent} times): is a broadcaster running there?"
+                )
+            }
+            Self::Closed => f.write_str("the client was closed"),
+        }
+    }
+}
+
+impl core::error::Error for CallFailed {}
+
+impl From<CallError> for CallFailed {
+    fn from(error: CallError) -> Self {
+        Self::Misuse(error)
+    }
+}
+
+impl Outcome {
+    /// Why there is no answer, for a call of `broadcaster` that did not end with the answer it asked for.
+    #[must_use]
+    pub fn into_failure(self, broadcaster: SocketAddr) -> CallFailed {
+        match self {
+            Self::Refused(refusal) => CallFailed::Refused(refusal),
+            Self::TimedOut { sent } => CallFailed::TimedOut { broadcaster, sent },
+            // An answer to something else is never given to a call.
+            Self::Closed | Self::Created(_) | Self::Joined(_) | Self::Listed(_) => CallFailed::Closed,
+        }
+    }
+}
