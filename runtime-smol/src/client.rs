@@ -5,14 +5,13 @@ use std::fmt::Debug;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use event_listener::Event as Signal;
+use poolmesh_proto::driver::Severity;
 use poolmesh_proto::{
     CallError, CallFailed, CallId, ClientConfig, ClientEvent, ClientStats, Instant, Machine, Outcome, Output,
     PoolId, PoolInfo,
 };
-use poolmesh_proto::driver::Severity;
 use smol::future::FutureExt;
 use smol::net::AsyncToSocketAddrs;
 use smol::{Async, Task, Timer};
@@ -20,7 +19,6 @@ use socket2::Socket;
 
 use crate::clock::Clock;
 use crate::sockets;
-
 
 /// A client of one broadcaster. Clones are the same client.
 ///

@@ -4,13 +4,12 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use event_listener::Event as Signal;
+use poolmesh_proto::driver::Severity;
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output,
 };
-use poolmesh_proto::driver::Severity;
 use smol::future::FutureExt;
 use smol::{Async, Timer};
 use socket2::SockRef;

@@ -71,7 +71,6 @@ pub(crate) async fn resolve(name: impl AsyncToSocketAddrs + Debug) -> io::Result
 
 /// All interfaces, in the family of `like`.
 fn any(like: SocketAddr, port: u16) -> SocketAddr {
-    let ip: IpAddr =
-        if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let ip: IpAddr = if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     SocketAddr::new(ip, port)
 }

@@ -129,6 +129,12 @@ impl Peer {
         self.shared.lock().is_open()
     }
 
+    /// Bytes that wait to be written, or are being written.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.shared.lock().queued()
+    }
+
     /// What was sent, received and skipped so far.
     #[must_use]
     pub fn stats(&self) -> LinkStats {

@@ -1,0 +1,378 @@
+//! One link: a task that reads and writes, and the machine between the two.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use event_listener::{Event as Signal, EventListener};
+use poolmesh_proto::driver::Handlers;
+use poolmesh_proto::{
+    CloseReason, Fault, Instant, Link, LinkEvent, LinkStats, Message, PeerId, SendError, Side, Write,
+};
+use smol::Async;
+use smol::future::FutureExt;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::clock::Clock;
+use crate::sink::EventSink;
+
+/// What is read at a time, in bytes.
+const READ: usize = 64 * 1_024;
+
+type OnDisconnect = Box<dyn FnOnce(&Peer, CloseReason) + Send>;
+
+/// What a mesh does about its links.
+pub(crate) trait Owner: Send + Sync + 'static {
+    /// A peer sent an event.
+    fn received(self: &Arc<Self>, peer: &Peer, message: Message) -> impl Future<Output = ()> + Send;
+    /// A link has ended.
+    fn ended(self: &Arc<Self>, peer: &Peer, reason: CloseReason);
+}
+
+/// A link to a peer. Clones are the same link.
+///
+/// gop2p: `Peer`. I/O runs from the start, there is no `HandlePeerIO`. Dropping it doesn't end the link;
+/// [`disconnect`](Self::disconnect) does, and closing the mesh.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    id: PeerId,
+    address: SocketAddr,
+    side: Side,
+    clock: Clock,
+    stream: Async<TcpStream>,
+    link: Mutex<Link>,
+    /// There may be something to write, or the end has come.
+    work: Signal,
+    /// There may be room for more.
+    room: Signal,
+    handlers: Handlers<Peer>,
+    ending: Mutex<Ending>,
+}
+
+#[derive(Default)]
+struct Ending {
+    reason: Option<CloseReason>,
+    handlers: Vec<OnDisconnect>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").field("id", &self.id).field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Peer {
+    pub(crate) fn new(
+        (id, link): (PeerId, Link),
+        address: SocketAddr,
+        side: Side,
+        stream: Async<TcpStream>,
+        clock: Clock,
+    ) -> Self {
+        let shared = Shared {
+            id,
+            address,
+            side,
+            clock,
+            stream,
+            link: Mutex::new(link),
+            work: Signal::new(),
+            room: Signal::new(),
+            handlers: Handlers::new(),
+            ending: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Starts the task, which ends with the link.
+    pub(crate) fn start(&self, owner: &Arc<impl Owner>) {
+        let (peer, owner) = (self.clone(), Arc::clone(owner));
+        smol::spawn(async move {
+            // Side by side: a task that did one at a time would wait for a peer that does the same.
+            smol::future::zip(peer.read(&owner), peer.shared.write()).await;
+        })
+        .detach();
+    }
+
+    /// Names this link within its mesh.
+    #[must_use]
+    pub fn id(&self) -> PeerId {
+        self.shared.id
+    }
+
+    /// Where the peer is. Of an accepted link the port names nobody.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// Who opened the link.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        self.shared.side
+    }
+
+    /// Whether events can be sent.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.shared.lock().is_open()
+    }
+
+    /// Bytes that wait to be written, or are being written.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.shared.lock().queued()
+    }
+
+    /// What was sent, received and skipped so far.
+    #[must_use]
+    pub fn stats(&self) -> LinkStats {
+        self.shared.lock().stats()
+    }
+
+    /// Sends an event; waits while too much waits to be written already. Should the future be dropped, the event is
+    /// either queued whole or not at all. gop2p: `Peer.Send`.
+    ///
+    /// # Errors
+    /// If the event is too long or the link closed.
+    pub async fn send(&self, name: impl AsRef<[u8]>, payload: impl Into<Bytes>) -> Result<(), SendError> {
+        let (name, payload) = (name.as_ref(), payload.into());
+        loop {
+            let room = self.shared.room.listen();
+            match self.try_send(name, payload.clone()) {
+                Err(SendError::Full) => room.await,
+                result => return result,
+            }
+        }
+    }
+
+    /// Sends an event if there is room for it now.
+    ///
+    /// # Errors
+    /// If there is no room, the event is too long, or the link closed.
+    pub fn try_send(&self, name: impl AsRef<[u8]>, payload: impl Into<Bytes>) -> Result<(), SendError> {
+        let result = self.shared.lock().send(name, payload);
+        self.shared.work.notify(1);
+        result
+    }
+
+    /// A [`Sink`](futures_sink::Sink) of events, as pairs of name and payload.
+    #[must_use]
+    pub fn sink(&self) -> EventSink {
+        EventSink::new(self.clone())
+    }
+
+    /// Has `handler` called with every event of that name, in the order they come, on the link's own task: while it
+    /// runs, nothing is read from this peer, and it must not block. It stands before a handler of the mesh for the
+    /// same name. gop2p: `Peer.On`.
+    ///
+    /// What came before it is set has gone elsewhere: to miss nothing, set it on the mesh before connecting.
+    pub fn on(&self, name: &str, handler: impl Fn(&Self, Message) + Send + Sync + 'static) {
+        self.shared.handlers.set(name, Arc::new(handler));
+    }
+
+    /// Takes the handler for that name away.
+    pub fn off(&self, name: &str) {
+        self.shared.handlers.remove(name);
+    }
+
+    /// Has `handler` called once when the link has ended, at once if it has already. gop2p: the `disconnected`
+    /// event, which there a peer can forge.
+    pub fn on_disconnect(&self, handler: impl FnOnce(&Self, CloseReason) + Send + 'static) {
+        let mut ending = self.shared.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        match ending.reason {
+            None => ending.handlers.push(Box::new(handler)),
+            Some(reason) => {
+                drop(ending);
+                handler(self, reason);
+            }
+        }
+    }
+
+    /// Closes the link once what is queued is written, within [`LinkConfig::close_timeout`]. gop2p: `Disconnect`,
+    /// which there leaves the connection open.
+    ///
+    /// [`LinkConfig::close_timeout`]: poolmesh_proto::LinkConfig::close_timeout
+    pub fn disconnect(&self) {
+        self.shared.lock().close(self.shared.clock.now());
+        self.shared.work.notify(usize::MAX);
+        self.shared.room.notify(usize::MAX);
+    }
+
+    pub(crate) fn handlers(&self) -> &Handlers<Self> {
+        &self.shared.handlers
+    }
+
+    /// Listens for something having been written.
+    pub(crate) fn room(&self) -> EventListener {
+        self.shared.room.listen()
+    }
+
+    /// The reading half of the task: hands events out, then reads on.
+    async fn read(&self, owner: &Arc<impl Owner>) {
+        let cleanup = Cleanup { peer: self, owner };
+        let shared = &self.shared;
+        let mut buffer = vec![0; READ];
+        loop {
+            // Bound first: the lock must not be held while the event is handed out.
+            let event = shared.lock().poll_event();
+            match event {
+                Some(LinkEvent::Received(message)) => {
+                    owner.received(self, message).await;
+                    continue;
+                }
+                Some(LinkEvent::Closed(reason)) => break self.end(owner, reason),
+                Some(_) => {
+                    shared.room.notify(usize::MAX);
+                    continue;
+                }
+                None => {}
+            }
+            let room = shared.room.listen();
+            let interest = shared.lock().interest();
+            if interest.read {
+                shared.read_once(&mut buffer, interest.deadline).await;
+            } else {
+                // The peer has closed, and the last of ours is being written.
+                room.or(shared.clock.reach(interest.deadline)).await;
+                shared.lock().handle_timeout(shared.clock.now());
+            }
+        }
+        drop(cleanup);
+    }
+
+    fn end(&self, owner: &Arc<impl Owner>, reason: CloseReason) {
+        // That the connection is gone already is no harm.
+        let _ = self.shared.stream.get_ref().shutdown(Shutdown::Both);
+        self.shared.work.notify(usize::MAX);
+        self.shared.room.notify(usize::MAX);
+        let mut ending = self.shared.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        if ending.reason.is_some() {
+            return;
+        }
+        ending.reason = Some(reason);
+        let handlers = std::mem::take(&mut ending.handlers);
+        drop(ending);
+        owner.ended(self, reason);
+        for handler in handlers {
+            handler(self, reason);
+        }
+        // They may hold this very peer.
+        self.shared.handlers.clear();
+    }
+}
+
+/// Ends the link should a handler panic, so that the mesh doesn't wait for it.
+struct Cleanup<'a, O: Owner> {
+    peer: &'a Peer,
+    owner: &'a Arc<O>,
+}
+
+impl<O: Owner> Drop for Cleanup<'_, O> {
+    fn drop(&mut self) {
+        let shared = &self.peer.shared;
+        shared.lock().handle_failure(shared.clock.now(), Fault::Other);
+        while shared.lock().poll_event().is_some() {}
+        self.peer.end(self.owner, CloseReason::Failed(Fault::Other));
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Link> {
+        // The machine is left in order whoever panics: its methods don't.
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn read_once(&self, buffer: &mut [u8], deadline: Option<Instant>) {
+        let timeout = async {
+            self.clock.reach(deadline).await;
+            None
+        };
+        let read = async { Some((&self.stream).read(buffer).await) };
+        let read = read.or(timeout).await;
+        let now = self.clock.now();
+        let mut link = self.lock();
+        match read {
+            None => link.handle_timeout(now),
+            Some(Ok(0)) => link.handle_eof(now),
+            Some(Ok(len)) => {
+                link.handle_bytes(now, Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default()));
+            }
+            Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Some(Err(error)) => link.handle_failure(now, Fault::from(&error)),
+        }
+        drop(link);
+        self.work.notify(1);
+    }
+
+    /// The writing half of the task.
+    async fn write(&self) {
+        loop {
+            let work = self.work.listen();
+            let (write, ended, deadline) = {
+                let mut link = self.lock();
+                (link.poll_transmit(), link.is_ended(), link.interest().deadline)
+            };
+            // Asking has made room.
+            self.room.notify(usize::MAX);
+            match write {
+                Some(write) => self.carry_out(write).await,
+                None if ended => break,
+                None => {
+                    // Events are the reader's to poll; that some wait is no reason to look again.
+                    let deadline = deadline.filter(|at| *at > Instant::ZERO);
+                    work.or(self.clock.reach(deadline)).await;
+                    self.lock().handle_timeout(self.clock.now());
+                }
+            }
+        }
+        // Wakes the reader. That the connection is gone already is no harm.
+        let _ = self.stream.get_ref().shutdown(Shutdown::Both);
+        self.room.notify(usize::MAX);
+    }
+
+    async fn carry_out(&self, write: Write) {
+        let done = match write {
+            Write::Bytes(bytes) => self.write_all(&bytes).await,
+            Write::Finish => self.stream.get_ref().shutdown(Shutdown::Write),
+        };
+        if let Err(error) = done {
+            self.lock().handle_failure(self.clock.now(), Fault::from(&error));
+            // Wakes the reader.
+            let _ = self.stream.get_ref().shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Writes until all is written or the link has ended.
+    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let work = self.work.listen();
+            let deadline = {
+                let mut link = self.lock();
+                link.handle_timeout(self.clock.now());
+                if link.is_ended() {
+                    return Ok(());
+                }
+                link.interest().deadline.filter(|at| *at > Instant::ZERO)
+            };
+            let woken = async {
+                work.or(self.clock.reach(deadline)).await;
+                Ok(None)
+            };
+            let written = async { (&self.stream).write(bytes).await.map(Some) };
+            match written.or(woken).await {
+                Ok(None) => {}
+                Ok(Some(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(Some(len)) => bytes = bytes.get(len..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
