@@ -83,6 +83,7 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(clippy::alloc_instead_of_core, clippy::std_instead_of_alloc, clippy::std_instead_of_core)]
 
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]

@@ -120,10 +120,7 @@ impl Client {
     /// # Errors
     /// If the broadcaster refuses or doesn't answer, or too many calls are under way.
     pub async fn list(&self) -> Result<Vec<PoolId>, CallFailed> {
-        match self.call(poolmesh_proto::Client::list).await? {
-            Outcome::Listed(ids) => Ok(ids),
-            other => Err(other.into_failure(self.broadcaster())),
-        }
+        self.call(poolmesh_proto::Client::list).await?.into_list(self.broadcaster())
     }
 
     /// A new pool with this program as its host, which pings it from now on. gop2p: `CreatePool`.
@@ -131,10 +128,7 @@ impl Client {
     /// # Errors
     /// If the broadcaster refuses or doesn't answer, or too many calls are under way or pools hosted.
     pub async fn create(&self) -> Result<PoolInfo, CallFailed> {
-        match self.call(poolmesh_proto::Client::create).await? {
-            Outcome::Created(pool) => Ok(pool),
-            other => Err(other.into_failure(self.broadcaster())),
-        }
+        self.call(poolmesh_proto::Client::create).await?.into_pool(self.broadcaster())
     }
 
     /// Becomes a peer of a pool. gop2p: `JoinPool`, which waits for ever for a pool that doesn't exist.
@@ -142,10 +136,7 @@ impl Client {
     /// # Errors
     /// If the broadcaster refuses or doesn't answer, or too many calls are under way.
     pub async fn join(&self, pool: PoolId) -> Result<PoolInfo, CallFailed> {
-        match self.call(|machine, now| machine.join(now, pool)).await? {
-            Outcome::Joined(pool) => Ok(pool),
-            other => Err(other.into_failure(self.broadcaster())),
-        }
+        self.call(|machine, now| machine.join(now, pool)).await?.into_pool(self.broadcaster())
     }
 
     /// Stops pinging a hosted pool, which then ends. Whether it was hosted. gop2p: to end `Ping`.

@@ -227,10 +227,11 @@ impl Peer {
                     continue;
                 }
                 Some(LinkEvent::Closed(reason)) => break self.end(owner, reason),
-                Some(_) => {
+                Some(LinkEvent::Writable) => {
                     shared.room.notify(usize::MAX);
                     continue;
                 }
+                Some(_) => continue,
                 None => {}
             }
             let room = shared.room.listen();

@@ -114,10 +114,7 @@ impl Client {
     /// # Errors
     /// If the broadcaster refuses or doesn't answer, or too many calls are under way.
     pub fn list(&self) -> Result<Vec<PoolId>, CallFailed> {
-        match self.call(poolmesh_proto::Client::list)? {
-            Outcome::Listed(ids) => Ok(ids),
-            other => Err(other.into_failure(self.broadcaster())),
-        }
+        self.call(poolmesh_proto::Client::list)?.into_list(self.broadcaster())
     }
 
     /// A new pool with this program as its host, which pings it from now on. gop2p: `CreatePool`.
@@ -125,10 +122,7 @@ impl Client {
     /// # Errors
     /// If the broadcaster refuses or doesn't answer, or too many calls are under way or pools hosted.
     pub fn create(&self) -> Result<PoolInfo, CallFailed> {
-        match self.call(poolmesh_proto::Client::create)? {
-            Outcome::Created(pool) => Ok(pool),
-            other => Err(other.into_failure(self.broadcaster())),
-        }
+        self.call(poolmesh_proto::Client::create)?.into_pool(self.broadcaster())
     }
 
     /// Becomes a peer of a pool. gop2p: `JoinPool`, which waits for ever for a pool that doesn't exist.
@@ -136,10 +130,7 @@ impl Client {
     /// # Errors
     /// If the broadcaster refuses or doesn't answer, or too many calls are under way.
     pub fn join(&self, pool: PoolId) -> Result<PoolInfo, CallFailed> {
-        match self.call(|machine, now| machine.join(now, pool))? {
-            Outcome::Joined(pool) => Ok(pool),
-            other => Err(other.into_failure(self.broadcaster())),
-        }
+        self.call(|machine, now| machine.join(now, pool))?.into_pool(self.broadcaster())
     }
 
     /// Stops pinging a hosted pool, which then ends. Whether it was hosted. gop2p: to end `Ping`.

@@ -227,10 +227,11 @@ impl Peer {
                     continue;
                 }
                 Some(LinkEvent::Closed(reason)) => return self.end(owner, reason),
-                Some(_) => {
+                Some(LinkEvent::Writable) => {
                     shared.room.notify_all();
                     continue;
                 }
+                Some(_) => continue,
                 None => {}
             }
             let link = shared.lock();
@@ -298,13 +299,9 @@ impl Shared {
         match read {
             Ok(0) => link.handle_eof(now),
             Ok(len) => link.handle_bytes(now, Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default())),
-            Err(error) => match error.kind() {
-                io::ErrorKind::Interrupted => {}
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if wait.is_some() => {
-                    link.handle_timeout(now);
-                }
-                _ => link.handle_failure(now, Fault::from(&error)),
-            },
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if wait.is_some() && timed_out(&error) => link.handle_timeout(now),
+            Err(error) => link.handle_failure(now, Fault::from(&error)),
         }
         drop(link);
         self.work.notify_one();
@@ -374,19 +371,22 @@ impl Shared {
             match (&self.stream).write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                        let mut link = self.lock();
-                        link.handle_timeout(self.clock.now());
-                        if link.is_ended() {
-                            return Ok(());
-                        }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if timed_out(&error) => {
+                    let mut link = self.lock();
+                    link.handle_timeout(self.clock.now());
+                    if link.is_ended() {
+                        return Ok(());
                     }
-                    _ => return Err(error),
-                },
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
+}
+
+/// Systems differ in what they call a timeout of a socket.
+fn timed_out(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }

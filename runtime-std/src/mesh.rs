@@ -338,7 +338,8 @@ impl Shared {
                     return;
                 }
                 // A blocking connect can't be stopped; it ends by its own timeout, and its result is not wanted.
-                MeshOutput::Abandon { .. } | _ => {}
+                MeshOutput::Abandon { .. } => {}
+                _ => {}
             }
         }
     }

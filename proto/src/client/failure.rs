@@ -1,10 +1,11 @@
 //! Why a call has no answer, as a program wants to be told.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
 use super::{CallError, Outcome};
-use crate::Refusal;
+use crate::{PoolId, PoolInfo, Refusal};
 
 /// Why a call has no answer. The sequential calls of the runtimes end with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +51,37 @@ impl From<CallError> for CallFailed {
 }
 
 impl Outcome {
-    /// Why there is no answer, for a call of `broadcaster` that did not end with the answer it asked for.
-    #[must_use]
-    pub fn into_failure(self, broadcaster: SocketAddr) -> CallFailed {
+    /// The answer of `broadcaster` to list.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn into_list(self, broadcaster: SocketAddr) -> Result<Vec<PoolId>, CallFailed> {
+        match self {
+            Self::Listed(pools) => Ok(pools),
+            Self::Created(_) | Self::Joined(_) | Self::Refused(_) | Self::TimedOut { .. } | Self::Closed => {
+                Err(self.into_failure(broadcaster))
+            }
+        }
+    }
+
+    /// The answer of `broadcaster` to create or join.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn into_pool(self, broadcaster: SocketAddr) -> Result<PoolInfo, CallFailed> {
+        match self {
+            Self::Created(pool) | Self::Joined(pool) => Ok(pool),
+            Self::Listed(_) | Self::Refused(_) | Self::TimedOut { .. } | Self::Closed => {
+                Err(self.into_failure(broadcaster))
+            }
+        }
+    }
+
+    fn into_failure(self, broadcaster: SocketAddr) -> CallFailed {
         match self {
             Self::Refused(refusal) => CallFailed::Refused(refusal),
             Self::TimedOut { sent } => CallFailed::TimedOut { broadcaster, sent },
-            // An answer to something else is never given to a call.
+            // The answer to something else is never given to a call.
             Self::Closed | Self::Created(_) | Self::Joined(_) | Self::Listed(_) => CallFailed::Closed,
         }
     }
