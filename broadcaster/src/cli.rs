@@ -1,0 +1,113 @@
+//! The flags.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use poolmesh_proto::BroadcasterConfig;
+
+/// Lists, creates and joins pools of peers, over UDP.
+///
+/// Once it serves, it prints one line on standard output: `listening on ADDR`. It logs to standard error, as much as
+/// RUST_LOG says (`RUST_LOG=debug` tells of each pool). SIGTERM and Ctrl-C stop it.
+#[derive(Debug, Parser)]
+#[command(name = "poolmesh-broadcaster", version)]
+pub(crate) struct Cli {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6969")]
+    pub(crate) listen: SocketAddr,
+
+    /// How long a pool lives without a ping of its host
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = positive_duration)]
+    ping_timeout: Duration,
+
+    /// What it runs on
+    #[arg(long, value_enum, default_value_t = Runtime::Std)]
+    pub(crate) runtime: Runtime,
+
+    /// Pools at a time
+    #[arg(long, value_name = "N", default_value_t = BroadcasterConfig::default().max_pools)]
+    max_pools: usize,
+
+    /// Pools at a time hosted from one IPv4 address or IPv6 /64
+    #[arg(long, value_name = "N", default_value_t = BroadcasterConfig::default().max_pools_per_source)]
+    max_pools_per_source: usize,
+
+    /// Peers of one pool, its host included
+    #[arg(long, value_name = "N", default_value_t = BroadcasterConfig::default().max_peers)]
+    max_peers: usize,
+
+    /// Peers of all pools together, hosts not counted
+    #[arg(long, value_name = "N", default_value_t = BroadcasterConfig::default().max_peers_total)]
+    max_peers_total: usize,
+
+    /// Answers queued until they are sent
+    #[arg(long, value_name = "N", default_value_t = BroadcasterConfig::default().max_queued)]
+    max_queued: usize,
+
+    /// The longest request, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = BroadcasterConfig::default().max_datagram)]
+    max_datagram: usize,
+}
+
+/// What the server runs on.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Runtime {
+    /// A blocking socket and one thread
+    Std,
+    /// smol
+    Smol,
+}
+
+impl Cli {
+    /// The limits that the flags give.
+    pub(crate) fn config(&self) -> BroadcasterConfig {
+        let mut config = BroadcasterConfig::default();
+        config.ping_timeout = self.ping_timeout;
+        config.max_pools = self.max_pools;
+        config.max_pools_per_source = self.max_pools_per_source;
+        config.max_peers = self.max_peers;
+        config.max_peers_total = self.max_peers_total;
+        config.max_queued = self.max_queued;
+        config.max_datagram = self.max_datagram;
+        config
+    }
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be longer than nothing".into()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write it as 1s or 500ms")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["poolmesh-broadcaster"], arguments].concat())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        assert_eq!(parse(&[]).unwrap().config(), BroadcasterConfig::default());
+    }
+
+    #[test]
+    fn every_limit_has_a_flag() {
+        let flags = "--ping-timeout 250ms --max-pools 1 --max-pools-per-source 2 --max-peers 3 \
+                     --max-peers-total 4 --max-queued 5 --max-datagram 6";
+        let config = parse(&flags.split_whitespace().collect::<Vec<_>>()).unwrap().config();
+        assert_eq!(config.ping_timeout, Duration::from_millis(250));
+        assert_eq!((config.max_pools, config.max_pools_per_source, config.max_peers), (1, 2, 3));
+        assert_eq!((config.max_peers_total, config.max_queued, config.max_datagram), (4, 5, 6));
+    }
+
+    #[test]
+    fn a_pool_that_could_not_live_is_refused() {
+        assert!(parse(&["--ping-timeout", "0s"]).is_err());
+        assert!(parse(&["--ping-timeout", "soon"]).is_err());
+    }
+}

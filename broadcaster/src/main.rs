@@ -1,0 +1,76 @@
+//! The broadcaster as a program: flags, logs, a clean stop.
+
+mod cli;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Parser;
+use poolmesh_proto::{BroadcasterEvent, BroadcasterStats};
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Runtime};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let served = match cli.runtime {
+        Runtime::Std => serve_std(&cli),
+        Runtime::Smol => smol::block_on(serve_smol(&cli)),
+    };
+    match served {
+        Ok(stats) => {
+            tracing::info!(?stats, "stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            // Standard error may be closed; then there is nobody to tell.
+            let _ = writeln!(io::stderr(), "poolmesh-broadcaster: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve_std(cli: &Cli) -> io::Result<BroadcasterStats> {
+    let server = poolmesh_std::BroadcasterServer::bind(cli.listen, cli.config())
+        .map_err(|error| cannot_listen(cli.listen, &error))?;
+    let stopper = server.stopper();
+    on_signal(move || stopper.stop())?;
+    announce(server.local_addr());
+    server.run(log)
+}
+
+async fn serve_smol(cli: &Cli) -> io::Result<BroadcasterStats> {
+    let server = poolmesh_smol::BroadcasterServer::bind(cli.listen, cli.config())
+        .map_err(|error| cannot_listen(cli.listen, &error))?;
+    let stopper = server.stopper();
+    on_signal(move || stopper.stop())?;
+    announce(server.local_addr());
+    server.run(log).await
+}
+
+/// Says where it serves, to whoever has started it. That nobody listens is no reason not to serve.
+fn announce(address: SocketAddr) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "listening on {address}").and_then(|()| stdout.flush());
+}
+
+fn on_signal(stop: impl Fn() + Send + 'static) -> io::Result<()> {
+    ctrlc::set_handler(stop).map_err(|error| io::Error::other(format!("can't handle signals: {error}")))
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program has this port: choose another with --listen",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("can't listen on {address}: {error}{hint}"))
+}
+
+fn log(event: BroadcasterEvent) {
+    tracing::debug!(?event);
+}

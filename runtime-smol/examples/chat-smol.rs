@@ -1,0 +1,170 @@
+//! A chat among the peers of a pool, over smol.
+//!
+//! `cargo run --release --example chat-smol -- --broadcaster 127.0.0.1:6969 list|create|join POOL`
+
+use std::error::Error;
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
+use std::thread;
+
+use poolmesh_smol::{Client, Event, Events, Mesh, Message, Packet, PoolId, PoolInfo};
+use smol::channel;
+
+const USAGE: &str = "usage: chat-smol [--broadcaster ADDR] list | create | join POOL";
+
+enum Command {
+    List,
+    Create,
+    Join(PoolId),
+}
+
+/// What the person at the keyboard does.
+enum Input {
+    Line(Vec<u8>),
+    Leave,
+}
+
+fn main() -> ExitCode {
+    match smol::block_on(run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads what is said has gone: so do we.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "chat-smol: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let Some((broadcaster, command)) = arguments()? else { return say(USAGE) };
+    let client = Client::connect(broadcaster.as_str()).await?;
+    match command {
+        Command::List => client.list().await?.iter().try_for_each(say),
+        Command::Create => chat(&client, &client.create().await?).await,
+        Command::Join(pool) => chat(&client, &client.join(pool).await?).await,
+    }
+}
+
+async fn chat(client: &Client, pool: &PoolInfo) -> Result<(), Box<dyn Error>> {
+    say(format_args!("pool {} host {} you {}", pool.id(), pool.host(), pool.you()))?;
+    let mesh = Mesh::new();
+    let inputs = inputs(&mesh)?;
+    let telling = smol::spawn({
+        let events = mesh.events();
+        async move { tell(events).await }
+    });
+    let ending = smol::spawn({
+        let client = client.clone();
+        async move {
+            while let Some(pool) = client.next_ended().await {
+                warn(format_args!("pool {pool} has ended: nobody can join it any more"));
+            }
+        }
+    });
+    if let Err(error) = mesh.connect_to_pool(client, pool).await?.listening {
+        warn(format_args!("who joins later can't reach you: {error}"));
+    }
+    while let Ok(input) = inputs.recv().await {
+        match input {
+            Input::Line(line) => {
+                for (peer, error) in mesh.send_to_all("msg", Packet::new().string(line)) {
+                    warn(format_args!("not sent to {}: {error}", peer.address()));
+                }
+            }
+            Input::Leave => break,
+        }
+        if telling.is_finished() {
+            break; // nobody reads what we say
+        }
+    }
+    mesh.close().await;
+    client.close().await;
+    ending.await;
+    telling.await.map_err(Into::into)
+}
+
+/// Says what happens.
+async fn tell(mut events: Events) -> io::Result<()> {
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Connected(peer) => print(format_args!("+ {}", peer.address()))?,
+            Event::Disconnected(peer, reason) => print(format_args!("- {} {reason}", peer.address()))?,
+            Event::Received(peer, event) if event.is("msg") => match text(&event) {
+                Some(text) => print(format_args!("{}: {text}", peer.address()))?,
+                None => warn(format_args!("{} sent a msg without a text", peer.address())),
+            },
+            Event::Unreachable(address, failure) => warn(format_args!("{address}: {failure}")),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The one string of a message; control characters are escaped, so that it can't forge a line.
+fn text(event: &Message) -> Option<String> {
+    let text = event.reader().string_bytes().ok().map(String::from_utf8_lossy)?;
+    let escaped =
+        |c: char| if c.is_control() && c != '\t' { c.escape_default().to_string() } else { c.into() };
+    Some(text.chars().map(escaped).collect())
+}
+
+/// Lines typed, until the end of input or Ctrl-C.
+fn inputs(mesh: &Mesh) -> Result<channel::Receiver<Input>, Box<dyn Error>> {
+    let (sender, inputs) = channel::bounded(1);
+    let (interrupt, mesh) = (sender.clone(), mesh.clone());
+    ctrlc::set_handler(move || {
+        smol::block_on(mesh.close()); // ends a connect_to_pool that is under way
+        drop(interrupt.send_blocking(Input::Leave));
+    })?;
+    thread::spawn(move || {
+        for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
+            let line = line.strip_suffix(b"\r").unwrap_or(&line).to_vec();
+            if sender.send_blocking(Input::Line(line)).is_err() {
+                return;
+            }
+        }
+        let _ = sender.send_blocking(Input::Leave);
+    });
+    Ok(inputs)
+}
+
+fn arguments() -> Result<Option<(String, Command)>, Box<dyn Error>> {
+    let mut broadcaster = String::from("127.0.0.1:6969");
+    let mut words = Vec::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "-h" | "--help" => return Ok(None),
+            "--broadcaster" => broadcaster = arguments.next().ok_or(USAGE)?,
+            _ => words.push(argument),
+        }
+    }
+    let command = match &words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["list"] => Command::List,
+        ["create"] => Command::Create,
+        ["join", pool] => Command::Join(pool.parse()?),
+        _ => return Err(USAGE.into()),
+    };
+    Ok(Some((broadcaster, command)))
+}
+
+fn say(what: impl std::fmt::Display) -> Result<(), Box<dyn Error>> {
+    Ok(print(what)?)
+}
+
+/// To standard output, line by line.
+fn print(what: impl std::fmt::Display) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{what}")?;
+    stdout.flush()
+}
+
+/// To standard error. If that is closed, there is nobody to tell.
+fn warn(what: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "chat-smol: {what}");
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
