@@ -44,6 +44,7 @@ pub struct Links {
     ready: BTreeSet<PeerId>,
     /// Where `ready` was left, so that a busy link doesn't keep the others waiting.
     turn: Option<PeerId>,
+    now: Instant,
     deadlines: Deadlines<PeerId>,
 }
 
@@ -58,7 +59,13 @@ impl Links {
     /// No links.
     #[must_use]
     pub const fn new() -> Self {
-        Self { links: BTreeMap::new(), ready: BTreeSet::new(), turn: None, deadlines: Deadlines::new() }
+        Self {
+            links: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            turn: None,
+            now: Instant::ZERO,
+            deadlines: Deadlines::new(),
+        }
     }
 
     /// Adds the link that a mesh has handed out for `peer`.
@@ -105,21 +112,25 @@ impl Links {
 
     /// As [`Link::close`].
     pub fn close(&mut self, now: Instant, peer: PeerId) {
+        self.now = self.now.max(now);
         self.touch(peer, |slot| slot.link.close(now));
     }
 
     /// As [`Link::handle_bytes`].
     pub fn handle_bytes(&mut self, now: Instant, peer: PeerId, bytes: Bytes) {
+        self.now = self.now.max(now);
         self.touch(peer, |slot| slot.link.handle_bytes(now, bytes));
     }
 
     /// As [`Link::handle_eof`].
     pub fn handle_eof(&mut self, now: Instant, peer: PeerId) {
+        self.now = self.now.max(now);
         self.touch(peer, |slot| slot.link.handle_eof(now));
     }
 
     /// As [`Link::handle_failure`].
     pub fn handle_failure(&mut self, now: Instant, peer: PeerId, fault: Fault) {
+        self.now = self.now.max(now);
         self.touch(peer, |slot| slot.link.handle_failure(now, fault));
     }
 
@@ -130,7 +141,8 @@ impl Links {
 
     /// Says what time it is.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(peer) = self.deadlines.pop_due(now) {
+        self.now = self.now.max(now);
+        while let Some(peer) = self.deadlines.pop_due(self.now) {
             self.touch(peer, |slot| slot.link.handle_timeout(now));
         }
     }
@@ -160,13 +172,17 @@ impl Links {
                     return LinksOutput::Write { peer, write };
                 }
             }
-            // A transmit may have ended the link or made room: look again before it is let go.
-            let interest = slot.link.interest();
-            if interest.deadline == Some(Instant::ZERO) {
-                continue;
+            // A transmit may have ended the link or made room, time may have passed it by: look again.
+            let mut deadline = slot.link.interest().deadline;
+            if deadline.is_some_and(|at| at.is_due(self.now)) {
+                slot.link.handle_timeout(self.now);
+                if slot.link.has_event() {
+                    continue;
+                }
+                deadline = slot.link.interest().deadline;
             }
             self.ready.remove(&peer);
-            match interest.deadline {
+            match deadline {
                 Some(at) => self.deadlines.set(peer, at),
                 None => self.deadlines.clear(peer),
             }

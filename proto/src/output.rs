@@ -115,6 +115,13 @@ impl<E> Outbox<E> {
         }
     }
 
+    /// Takes back the events that `matches`, and says how many there were.
+    pub(crate) fn forget(&mut self, matches: impl Fn(&E) -> bool) -> usize {
+        let before = self.queue.len();
+        self.queue.retain(|queued| !matches!(queued, Queued::Event(event) if matches(event)));
+        before - self.queue.len()
+    }
+
     /// How many outputs wait to be polled.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {

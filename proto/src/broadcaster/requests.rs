@@ -14,11 +14,13 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         self.advance(now);
         self.stats.datagrams += 1;
-        if datagram.len() > self.config.max_datagram {
-            self.stats.refused_malformed += 1;
-            return self.refuse(from, Refusal::TooLong { limit: self.config.max_datagram as u64 });
-        }
         match Dialect::of(datagram).decode_request(datagram) {
+            // Before the length: an answer is never answered.
+            Err(fault @ RequestFault::Answer) => self.refuse_fault(from, fault),
+            _ if datagram.len() > self.config.max_datagram => {
+                self.stats.refused_malformed += 1;
+                self.refuse(from, Refusal::TooLong { limit: self.config.max_datagram as u64 });
+            }
             Ok(Request::Create) => self.create(from),
             Ok(Request::Ping(id)) => self.ping(from, &id),
             Ok(Request::List) => self.list(from),

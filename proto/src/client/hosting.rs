@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::SHORTEST;
 use crate::{Instant, PoolId};
 
 /// How many pools are remembered after they were hosted, so that a late copy of the answer that made one is not
@@ -77,9 +78,8 @@ impl Hosting {
     /// A pool that is to be pinged now, and sets its next ping.
     pub(super) fn next_ping(&mut self, now: Instant, interval: Duration) -> Option<PoolId> {
         let hosted = self.hosted.iter_mut().find(|hosted| hosted.ping_at.is_due(now))?;
-        // A zero interval would ping for ever within one call.
         hosted.pinged_at = now;
-        hosted.ping_at = now + interval.max(Duration::from_millis(1));
+        hosted.ping_at = now + interval.max(SHORTEST);
         Some(hosted.pool)
     }
 

@@ -24,6 +24,9 @@ use crate::wire::{Dialect, Refusal, Request, canonical};
 use crate::{Instant, Machine, Output, PoolId, PoolInfo};
 use hosting::Hosting;
 
+/// No interval is shorter: a zero one would keep a machine busy without time passing.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// Names one call of one [`Client`]. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(u64);
@@ -190,6 +193,7 @@ impl Client {
     /// # Errors
     /// If too many calls are under way or too many pools hosted, or the client was closed.
     pub fn create(&mut self, now: Instant) -> Result<CallId, CallError> {
+        self.advance(now);
         let creating = self.calls.iter().filter(|call| call.request == Request::Create).count();
         if self.hosting.len() + creating >= self.config.max_hosted {
             return Err(CallError::TooManyHosted { limit: self.config.max_hosted });
@@ -208,6 +212,9 @@ impl Client {
     /// Forgets a call: it gets no outcome any more. A pool it may still make is not pinged, and ends by itself.
     pub fn cancel(&mut self, call: CallId) {
         self.calls.retain(|other| other.id != call);
+        let of_call =
+            |event: &ClientEvent| matches!(event, ClientEvent::Finished { call: of, .. } if *of == call);
+        self.unpolled -= self.outbox.forget(of_call);
     }
 
     /// Stops pinging a hosted pool, which ends when the broadcaster's ping timeout runs out. Whether it was hosted.
@@ -249,6 +256,8 @@ impl Client {
             Request::Create => self.config.recreate_after.unwrap_or(Duration::MAX),
             Request::List | Request::Join(_) | Request::Ping(_) => self.config.resend_after,
         };
+        // Nothing would be sent again and again within one call.
+        let backoff = backoff.max(SHORTEST);
         self.calls.push(Call {
             id,
             request,
@@ -283,7 +292,7 @@ impl Client {
         self.now = self.now.max(now);
         let now = self.now;
         while let Some((id, sent)) =
-            self.calls.iter().find(|call| call.deadline <= now).map(|call| (call.id, call.sent))
+            self.calls.iter().find(|call| call.deadline.is_due(now)).map(|call| (call.id, call.sent))
         {
             trace!(?id, sent, "call timed out");
             self.finish(id, Outcome::TimedOut { sent });

@@ -273,6 +273,7 @@ impl Link {
             let until = self.now + self.config.close_timeout;
             self.state = State::Closing { until, finished: false, eof: false };
             self.reader.clear();
+            self.tick(now);
         }
     }
 
@@ -449,13 +450,18 @@ impl Link {
         }
     }
 
-    fn has_event(&self) -> bool {
-        self.reader.waiting() > 0 || self.writable()
+    /// Whether an event may wait to be polled.
+    pub(crate) fn has_event(&self) -> bool {
+        match self.state {
+            State::Open => self.reader.waiting() > 0 || self.writable(),
+            State::Ending(_) | State::Ended(_, false) => true,
+            State::Closing { .. } | State::Ended(_, true) => false,
+        }
     }
 
     fn open_deadline(&self) -> Option<Instant> {
         let idle = self.config.idle_timeout.map(|timeout| self.heard + timeout);
-        let retry = self.refused.and_then(|refused| refused.retry);
+        let retry = self.refused.filter(|refused| self.roomy(*refused)).and_then(|refused| refused.retry);
         [idle, retry].into_iter().flatten().filter(|at| *at != Instant::NEVER).min()
     }
 

@@ -8,6 +8,9 @@ use super::{DialFailure, DialId, MeshConfig};
 use crate::deadlines::Deadlines;
 use crate::{Fault, Instant};
 
+/// No wait is shorter: a zero one would keep the mesh busy without time passing.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// One address that is being dialed.
 #[derive(Debug)]
 struct Dial {
@@ -17,21 +20,15 @@ struct Dial {
     started: Option<Instant>,
     /// The attempt under way.
     attempt: Option<DialId>,
+    /// How the attempt before failed.
+    fault: Option<Fault>,
 }
 
-/// An attempt to make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Attempt {
-    pub(super) dial: DialId,
-    pub(super) address: SocketAddr,
-    pub(super) timeout: Duration,
-}
-
-/// What became of an attempt that failed.
+/// What is to be done about an address that is to be dialed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// The address is tried again later.
-    Retry,
+    /// It is dialed.
+    Attempt { dial: DialId, address: SocketAddr, timeout: Duration },
     /// It is given up.
     GiveUp(SocketAddr, DialFailure),
 }
@@ -80,28 +77,36 @@ impl Dials {
     /// Has `address` dialed, if it is not already.
     pub(super) fn add(&mut self, address: SocketAddr, config: &MeshConfig) {
         if !self.contains(&address) {
-            let dial = Dial { attempts: 0, backoff: config.dial_backoff, started: None, attempt: None };
+            let dial =
+                Dial { attempts: 0, backoff: config.dial_backoff, started: None, attempt: None, fault: None };
             self.dials.insert(address, dial);
             self.ready.push_back(address);
         }
     }
 
-    /// The next attempt to make now.
-    pub(super) fn next_attempt(&mut self, now: Instant, config: &MeshConfig) -> Option<Attempt> {
+    /// The next thing to do now.
+    pub(super) fn next(&mut self, now: Instant, config: &MeshConfig) -> Option<Next> {
         if self.attempts.len() >= config.max_dialing.max(1) {
             return None;
         }
         let address = self.ready.pop_front()?;
         let dial = self.dials.get_mut(&address)?;
         let gives_up = *dial.started.get_or_insert(now) + config.dial_deadline;
-        let timeout = config.dial_timeout.min(gives_up.saturating_duration_since(now));
+        if let (Some(fault), true) = (dial.fault, gives_up.is_due(now)) {
+            // It had to wait for its turn, or the driver has stalled.
+            let failure = DialFailure::Failed { fault, attempts: dial.attempts };
+            self.forget(address);
+            return Some(Next::GiveUp(address, failure));
+        }
+        let left = gives_up.saturating_duration_since(now);
+        let timeout = config.dial_timeout.min(left).max(SHORTEST);
         let id = DialId(self.next);
         self.next += 1;
         dial.attempts += 1;
         dial.attempt = Some(id);
         self.attempts.insert(id, address);
         self.deadlines.set(address, now + timeout);
-        Some(Attempt { dial: id, address, timeout })
+        Some(Next::Attempt { dial: id, address, timeout })
     }
 
     /// Ends the dialing of the address that this attempt has reached.
@@ -111,27 +116,28 @@ impl Dials {
         Some(address)
     }
 
-    /// Notes that an attempt failed, none if it is not under way.
+    /// Notes that an attempt failed. Answers the address if it is given up.
     pub(super) fn fail(
         &mut self,
         id: DialId,
         now: Instant,
         fault: Fault,
         config: &MeshConfig,
-    ) -> Option<Next> {
+    ) -> Option<(SocketAddr, DialFailure)> {
         let address = self.attempts.remove(&id)?;
         let dial = self.dials.get_mut(&address)?;
         dial.attempt = None;
-        let retry = now + dial.backoff;
+        dial.fault = Some(fault);
+        let retry = now + dial.backoff.max(SHORTEST);
         let gives_up = dial.started.unwrap_or(now) + config.dial_deadline;
         if dial.attempts >= config.dial_attempts || retry >= gives_up {
             let attempts = dial.attempts;
             self.forget(address);
-            return Some(Next::GiveUp(address, DialFailure::Failed { fault, attempts }));
+            return Some((address, DialFailure::Failed { fault, attempts }));
         }
         dial.backoff = dial.backoff.saturating_mul(2);
         self.deadlines.set(address, retry);
-        Some(Next::Retry)
+        None
     }
 
     /// What is due at `now`: an attempt that took too long, or none if it was a retry, which is then ready.

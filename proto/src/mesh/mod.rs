@@ -151,6 +151,9 @@ impl Mesh {
     /// dialed is dialed on.
     pub fn cancel(&mut self, call: ConnectId) {
         self.connects.remove(call);
+        self.outputs.retain(
+            |output| !matches!(output, MeshOutput::Event(MeshEvent::Connected(report)) if report.id == call),
+        );
     }
 
     /// Accepts links at `address`, and no more where it did before. Port 0 is any.
@@ -311,7 +314,7 @@ impl Mesh {
     }
 
     fn fail(&mut self, dial: DialId, fault: Fault) {
-        if let Some(Next::GiveUp(address, failure)) = self.dials.fail(dial, self.now, fault, &self.config) {
+        if let Some((address, failure)) = self.dials.fail(dial, self.now, fault, &self.config) {
             self.give_up(address, failure);
         }
     }
@@ -335,10 +338,14 @@ impl Mesh {
 
     /// Makes the attempts there is room for, and reports calls that wait for nothing any more.
     fn work(&mut self) {
-        while let Some(attempt) = self.dials.next_attempt(self.now, &self.config) {
-            self.stats.dials += 1;
-            let dials::Attempt { dial, address, timeout } = attempt;
-            self.outputs.push_back(MeshOutput::Dial { dial, address, timeout });
+        while let Some(next) = self.dials.next(self.now, &self.config) {
+            match next {
+                Next::Attempt { dial, address, timeout } => {
+                    self.stats.dials += 1;
+                    self.outputs.push_back(MeshOutput::Dial { dial, address, timeout });
+                }
+                Next::GiveUp(address, failure) => self.give_up(address, failure),
+            }
         }
         while let Some(report) = self.connects.pop_settled() {
             self.event(MeshEvent::Connected(report));

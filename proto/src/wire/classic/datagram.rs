@@ -40,7 +40,7 @@ pub(crate) fn decode_request(datagram: &[u8]) -> Result<Request, RequestFault<'_
         LIST if is_list_answer(fields) => Err(RequestFault::Answer),
         LIST => Ok(Request::List),
         JOIN => Ok(Request::Join(pool_id(fields)?)),
-        ERROR if is_unknown_type_answer(fields) => Err(RequestFault::Answer),
+        ERROR if is_answer_to_answers(fields) => Err(RequestFault::Answer),
         other => Err(RequestFault::UnknownType(other)),
     }
 }
@@ -50,9 +50,10 @@ fn is_list_answer(fields: &[u8]) -> bool {
     matches!(fields::string(fields), Ok(([], _)))
 }
 
-/// A broadcaster answers an error of another one by this error.
-fn is_unknown_type_answer(fields: &[u8]) -> bool {
-    matches!(fields::string(fields), Ok(([], text)) if refusal_text::parse(text) == Refusal::UnknownRequest)
+/// A broadcaster answers an error of another one by one of these errors.
+fn is_answer_to_answers(fields: &[u8]) -> bool {
+    let Ok(([], text)) = fields::string(fields) else { return false };
+    matches!(refusal_text::parse(text), Refusal::UnknownRequest | Refusal::TooLong { .. })
 }
 
 fn pool_id(fields: &[u8]) -> Result<PoolId, RequestFault<'_>> {
@@ -127,7 +128,7 @@ fn pool_info(joined: &[u8]) -> Result<PoolInfo, ResponseFault> {
     Ok(PoolInfo::new(id, host, you, collect(items, 3, address)?))
 }
 
-/// `address = ip ":" port`, IPv6 in brackets, without a zone
+/// `address = ip ":" port`, IPv6 in brackets; a zone, which means something on one machine only, is dropped later
 fn address(text: &[u8]) -> Option<SocketAddr> {
     core::str::from_utf8(text).ok()?.parse().ok()
 }
@@ -216,6 +217,7 @@ mod tests {
             Response::Pools(Vec::new()),
             Response::Pools([PoolId::new(b"p").unwrap()].to_vec()),
             Response::Refused(Refusal::UnknownRequest),
+            Response::Refused(Refusal::TooLong { limit: 41 }),
         ] {
             assert_eq!(decode_request(&encoded(&answer)), Err(RequestFault::Answer));
         }

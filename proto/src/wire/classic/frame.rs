@@ -78,7 +78,7 @@ impl FrameReader {
         self.partial.len()
     }
 
-    /// Forgets everything received.
+    /// Forgets everything received, but not that a frame was too long.
     pub fn clear(&mut self) {
         self.chunks = VecDeque::new();
         self.chunked = 0;
