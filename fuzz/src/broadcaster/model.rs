@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use poolmesh_proto::wire::canonical;
 use poolmesh_proto::{Instant, PoolId};
@@ -21,11 +21,13 @@ pub(super) struct Model {
     pools: BTreeMap<PoolId, Pool>,
     /// All names there ever were, to choose from: to speak of a dead pool is an input, too.
     names: Vec<PoolId>,
+    /// The same names, to look one up.
+    known: BTreeSet<PoolId>,
 }
 
 impl Model {
     pub(super) fn new(ping_timeout: Duration) -> Self {
-        Self { ping_timeout, pools: BTreeMap::new(), names: Vec::new() }
+        Self { ping_timeout, pools: BTreeMap::new(), names: Vec::new(), known: BTreeSet::new() }
     }
 
     pub(super) fn choose(&self, choice: u8) -> Option<PoolId> {
@@ -34,14 +36,14 @@ impl Model {
     }
 
     pub(super) fn created(&mut self, pool: PoolId, host: SocketAddr, now: Instant) {
-        assert!(!self.names.contains(&pool), "{pool} was made twice");
+        assert!(self.known.insert(pool), "{pool} was made twice");
         self.names.push(pool);
         self.pools.insert(pool, Pool { host, ends: now + self.ping_timeout });
     }
 
     /// Somebody pings. Whether it counts, if that can be known.
     pub(super) fn ping(&mut self, pool: PoolId, from: SocketAddr, now: Instant) -> Option<bool> {
-        if !self.names.contains(&pool) {
+        if !self.known.contains(&pool) {
             return None;
         }
         let host =
@@ -67,7 +69,7 @@ impl Model {
 
     /// Whether a pool is known to be dead.
     pub(super) fn is_dead(&self, pool: &PoolId, now: Instant) -> bool {
-        self.names.contains(pool) && self.pools.get(pool).is_none_or(|pool| pool.ends.is_due(now))
+        self.known.contains(pool) && self.pools.get(pool).is_none_or(|pool| pool.ends.is_due(now))
     }
 
     /// How many pools ever had a name that was learned.
