@@ -3,6 +3,9 @@
 use bytes::BytesMut;
 use poolmesh_proto::wire::{Dialect, MAX_ANSWER, Refusal, Response, ResponseFault, Words};
 
+/// A classic answer's type byte and the length of its string, in bytes.
+const HEADER: usize = 5;
+
 /// What stands in the buffer already: encoding appends.
 const BEFORE: &[u8] = b"before";
 
@@ -20,6 +23,12 @@ pub fn check(data: &[u8]) {
     let encoded = encoded(dialect, &response);
     assert!(encoded.len() <= MAX_ANSWER, "{} bytes", encoded.len());
     assert!(dialect.decode_request(&encoded).is_err(), "an answer that is a request");
+    if matches!(response, Response::Refused(_)) {
+        assert!(
+            encoded.get(HEADER..).is_some_and(|text| text.starts_with(b"ERROR: ")),
+            "gop2p's prefix is missing"
+        );
+    }
     let again = dialect.decode_response(&encoded).expect("what was encoded is a response");
     check_cut(&response, &again, encoded.len());
     assert_eq!(self::encoded(dialect, &again), encoded, "what was read encodes to something else");
