@@ -1,1 +1,23 @@
-//! The fuzz targets' bodies.
+//! The bodies of the fuzz targets: plain functions from bytes to a panic or none.
+//!
+//! A coverage-guided fuzzer runs them for long with what it makes up (`fuzz_targets/`, feature `libfuzzer`); a test on
+//! any toolchain runs them over what it has found so far (`tests/corpus.rs`). See the README beside this crate.
+
+pub mod broadcaster;
+pub mod frames;
+mod input;
+pub mod packet;
+pub mod request;
+pub mod response;
+
+/// The body of one target: it panics if what it asserts doesn't hold for these bytes.
+pub type Check = fn(&[u8]);
+
+/// Every target by its name, which is the name of its program and of its folder in `corpus/`, too.
+pub const TARGETS: [(&str, Check); 5] = [
+    ("broadcaster", broadcaster::check),
+    ("frames", frames::check),
+    ("packet", packet::check),
+    ("request", request::check),
+    ("response", response::check),
+];

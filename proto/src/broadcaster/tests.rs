@@ -199,13 +199,12 @@ fn a_pool_whose_notice_waits_for_room_is_dead_all_the_same() {
 
 #[test]
 fn broadcasters_do_not_talk_to_each_other_for_ever() {
+    bounce_everything(broadcaster(|_| {}), broadcaster(|_| {}));
     let small: fn(&mut BroadcasterConfig) = |config| config.max_datagram = 41;
-    for change in [|_| {}, small] {
-        bounce_everything(broadcaster(change), broadcaster(change));
-    }
+    bounce_everything(broadcaster(small), broadcaster(small));
 }
 
-fn bounce_everything(mut one: Broadcaster<impl RandomSource>, mut other: Broadcaster<impl RandomSource>) {
+fn bounce_everything<R: RandomSource>(mut one: Broadcaster<R>, mut other: Broadcaster<R>) {
     for first in 0..=u8::MAX {
         one.handle_datagram(at(0), address(2), &[first]);
         one.handle_datagram(at(0), address(2), &[first; 100]);
