@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release --example demo`
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a program takes the events it knows")]
+
 use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;

@@ -3,6 +3,12 @@
 //! `cargo run --release -p poolmesh-proto --features std --example game_loop` plays alone: two players and a
 //! broadcaster, all in one thread. `… --example game_loop -- ADDR [POOL]` plays one of a pool.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "an example takes the events it knows, and its own slices"
+)]
+
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release --example chat-smol -- --broadcaster 127.0.0.1:6969 list|create|join POOL`
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a program takes the events it knows")]
+
 use std::error::Error;
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
