@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -15,7 +15,11 @@ use cli::{Cli, Runtime};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
     let served = match cli.runtime {
         Runtime::Std => serve_std(&cli),
         Runtime::Smol => smol::block_on(serve_smol(&cli)),
@@ -61,6 +65,7 @@ fn on_signal(stop: impl Fn() + Send + 'static) -> io::Result<()> {
     ctrlc::set_handler(stop).map_err(|error| io::Error::other(format!("can't handle signals: {error}")))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "ErrorKind is open-ended")]
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => "; another program has this port: choose another with --listen",
