@@ -270,8 +270,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
 
     for frame in 0..TICKS {
-        for place in 0..players.len() {
-            players[place].tick(now(), frame);
+        for player in &mut players {
+            player.tick(now(), frame);
         }
         if let Some((machine, udp)) = &mut broadcaster {
             drive_datagrams(machine, udp, now(), |event| println!("broadcaster: {event:?}"));
