@@ -1,4 +1,51 @@
 //! poolmesh over blocking sockets and threads.
+//!
+//! A **broadcaster** (a small UDP server) lists, creates and joins **pools**; the **host** of a pool keeps it alive with
+//! **pings**; the **peers** of a pool talk to each other directly, over links that carry named events. The protocol
+//! lives in [`proto`] as pure state machines; this crate owns the sockets, the clock and the threads, and decides nothing.
+//!
+//! ```no_run
+//! use poolmesh_std::{Client, Mesh, Packet};
+//!
+//! let client = Client::connect("127.0.0.1:6969")?;
+//! let mesh = Mesh::new();
+//! mesh.on("msg", |peer, event| println!("{}: {:?}", peer.address(), event.reader().string()));
+//! let pool = client.create()?; // pinged from now on
+//! mesh.connect_to_pool(&client, &pool)?;
+//! mesh.accept().unwrap().send("msg", Packet::new().string("welcome"))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Coming from gop2p
+//!
+//! | gop2p | here |
+//! | --- | --- |
+//! | `broadcast.CreateHandle`, `Connect(host, port)` | [`Client::connect`] |
+//! | `GetPoolIDs`, `CreatePool`, `JoinPool` | [`Client::list`], [`Client::create`], [`Client::join`]: each ends by its deadline |
+//! | `Ping(ctx, ticks)`, to be called by the host | by itself, every [`ClientConfig::ping_interval`], until [`Client::release`] |
+//! | `Close` | [`Client::close`], [`Mesh::close`], or dropping the last clone |
+//! | `p2p.CreateHandle` | [`Mesh::new`] |
+//! | `ConnectToPeer`, `ConnectToPool` | [`Mesh::connect_to_peer`], [`Mesh::connect_to_pool`]: who can't be reached is in the report |
+//! | `Listen(port)`, `Accept` | [`Mesh::listen`] ([`Mesh::connect_to_pool`] does it), [`Mesh::accept`] or [`Event::Connected`] |
+//! | `HandlePeerIO` | not needed: I/O runs from the start |
+//! | `Peer.Send(event, packet)` | [`Peer::send`] waits for room, [`Peer::try_send`] doesn't; written at once, no ticks |
+//! | `Peer.On(event, handler)` | [`Peer::on`], and [`Mesh::on`] for all peers |
+//! | `Disconnect` | [`Peer::disconnect`], which does close the connection |
+//! | the `disconnected` event | [`Peer::on_disconnect`], [`Event::Disconnected`]: with a reason, and no peer can forge it |
+//! | (none) | [`Mesh::events`], an `Iterator` |
+//!
+//! # What the threads run
+//!
+//! A client has one thread, which receives. A mesh has one that accepts while it listens, one for each connection it is
+//! dialing (at most [`MeshConfig::max_dialing`]), and two for each link: one reads and hands out events, one writes.
+//! Whoever waits in a call keeps the machine's time meanwhile. All end with what they serve.
+//!
+//! # Errors of the network
+//!
+//! A closed port that a datagram met, an interrupted call, too many open files, a connection that died before it was
+//! accepted: none of them ends anything, and after those that would come again at once there is a pause. A peer that
+//! does not read costs its bound of memory ([`LinkConfig::max_queued`]) and nobody else's time; an application that
+//! does not take its events slows down those who send them.
 
 mod client;
 mod clock;

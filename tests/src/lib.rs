@@ -1,1 +1,6 @@
-//! Helpers for tests of poolmesh.
+//! What tests of poolmesh share.
+
+/// The programs of the README, compiled and, where they need no network, run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

@@ -155,7 +155,7 @@ impl Mesh {
     }
 
     /// Waits for a peer that was accepted and is connected still; none if the mesh was closed. gop2p: `Accept`.
-    /// The same peers come as [`Event::Connected`].
+    /// The same peers come as [`Event::Connected`](crate::Event::Connected).
     pub async fn accept(&self) -> Option<Peer> {
         loop {
             let changed = self.shared().changed.listen();

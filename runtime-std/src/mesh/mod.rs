@@ -143,7 +143,7 @@ impl Mesh {
     }
 
     /// Waits for a peer that was accepted and is connected still; none if the mesh was closed. gop2p: `Accept`.
-    /// The same peers come as [`Event::Connected`].
+    /// The same peers come as [`Event::Connected`](crate::Event::Connected).
     #[must_use]
     pub fn accept(&self) -> Option<Peer> {
         let mut state = self.shared().lock();
