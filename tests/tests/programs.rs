@@ -1,0 +1,170 @@
+//! The programs, run as their users run them: what they print, how they end.
+
+use std::net::UdpSocket;
+
+use poolmesh_testkit::program::Program;
+
+const RUNTIMES: [&str; 2] = ["std", "smol"];
+const CHATS: [&str; 2] = ["chat-std", "chat-smol"];
+
+fn broadcaster(flags: &[&str]) -> (Program, String) {
+    let program = Program::start("poolmesh-broadcaster", [&["--listen", "127.0.0.1:0"], flags].concat());
+    let line = program.line();
+    let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("first line: {line}"));
+    (program, address.to_owned())
+}
+
+fn chat(name: &str, broadcaster: &str, command: &[&str]) -> Program {
+    Program::start(name, [&["--broadcaster", broadcaster], command].concat())
+}
+
+/// The id in `pool ID host ADDR you ADDR`.
+fn pool_of(line: &str) -> String {
+    match line.split_whitespace().collect::<Vec<_>>()[..] {
+        ["pool", id, "host", _, "you", _] => id.to_owned(),
+        _ => panic!("not the first line of a chat: {line}"),
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_broadcaster_stops_cleanly_on_either_signal() {
+    for runtime in RUNTIMES {
+        for signal in ["TERM", "INT"] {
+            let (mut program, _) = broadcaster(&["--runtime", runtime]);
+            program.signal(signal);
+            assert!(program.wait().success(), "{runtime}, SIG{signal}");
+        }
+    }
+}
+
+#[test]
+fn a_port_in_use_is_a_clear_error() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for runtime in RUNTIMES {
+        let mut program =
+            Program::start("poolmesh-broadcaster", ["--listen", &address, "--runtime", runtime]);
+        assert!(!program.wait().success());
+        assert_eq!(program.rest(), [""; 0]);
+        let errors = program.errors();
+        assert!(errors.contains(&address) && errors.contains("--listen"), "{errors}");
+    }
+}
+
+#[test]
+fn a_broadcaster_survives_what_ends_the_original() {
+    for runtime in RUNTIMES {
+        let (_program, address) = broadcaster(&["--runtime", runtime]);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        socket.send_to(b"\x03\xff\xff\xff\xff", &address).unwrap();
+        let mut answer = [0; 1_024];
+        let len = socket.recv(&mut answer).unwrap();
+        assert_eq!(&answer[..len], b"\x04\x2a\0\0\0ERROR: out of bound by 4294967295 elements");
+    }
+}
+
+#[test]
+fn a_flag_limits_the_pools() {
+    let (_program, address) = broadcaster(&["--max-pools", "0"]);
+    for name in CHATS {
+        let mut program = chat(name, &address, &["create"]);
+        assert!(!program.wait().success());
+        let errors = program.errors();
+        assert!(errors.contains("limit of 0 pools"), "{errors}");
+    }
+}
+
+#[test]
+fn help_is_given_and_nonsense_is_refused() {
+    for name in ["poolmesh-broadcaster", "chat-std", "chat-smol"] {
+        let mut help = Program::start(name, ["--help"]);
+        assert!(help.wait().success());
+        assert!(!help.rest().is_empty());
+        let mut nonsense = Program::start(name, ["--nonsense"]);
+        assert!(!nonsense.wait().success());
+        assert!(!nonsense.errors().contains("panicked"));
+    }
+}
+
+#[test]
+fn chats_on_either_runtime_talk_through_the_program() {
+    for (host_name, peer_name) in [("chat-std", "chat-smol"), ("chat-smol", "chat-std")] {
+        let (_program, address) = broadcaster(&[]);
+        let mut host = chat(host_name, &address, &["create"]);
+        let pool = pool_of(&host.line());
+        for name in CHATS {
+            let mut list = chat(name, &address, &["list"]);
+            assert_eq!(list.rest(), [pool.as_str()]);
+            assert!(list.wait().success());
+        }
+        let mut peer = chat(peer_name, &address, &["join", &pool]);
+        assert_eq!(pool_of(&peer.line()), pool);
+        let (to_host, to_peer) = (peer.line(), host.line());
+        let (host_address, peer_address) =
+            (to_host.strip_prefix("+ ").unwrap(), to_peer.strip_prefix("+ ").unwrap());
+        host.type_line("hello from the host");
+        assert_eq!(peer.line(), format!("{host_address}: hello from the host"));
+        peer.type_line("and back: ünï");
+        assert_eq!(host.line(), format!("{peer_address}: and back: ünï"));
+        peer.end_input();
+        assert!(peer.wait().success());
+        assert_eq!(peer.line(), format!("- {host_address} closed here"));
+        assert_eq!(host.line(), format!("- {peer_address} closed by peer"));
+        host.end_input();
+        assert!(host.wait().success());
+        assert_eq!((host.errors(), peer.errors()), (String::new(), String::new()));
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_chat_leaves_cleanly_on_ctrl_c_and_sees_others_die() {
+    let (_program, address) = broadcaster(&[]);
+    let mut host = chat("chat-std", &address, &["create"]);
+    let pool = pool_of(&host.line());
+    for name in CHATS {
+        let mut peer = chat(name, &address, &["join", &pool]);
+        let _joined = peer.line_that(|line| line.starts_with("+ "));
+        let _linked = host.line_that(|line| line.starts_with("+ "));
+        peer.signal("INT");
+        assert!(peer.wait().success(), "{name}");
+        let _gone = host.line_that(|line| line.starts_with("- "));
+
+        let killed = chat(name, &address, &["join", &pool]);
+        let _linked = host.line_that(|line| line.starts_with("+ "));
+        killed.signal("KILL");
+        let _gone = host.line_that(|line| line.starts_with("- "));
+    }
+    host.end_input();
+    assert!(host.wait().success());
+}
+
+#[test]
+fn an_unknown_pool_and_a_silent_broadcaster_are_clear_errors() {
+    let (program, address) = broadcaster(&[]);
+    for name in CHATS {
+        let mut unknown = chat(name, &address, &["join", "no-such-pool"]);
+        assert!(!unknown.wait().success());
+        let errors = unknown.errors();
+        assert!(errors.contains("no-such-pool doesn't exist"), "{errors}");
+    }
+    drop(program);
+    for name in CHATS {
+        let mut silent = chat(name, &address, &["list"]);
+        assert!(!silent.wait().success());
+        let errors = silent.errors();
+        assert!(errors.contains(&format!("no answer from {address}")), "{errors}");
+    }
+}
+
+#[test]
+fn the_examples_that_need_nobody_run_to_their_end() {
+    for name in ["demo", "game_loop"] {
+        let mut program = Program::start(name, [""; 0]);
+        let lines = program.rest();
+        assert!(program.wait().success(), "{name}: {}", program.errors());
+        assert!(lines.len() > 5, "{name} says little: {lines:?}");
+    }
+}
