@@ -156,8 +156,15 @@ impl Peer {
     /// # Errors
     /// If there is no room, the event is too long, or the link closed.
     pub fn try_send(&self, name: impl AsRef<[u8]>, payload: impl Into<Bytes>) -> Result<(), SendError> {
-        let result = self.shared.lock().send(name, payload);
-        self.shared.work.notify(1);
+        let mut link = self.shared.lock();
+        // The writer waits only while nothing is queued, so only then it is woken.
+        let idle = link.queued() == 0;
+        let result = link.send(name, payload);
+        drop(link);
+        // Refused for want of memory shared with others, it has a new deadline to wait for.
+        if idle {
+            self.shared.work.notify(1);
+        }
         result
     }
 

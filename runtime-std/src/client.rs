@@ -274,7 +274,11 @@ impl Shared {
                 }
                 Output::Event(_) => {}
                 Output::Wait(deadline) => {
-                    state.deadline = deadline;
+                    if deadline != state.deadline {
+                        state.deadline = deadline;
+                        // Whoever waits for the old one is to wait for this one.
+                        self.changed.notify_all();
+                    }
                     return;
                 }
             }

@@ -149,15 +149,11 @@ impl Peer {
         let (name, payload) = (name.as_ref(), payload.into());
         let mut link = self.shared.lock();
         loop {
-            match link.send(name, payload.clone()) {
+            match self.shared.send(&mut link, name, payload.clone()) {
                 Err(SendError::Full) => {
-                    self.shared.work.notify_one();
                     link = self.shared.room.wait(link).unwrap_or_else(PoisonError::into_inner);
                 }
-                result => {
-                    self.shared.work.notify_one();
-                    return result;
-                }
+                result => return result,
             }
         }
     }
@@ -167,9 +163,7 @@ impl Peer {
     /// # Errors
     /// If there is no room, the event is too long, or the link closed.
     pub fn try_send(&self, name: impl AsRef<[u8]>, payload: impl Into<Bytes>) -> Result<(), SendError> {
-        let result = self.shared.lock().send(name, payload);
-        self.shared.work.notify_one();
-        result
+        self.shared.send(&mut self.shared.lock(), name.as_ref(), payload.into())
     }
 
     /// Has `handler` called with every event of that name, in the order they come, on the link's own thread: while
@@ -288,6 +282,17 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Link> {
         // The machine is left in order whoever panics: its methods don't.
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues an event. The writer waits only while nothing is queued, so only then it is woken.
+    fn send(&self, link: &mut Link, name: &[u8], payload: Bytes) -> Result<(), SendError> {
+        let idle = link.queued() == 0;
+        let result = link.send(name, payload);
+        // Refused for want of memory shared with others, it has a new deadline to wait for.
+        if idle {
+            self.work.notify_one();
+        }
+        result
     }
 
     fn read_once(&self, buffer: &mut [u8], deadline: Option<Instant>) {

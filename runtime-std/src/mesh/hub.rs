@@ -116,7 +116,11 @@ impl Shared {
                 }
                 MeshOutput::Event(event) => self.tell(state, event),
                 MeshOutput::Wait(deadline) => {
-                    state.deadline = deadline;
+                    if deadline != state.deadline {
+                        state.deadline = deadline;
+                        // Whoever waits for the old one is to wait for this one.
+                        self.changed.notify_all();
+                    }
                     return;
                 }
                 // A blocking connect can't be stopped; it ends by its own timeout, and its result is not wanted.
