@@ -1,0 +1,2 @@
+//! Memory.
+fn main() {}
