@@ -115,5 +115,5 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
             other => format!("\\x{other:02x}"),
         })
     };
-    str::from_utf8(bytes).map_or_else(|_| escaped().collect(), str::to_owned)
+    core::str::from_utf8(bytes).map_or_else(|_| escaped().collect(), str::to_owned)
 }

@@ -56,7 +56,7 @@ fn refusal(text: &[u8]) -> Refusal {
         return Refusal::NoSuchPool(Words::new(id));
     }
     if let Some(number) = between(b"out of bound by ", b" elements") {
-        return Refusal::Truncated { missing: str::from_utf8(number).unwrap().parse().unwrap() };
+        return Refusal::Truncated { missing: core::str::from_utf8(number).unwrap().parse().unwrap() };
     }
     match words {
         b"only the host can send ping messages" => Refusal::NotHost,

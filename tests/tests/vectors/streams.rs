@@ -60,7 +60,7 @@ impl Expected {
             Some(frames) => frames.iter().map(|frame| kind(vector, frame)).collect(),
             None => Vec::new(),
         };
-        assert!(too_long.is_some() != !frames.is_empty(), "{} says something", vector.name);
+        assert!(too_long.is_some() == frames.is_empty(), "{} says something", vector.name);
         Self { frames, too_long }
     }
 
