@@ -232,9 +232,9 @@ impl Program {
     fn act_on(&mut self, peer: PeerId, op: &Op) {
         match op {
             Op::Send(_, len) => {
-                if self.links.send(peer, "event", vec![7; *len]).is_ok() {
-                    self.accepted.entry(peer).or_default().extend(frame(*len));
-                }
+                let sent = self.links.send(peer, "event", vec![7; *len]);
+                let accepted = self.accepted.entry(peer).or_default();
+                accepted.extend(sent.map_or_else(|_| Vec::new(), |()| frame(*len)));
             }
             Op::Bytes(now, _, bytes) => {
                 let now = self.now(*now);
