@@ -7,12 +7,15 @@ use core::iter;
 use core::net::{IpAddr, SocketAddr};
 
 use bytes::{Bytes, BytesMut};
-use poolmesh_proto::wire::{Dialect, Frame, FrameReader, MAX_ANSWER, Request, Response, Words};
+use poolmesh_proto::wire::{Dialect, Frame, FrameReader, FrameTooLong, Request, Response, Words};
 use poolmesh_proto::{
     Instant, Link, LinkConfig, LinkEvent, Packet, PacketReader, PoolId, PoolInfo, Refusal, Write,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
+
+/// A gop2p client reads no more of an answer.
+const MAX_ANSWER: usize = 1_024;
 
 /// A request is at most a type, a length and an id.
 const LONGEST_REQUEST: usize = 68;
@@ -371,6 +374,21 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_frame_is_taken_up_to_the_limit_and_no_longer(max in 0..100_000usize, over in 1..1_000usize) {
+        let frame = |len: usize| {
+            let mut frame = u32::try_from(len).unwrap().to_le_bytes().to_vec();
+            frame.resize(4 + len, 0);
+            let mut reader = FrameReader::new(max);
+            reader.push(frame.into());
+            reader.next_frame()
+        };
+        prop_assert!(matches!(frame(max), Ok(Some(_))));
+        for len in [max + 1, max + over] {
+            prop_assert_eq!(frame(len), Err(FrameTooLong { len: u32::try_from(len).unwrap(), max }));
+        }
+    }
 
     #[test]
     fn any_cut_of_a_stream_gives_the_same_frames(

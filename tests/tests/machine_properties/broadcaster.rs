@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{Dialect, MAX_ANSWER, Request};
+use poolmesh_proto::wire::{Dialect, Request, Response};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Machine, Output, PoolId, RandomSource,
 };
@@ -109,7 +109,7 @@ impl Seen {
     fn note(&mut self, output: Output<BroadcasterEvent>) {
         match &output {
             Output::Transmit(transmit) => {
-                assert!(transmit.payload.len() <= MAX_ANSWER);
+                assert!(transmit.payload.len() <= 1_024);
                 assert!(Dialect::Classic.decode_response(&transmit.payload).is_ok(), "{transmit:?}");
             }
             Output::Event(BroadcasterEvent::PoolCreated { pool, .. }) => {
@@ -191,5 +191,43 @@ proptest! {
         config in settings(), ops in prop_oneof![ops(&calm()), ops(&wild())]
     ) {
         prop_assert_eq!(run(&config, &ops), run(&config, &ops));
+    }
+    #[test]
+    fn a_late_ping_revives_nothing_even_if_nobody_polls(late in 0..1_000_000u64, max_queued in 0..2usize) {
+        let mut config = BroadcasterConfig::default();
+        config.max_queued = max_queued;
+        let host = "192.0.2.1:1".parse().unwrap();
+        // What is made of the same numbers by one that is polled tells the id.
+        let mut twin = broadcaster(&BroadcasterConfig::default());
+        twin.handle_datagram(Instant::ZERO, host, &[0]);
+        let mut seen = Seen::default();
+        drain(&mut twin, &mut seen);
+        let mut machine = broadcaster(&config);
+        machine.handle_datagram(Instant::ZERO, host, &[0]);
+        let now = Instant::ZERO + config.ping_timeout + Duration::from_micros(late);
+        machine.handle_datagram(now, host, &datagram(&Ask::Ping(0), &seen.made));
+        prop_assert_eq!(machine.stats().pings, 0);
+        prop_assert_eq!(drain(&mut machine, &mut Seen::default()), None);
+        prop_assert_eq!(machine.pool_count(), 0);
+    }
+
+    #[test]
+    fn a_pool_that_has_ended_leaves_its_room_to_the_next_request(late in 0..1_000_000u64) {
+        let mut config = BroadcasterConfig::default();
+        config.max_pools = 1;
+        let mut machine = broadcaster(&config);
+        let mut seen = Seen::default();
+        machine.handle_datagram(Instant::ZERO, "192.0.2.1:1".parse().unwrap(), &[0]);
+        drain(&mut machine, &mut seen);
+        let now = Instant::ZERO + config.ping_timeout + Duration::from_micros(late);
+        machine.handle_datagram(now, "192.0.2.2:1".parse().unwrap(), &[0]);
+        drain(&mut machine, &mut seen);
+        let answers: Vec<Response> = seen.outputs.iter().filter_map(|output| match output {
+            Output::Transmit(transmit) => Dialect::Classic.decode_response(&transmit.payload).ok(),
+            _ => None,
+        }).collect();
+        prop_assert!(
+            matches!(answers[..], [Response::Joined(_), Response::PoolEnded, Response::Joined(_)]), "{:?}", answers
+        );
     }
 }

@@ -25,7 +25,9 @@ enum Op {
     Release(u8),
     Close,
     Answer(Instant, Response),
-    Bytes(Instant, bool, Vec<u8>),
+    /// An answer that doesn't come from the broadcaster.
+    Foreign(Instant, Response),
+    Bytes(Instant, Vec<u8>),
     Timeout(Instant),
     PollOnce,
     Settle(Instant),
@@ -75,7 +77,8 @@ fn ops(time: &BoxedStrategy<Instant>) -> impl Strategy<Value = Vec<Op>> + use<> 
         1 => (0..20usize).prop_map(Op::Cancel),
         1 => (0..6u8).prop_map(Op::Release),
         10 => (time.clone(), response()).prop_map(|(now, response)| Op::Answer(now, response)),
-        1 => (time.clone(), any::<bool>(), vec(any::<u8>(), 0..40)).prop_map(|(now, own, bytes)| Op::Bytes(now, own, bytes)),
+        1 => (time.clone(), response()).prop_map(|(now, response)| Op::Foreign(now, response)),
+        1 => (time.clone(), vec(any::<u8>(), 0..40)).prop_map(|(now, bytes)| Op::Bytes(now, bytes)),
         3 => time.clone().prop_map(Op::Timeout),
         3 => Just(Op::PollOnce),
         6 => time.clone().prop_map(Op::Settle),
@@ -105,6 +108,12 @@ fn settings() -> impl Strategy<Value = ClientConfig> {
             config.max_queued = queued;
             config
         })
+}
+
+fn encoded(response: &Response) -> BytesMut {
+    let mut datagram = BytesMut::new();
+    Dialect::Classic.encode_response(response, &mut datagram);
+    datagram
 }
 
 /// What the client's application and its socket see of it.
@@ -182,7 +191,8 @@ fn run(config: &ClientConfig, ops: &[Op]) -> Vec<Output<ClientEvent>> {
         | Op::Create(now)
         | Op::Join(now, _)
         | Op::Answer(now, _)
-        | Op::Bytes(now, ..)
+        | Op::Foreign(now, _)
+        | Op::Bytes(now, _)
         | Op::Timeout(now)
         | Op::Settle(now) = op
         {
@@ -215,14 +225,14 @@ fn run(config: &ClientConfig, ops: &[Op]) -> Vec<Output<ClientEvent>> {
                 seen.drain(&mut client);
                 assert!(seen.pending.is_empty(), "closing ends every call");
             }
-            Op::Answer(now, response) => {
-                let mut datagram = BytesMut::new();
-                Dialect::Classic.encode_response(response, &mut datagram);
-                client.handle_datagram(*now, server(), &datagram);
+            Op::Answer(now, response) => client.handle_datagram(*now, server(), &encoded(response)),
+            Op::Foreign(now, response) => {
+                client.handle_timeout(*now);
+                seen.drain(&mut client);
+                client.handle_datagram(*now, peer(1), &encoded(response));
+                assert!(matches!(client.poll_output(), Output::Wait(_)), "it is ignored");
             }
-            Op::Bytes(now, own, bytes) => {
-                client.handle_datagram(*now, if *own { server() } else { peer(1) }, bytes)
-            }
+            Op::Bytes(now, bytes) => client.handle_datagram(*now, server(), bytes),
             Op::Timeout(now) => client.handle_timeout(*now),
             Op::PollOnce => match client.poll_output() {
                 Output::Wait(_) => {}
@@ -299,10 +309,8 @@ proptest! {
         config.ping_interval = Duration::from_millis(interval);
         let mut client = Client::new(config, server());
         client.create(Instant::ZERO).unwrap();
-        let mut created = BytesMut::new();
-        let info = PoolInfo::new(pool(1), peer(0), peer(0), [peer(0)]);
-        Dialect::Classic.encode_response(&Response::Joined(info), &mut created);
-        client.handle_datagram(Instant::ZERO, server(), &created);
+        let created = Response::Joined(PoolInfo::new(pool(1), peer(0), peer(0), [peer(0)]));
+        client.handle_datagram(Instant::ZERO, server(), &encoded(&created));
         let until = Instant::ZERO + Duration::from_secs(2);
         let sent = sent_without_an_answer(&mut client, until);
         let pings = sent.into_iter().filter(|(_, request)| *request == Request::Ping(pool(1)));
