@@ -97,12 +97,16 @@ struct Program {
     links: Links,
     config: MeshConfig,
     latest: Instant,
+    /// The latest time the mesh was told, and whether it is told that in place of an earlier one.
+    mesh_latest: Instant,
+    forwards: bool,
     /// All attempts and all links, in order.
     dials: Vec<DialId>,
     handed_out: Vec<PeerId>,
     under_way: BTreeSet<DialId>,
-    /// The calls without a report, and whom each named.
-    pending: BTreeMap<ConnectId, BTreeSet<SocketAddr>>,
+    /// The calls without a report: whom each named, and which links had ended before it.
+    pending: BTreeMap<ConnectId, (BTreeSet<SocketAddr>, BTreeSet<PeerId>)>,
+    ended: BTreeSet<PeerId>,
     calls: Vec<ConnectId>,
     told: BTreeSet<PeerId>,
     gone: BTreeSet<PeerId>,
@@ -120,16 +124,19 @@ fn frame(len: usize) -> Vec<u8> {
 }
 
 impl Program {
-    fn new(config: &MeshConfig) -> Self {
+    fn new(config: &MeshConfig, forwards: bool) -> Self {
         Self {
             mesh: Mesh::new(config.clone()),
             links: Links::new(),
             config: config.clone(),
             latest: Instant::ZERO,
+            mesh_latest: Instant::ZERO,
+            forwards,
             dials: Vec::new(),
             handed_out: Vec::new(),
             under_way: BTreeSet::new(),
             pending: BTreeMap::new(),
+            ended: BTreeSet::new(),
             calls: Vec::new(),
             told: BTreeSet::new(),
             gone: BTreeSet::new(),
@@ -146,15 +153,21 @@ impl Program {
         now
     }
 
+    fn mesh_now(&mut self, now: Instant) -> Instant {
+        self.now(now);
+        self.mesh_latest = self.mesh_latest.max(now);
+        if self.forwards { self.mesh_latest } else { now }
+    }
+
     fn act(&mut self, op: &Op) {
         match op {
             Op::Connect(now, to) => {
-                let now = self.now(*now);
+                let now = self.mesh_now(*now);
                 let call = self.mesh.connect(now, to.iter().copied());
                 self.called(call.ok(), to.iter().copied().map(canonical).collect());
             }
             Op::Enter(now, peers) => {
-                let now = self.now(*now);
+                let now = self.mesh_now(*now);
                 let you = "192.0.2.1:1".parse().unwrap();
                 let pool = PoolInfo::new("p".parse().unwrap(), you, you, peers.iter().copied());
                 let call = self.mesh.enter(now, &pool);
@@ -169,40 +182,40 @@ impl Program {
             }
             Op::Listen(at) => drop(self.mesh.listen(*at)),
             Op::Dialed(now, at) => {
-                let now = self.now(*now);
                 let Some(dial) = self.dials.get(*at).copied() else { return };
+                let now = self.mesh_now(*now);
                 self.under_way.remove(&dial);
                 let link = self.mesh.handle_dialed(now, dial);
                 self.handed_out(link);
             }
             Op::DialFailed(now, at) => {
-                let now = self.now(*now);
                 let Some(dial) = self.dials.get(*at).copied() else { return };
+                let now = self.mesh_now(*now);
                 self.under_way.remove(&dial);
                 self.mesh.handle_dial_failed(now, dial, Fault::Refused);
             }
             Op::Accepted(now, from) => {
-                let now = self.now(*now);
+                let now = self.mesh_now(*now);
                 let link = self.mesh.handle_accepted(now, *from);
                 self.handed_out(link);
             }
             Op::Closed(now, at) => {
-                let now = self.now(*now);
-                let Some(peer) = self.handed_out.get(*at) else { return };
-                self.mesh.handle_closed(now, *peer, CloseReason::Remote);
+                let Some(peer) = self.handed_out.get(*at).copied() else { return };
+                let now = self.mesh_now(*now);
+                self.ended.insert(peer);
+                self.mesh.handle_closed(now, peer, CloseReason::Remote);
             }
             Op::Timeout(now) => {
-                let now = self.now(*now);
-                self.mesh.handle_timeout(now);
-                self.links.handle_timeout(now);
+                let mesh_now = self.mesh_now(*now);
+                self.mesh.handle_timeout(mesh_now);
+                self.links.handle_timeout(*now);
             }
             Op::PollOnce => {
                 let _ = (self.poll_mesh(), self.poll_links());
             }
             Op::Drain => drop(self.drain()),
             Op::Settle(now) => {
-                let now = self.now(*now);
-                self.settle(now);
+                self.settle(*now);
             }
             Op::Close => self.mesh.close(),
             Op::SendToAll(len) => {
@@ -264,7 +277,7 @@ impl Program {
         let Some(call) = call else { return };
         assert!(!self.calls.contains(&call));
         self.calls.push(call);
-        self.pending.insert(call, to);
+        self.pending.insert(call, (to, self.ended.clone()));
     }
 
     fn handed_out(&mut self, link: Option<(PeerId, poolmesh_proto::Link)>) {
@@ -304,13 +317,17 @@ impl Program {
                 assert!(self.gone.insert(*peer), "{peer} is gone twice");
             }
             MeshEvent::Connected(report) => {
-                let named = self.pending.remove(&report.id);
+                let Some((named, ended)) = self.pending.remove(&report.id) else {
+                    panic!("{:?} was not under way", report.id)
+                };
+                let stale = report.connected.iter().find(|(_, peer)| ended.contains(peer));
+                assert_eq!(stale, None, "a link that had ended is dialed again");
                 let connected = report.connected.iter().map(|(address, _)| *address);
                 let failed = report.failed.iter().map(|(address, _)| *address);
                 let all: Vec<SocketAddr> = connected.chain(failed).collect();
                 let each: BTreeSet<SocketAddr> = all.iter().copied().collect();
                 assert_eq!(each.len(), all.len(), "each once");
-                assert_eq!(named, Some(each), "the call was under way, and all it named have a fate");
+                assert_eq!(named, each, "all it named have a fate");
             }
             _ => {}
         }
@@ -332,7 +349,9 @@ impl Program {
             LinksOutput::Event { peer, event } => {
                 if let LinkEvent::Closed(reason) = event {
                     assert!(self.links.get(*peer).is_none(), "an ended link is gone");
-                    self.mesh.handle_closed(self.latest, *peer, *reason);
+                    self.ended.insert(*peer);
+                    let now = self.mesh_now(self.latest);
+                    self.mesh.handle_closed(now, *peer, *reason);
                 }
             }
         }
@@ -363,9 +382,11 @@ impl Program {
     fn settle(&mut self, now: Instant) -> Option<Instant> {
         // A link that was just added has its deadline known once it was polled.
         self.drain();
+        let now = self.mesh_now(now);
         self.mesh.handle_timeout(now);
         // Each has seen the times of its own inputs only.
-        self.mesh.handle_timeout(self.latest);
+        let latest = self.mesh_now(self.latest);
+        self.mesh.handle_timeout(latest);
         self.links.handle_timeout(self.latest);
         let [mesh, links] = self.drain();
         // Not later: an attempt that is made at the very end of its dialing has no time left.
@@ -378,8 +399,8 @@ impl Program {
     }
 }
 
-fn run(config: &MeshConfig, ops: &[Op]) -> (Vec<MeshOutput>, Vec<LinksOutput>) {
-    let mut program = Program::new(config);
+fn run(config: &MeshConfig, ops: &[Op], forwards: bool) -> (Vec<MeshOutput>, Vec<LinksOutput>) {
+    let mut program = Program::new(config, forwards);
     for op in ops {
         program.act(op);
     }
@@ -418,6 +439,45 @@ proptest! {
     fn any_inputs_break_no_invariant_and_the_same_inputs_give_the_same_outputs(
         config in settings(), ops in prop_oneof![2 => ops(&calm()), 1 => ops(&wild())]
     ) {
-        prop_assert_eq!(run(&config, &ops), run(&config, &ops));
+        let outputs = run(&config, &ops, false);
+        prop_assert_eq!(&outputs, &run(&config, &ops, false));
+        prop_assert_eq!(&outputs, &run(&config, &ops, true), "an earlier time is taken as the latest");
+    }
+    #[test]
+    fn an_attempt_has_its_whole_timeout_and_the_next_waits_twice_as_long(
+        timeout in 10..400u64, backoff in 1..200u64, fails in vec(prop_oneof![Just(None), (0..10u64).prop_map(Some)], 5)
+    ) {
+        let mut config = MeshConfig::default();
+        config.dial_timeout = Duration::from_millis(timeout);
+        config.dial_backoff = Duration::from_millis(backoff);
+        config.dial_deadline = Duration::from_secs(3_600);
+        let mut mesh = Mesh::new(config.clone());
+        let mut now = Instant::ZERO;
+        mesh.connect(now, ["192.0.2.1:1".parse().unwrap()]).unwrap();
+        let mut expected = now;
+        let mut pause = config.dial_backoff;
+        let mut made = 0;
+        loop {
+            match mesh.poll_output() {
+                MeshOutput::Dial { dial, .. } => {
+                    prop_assert_eq!(now, expected, "attempt {}", made);
+                    let after = fails[made].map_or(config.dial_timeout, Duration::from_millis);
+                    expected = now + after + pause;
+                    pause *= 2;
+                    if fails[made].is_some() {
+                        now = now + after;
+                        mesh.handle_dial_failed(now, dial, Fault::Refused);
+                    }
+                    made += 1;
+                }
+                MeshOutput::Wait(Some(deadline)) => {
+                    now = deadline;
+                    mesh.handle_timeout(now);
+                }
+                MeshOutput::Wait(None) => break,
+                _ => {}
+            }
+        }
+        prop_assert_eq!(made, 5);
     }
 }
