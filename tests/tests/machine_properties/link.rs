@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::{calm, config, has_a_future, wild};
 
 /// Memory for what both links queue, in bytes.
-const SHARED: usize = 600;
+const SHARED: usize = 250;
 
 #[derive(Clone, Debug)]
 enum Op {
