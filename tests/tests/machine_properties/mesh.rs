@@ -83,7 +83,8 @@ fn settings() -> impl Strategy<Value = MeshConfig> {
         config.link.max_queued = 500;
         config.link.max_frame = 300;
         config.link.idle_timeout = idles.then_some(Duration::from_secs(1));
-        config.max_queued_total = 800;
+        // Ample: what links do that share too little memory is seen without a mesh.
+        config.max_queued_total = 20_000;
         (config.max_links, config.max_pending_accepts) = (links, accepts);
         (config.max_dialing, config.max_dials) = (dialing, dials);
         (config.dial_timeout, config.dial_attempts, config.dial_backoff, config.dial_deadline) = times;
