@@ -1,0 +1,47 @@
+//! What a client sends to a broadcaster.
+
+use std::collections::BTreeSet;
+
+use bytes::BytesMut;
+use poolmesh_proto::PoolId;
+use poolmesh_proto::wire::{Dialect, Request, RequestFault};
+
+use crate::file::Vector;
+
+/// Every request is read as what it means, or as what is wrong with it. The encoding of each that can be read is
+/// canonical: none has bytes behind its fields.
+pub(crate) fn check(vectors: &[Vector]) -> BTreeSet<String> {
+    let mut covered = BTreeSet::new();
+    for vector in vectors.iter().filter(|vector| vector.is_for_broadcaster()) {
+        let decoded = Dialect::of(&vector.bytes).decode_request(&vector.bytes);
+        let id = vector.pool_id();
+        assert_eq!(decoded, expected(vector, id.as_deref()), "{}", vector.name);
+        if let Ok(request) = decoded {
+            let mut encoded = BytesMut::new();
+            Dialect::Classic.encode_request(&request, &mut encoded);
+            assert_eq!(encoded, vector.bytes, "{}", vector.name);
+        }
+        covered.insert(vector.name.clone());
+    }
+    covered
+}
+
+fn expected<'a>(vector: &Vector, id: Option<&'a [u8]>) -> Result<Request, RequestFault<'a>> {
+    let Some(kind) = vector.number("type") else { return Err(RequestFault::Empty) };
+    let with_pool: fn(PoolId) -> Request = match kind {
+        0 => return Ok(Request::Create),
+        1 => Request::Ping,
+        2 => return Ok(Request::List),
+        3 => Request::Join,
+        other => return Err(RequestFault::UnknownType(u8::try_from(other).unwrap())),
+    };
+    match id {
+        Some(id) => PoolId::new(id).map(with_pool).map_err(|_| RequestFault::NotAPoolId(id)),
+        None => {
+            // Without its length all four bytes of that are missing, with it what it promises.
+            let present = vector.number("string_bytes_present").unwrap_or(0);
+            let missing = vector.number("string_len").map_or(4, |len| len - present);
+            Err(RequestFault::Truncated { missing })
+        }
+    }
+}
