@@ -19,6 +19,8 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
+        // It would tell of a failed write by another one, and panic if that fails as well.
+        .log_internal_errors(false)
         .init();
     let served = match cli.runtime {
         Runtime::Std => serve_std(&cli),

@@ -29,6 +29,12 @@ impl Budget {
         self.shared.used.load(Ordering::Relaxed)
     }
 
+    /// The most that can be in use, in bytes.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.shared.limit
+    }
+
     /// Whether `bytes` more would fit now.
     pub(crate) fn has(&self, bytes: usize) -> bool {
         self.used().checked_add(bytes).is_some_and(|used| used <= self.shared.limit)

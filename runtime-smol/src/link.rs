@@ -227,7 +227,11 @@ impl Peer {
         let mut buffer = vec![0; READ];
         loop {
             // Bound first: the lock must not be held while the event is handed out.
-            let event = shared.lock().poll_event();
+            let event = {
+                let mut link = shared.lock();
+                link.handle_timeout(shared.clock.now());
+                link.poll_event()
+            };
             match event {
                 Some(LinkEvent::Received(message)) => {
                     owner.received(self, message).await;
@@ -322,12 +326,16 @@ impl Shared {
     async fn write(&self) {
         loop {
             let work = self.work.listen();
-            let (write, ended, deadline) = {
+            let (write, ended, deadline, roomier) = {
                 let mut link = self.lock();
-                (link.poll_transmit(), link.is_ended(), link.interest().deadline)
+                let queued = link.queued();
+                let write = link.poll_transmit();
+                (write, link.is_ended(), link.interest().deadline, link.queued() < queued)
             };
-            // Asking has made room.
-            self.room.notify(usize::MAX);
+            // Asking has made room; or others that share the memory have.
+            if roomier || deadline == Some(Instant::ZERO) {
+                self.room.notify(usize::MAX);
+            }
             match write {
                 Some(write) => self.carry_out(write).await,
                 None if ended => break,

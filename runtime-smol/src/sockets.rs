@@ -35,6 +35,10 @@ pub(crate) fn udp_with_tcp_port(server: SocketAddr) -> io::Result<(Async<UdpSock
 /// Binds without listening: the port is ours, and who dials it is refused.
 fn hold_tcp(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // Links that were accepted here and closed keep the port busy for a minute, unless they and whoever binds it next
+    // say that they share it. On Windows the option means something else, and is not needed.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }

@@ -214,7 +214,11 @@ impl Peer {
         let mut buffer = vec![0; READ];
         loop {
             // Bound first: the lock must not be held while the event is handed out.
-            let event = shared.lock().poll_event();
+            let event = {
+                let mut link = shared.lock();
+                link.handle_timeout(shared.clock.now());
+                link.poll_event()
+            };
             match event {
                 Some(LinkEvent::Received(message)) => {
                     owner.received(self, message);
@@ -334,9 +338,12 @@ impl Shared {
     fn write(&self) {
         let mut link = self.lock();
         loop {
+            let queued = link.queued();
             let write = link.poll_transmit();
-            // Asking has made room.
-            self.room.notify_all();
+            // Asking has made room; or others that share the memory have.
+            if link.queued() < queued || link.interest().deadline == Some(Instant::ZERO) {
+                self.room.notify_all();
+            }
             match write {
                 Some(write) => {
                     drop(link);

@@ -4,7 +4,8 @@ use core::time::Duration;
 
 /// The limits of a [`Broadcaster`](super::Broadcaster). Take the default and change what is to differ.
 ///
-/// In memory a broadcaster takes at most about 250 bytes a pool, 32 a peer, 1,100 a queued output.
+/// In memory a broadcaster takes at most about 400 bytes a pool, 128 for its first four peers, 64 for each further
+/// one, and 1,100 a queued output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BroadcasterConfig {

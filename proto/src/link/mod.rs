@@ -197,6 +197,8 @@ pub struct Link {
     reader: FrameReader,
     queue: SendQueue,
     refused: Option<Refused>,
+    /// Whether the application has an event in hand, and has not asked for the next.
+    holding: bool,
     stats: LinkStats,
 }
 
@@ -225,6 +227,7 @@ impl Link {
             reader: FrameReader::new(config.max_frame),
             queue: SendQueue::new(config.pack, budget),
             refused: None,
+            holding: false,
             stats: LinkStats::default(),
             config,
         }
@@ -243,7 +246,8 @@ impl Link {
             return Err(SendError::Closed);
         }
         let body = name.len().saturating_add(payload.len()).saturating_add(HEADER_LEN / 2);
-        let max = self.config.max_frame.min(u32::MAX as usize);
+        let longest = self.queue.longest().saturating_sub(HEADER_LEN / 2);
+        let max = self.config.max_frame.min(u32::MAX as usize).min(longest);
         if body > max {
             return Err(SendError::TooLong { len: body, max });
         }
@@ -254,7 +258,6 @@ impl Link {
             self.arm_retry();
             return Err(SendError::Full);
         }
-        self.refused = None;
         self.stats.sent += 1;
         Ok(())
     }
@@ -317,6 +320,8 @@ impl Link {
         self.now = self.now.max(now);
         match self.state {
             State::Closing { until, .. } if until.is_due(self.now) => self.end_here(),
+            // It is not the peer that is idle.
+            State::Open if self.holding => self.heard = self.now,
             State::Open => {
                 let idle = self.config.idle_timeout.map(|timeout| self.heard + timeout);
                 if idle.is_some_and(|at| at.is_due(self.now)) {
@@ -354,7 +359,12 @@ impl Link {
     }
 
     /// The next event, none if there is none now.
+    ///
+    /// An application that takes its time over an event doesn't make its peer idle: from then until the next is asked
+    /// for, [`handle_timeout`](Self::handle_timeout) counts no silence. So a driver that waits for its application
+    /// says what time it is before it asks again.
     pub fn poll_event(&mut self) -> Option<LinkEvent> {
+        self.holding = false;
         if let State::Open = self.state {
             if self.writable() {
                 self.refused = None;
@@ -363,6 +373,7 @@ impl Link {
         }
         if let State::Open | State::Ending(_) = self.state {
             if let Some(message) = self.next_message() {
+                self.holding = true;
                 return Some(LinkEvent::Received(message));
             }
         }
@@ -460,7 +471,7 @@ impl Link {
     }
 
     fn open_deadline(&self) -> Option<Instant> {
-        let idle = self.config.idle_timeout.map(|timeout| self.heard + timeout);
+        let idle = self.config.idle_timeout.map(|timeout| self.heard + timeout).filter(|_| !self.holding);
         let retry = self.refused.filter(|refused| self.roomy(*refused)).and_then(|refused| refused.retry);
         [idle, retry].into_iter().flatten().filter(|at| *at != Instant::NEVER).min()
     }

@@ -1,6 +1,7 @@
 //! What a link has to write.
 
 use alloc::collections::VecDeque;
+use core::mem;
 
 use bytes::{Bytes, BytesMut};
 
@@ -11,12 +12,16 @@ use crate::wire::{HEADER_LEN, encode_header};
 /// write of its own.
 const BY_REFERENCE: usize = 16 * 1_024;
 
+/// The size of the first chunk of a burst, in bytes; each further one is twice as large, up to what is packed.
+const FIRST: usize = 4_096;
+
 /// The frames that wait to be written, packed into chunks.
 #[derive(Debug)]
 pub(super) struct SendQueue {
     chunks: VecDeque<Bytes>,
-    /// Small frames on their way into one chunk.
+    /// Small frames on their way into one chunk. It never grows: when it is full, a larger one follows.
     tail: BytesMut,
+    next_size: usize,
     pack: usize,
     /// Bytes in `chunks` and `tail`, and in the chunk that was handed out last.
     queued: usize,
@@ -26,7 +31,15 @@ pub(super) struct SendQueue {
 
 impl SendQueue {
     pub(super) fn new(pack: usize, budget: Budget) -> Self {
-        Self { chunks: VecDeque::new(), tail: BytesMut::new(), pack, queued: 0, in_flight: 0, budget }
+        Self {
+            chunks: VecDeque::new(),
+            tail: BytesMut::new(),
+            next_size: FIRST,
+            pack,
+            queued: 0,
+            in_flight: 0,
+            budget,
+        }
     }
 
     /// Bytes that wait, those of the chunk being written among them.
@@ -37,6 +50,11 @@ impl SendQueue {
     /// Whether something waits to be handed out.
     pub(super) fn has_next(&self) -> bool {
         !self.chunks.is_empty() || !self.tail.is_empty()
+    }
+
+    /// The longest frame that can ever find room, in bytes.
+    pub(super) fn longest(&self) -> usize {
+        self.budget.limit()
     }
 
     /// Whether the budget has room for `bytes` more.
@@ -52,11 +70,12 @@ impl SendQueue {
         }
         self.queued += len;
         let copied = if payload.len() < BY_REFERENCE { len } else { len - payload.len() };
-        if !self.tail.is_empty() && self.tail.len() + copied > self.pack {
+        if self.tail.capacity() - self.tail.len() < copied {
             self.cut_tail();
         }
-        if self.tail.capacity() - self.tail.len() < copied {
-            self.tail.reserve(copied.max(self.pack.min(4_096)));
+        if self.tail.capacity() < copied {
+            self.tail = BytesMut::with_capacity(self.next_size.min(self.pack).max(copied));
+            self.next_size = self.next_size.saturating_mul(2);
         }
         encode_header(name, payload.len(), &mut self.tail);
         if payload.len() < BY_REFERENCE {
@@ -74,7 +93,10 @@ impl SendQueue {
         if self.chunks.is_empty() {
             self.cut_tail();
         }
-        let chunk = self.chunks.pop_front()?;
+        let Some(chunk) = self.chunks.pop_front() else {
+            self.next_size = FIRST;
+            return None;
+        };
         self.in_flight = chunk.len();
         Some(chunk)
     }
@@ -97,9 +119,18 @@ impl SendQueue {
     }
 
     fn cut_tail(&mut self) {
-        if !self.tail.is_empty() {
-            self.chunks.push_back(self.tail.split().freeze());
+        if self.tail.is_empty() {
+            return;
         }
+        // A chunk that fills little of its memory would hold all of it: it is copied, and the memory used again.
+        let chunk = if self.tail.len() < self.tail.capacity() / 2 {
+            let chunk = Bytes::copy_from_slice(&self.tail);
+            self.tail.clear();
+            chunk
+        } else {
+            mem::take(&mut self.tail).freeze()
+        };
+        self.chunks.push_back(chunk);
     }
 }
 

@@ -202,6 +202,19 @@ fn idle_detection_is_off_until_asked_for() {
 }
 
 #[test]
+fn an_application_that_takes_its_time_makes_no_peer_idle() {
+    let mut link = link(|config| config.idle_timeout = Some(Duration::from_secs(1)));
+    link.handle_bytes(at(0), Bytes::from_static(MSG));
+    assert!(link.poll_event().is_some());
+    assert_eq!(link.interest().deadline, None);
+    link.handle_timeout(at(10_000));
+    assert_eq!(link.poll_event(), None);
+    assert_eq!(link.interest().deadline, Some(at(11_000)));
+    link.handle_timeout(at(11_000));
+    assert_eq!(events(&mut link), closed(CloseReason::Idle));
+}
+
+#[test]
 fn nothing_follows_the_end() {
     let mut link = link(|_| {});
     link.handle_failure(at(0), Fault::Reset);

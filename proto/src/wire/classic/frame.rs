@@ -1,12 +1,12 @@
 //! Frames on a stream between two peers.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::received::Received;
 use crate::wire::{Message, fields};
 
 /// The length that starts a frame.
@@ -41,8 +41,7 @@ pub enum Frame {
 #[derive(Debug)]
 pub struct FrameReader {
     max_frame: usize,
-    chunks: VecDeque<Bytes>,
-    chunked: usize,
+    received: Received,
     /// The start of a frame whose end has not arrived, from its length on.
     partial: Vec<u8>,
     too_long: Option<FrameTooLong>,
@@ -55,21 +54,18 @@ impl FrameReader {
     /// A reader that takes frames with bodies of up to `max_frame` bytes.
     #[must_use]
     pub fn new(max_frame: usize) -> Self {
-        Self { max_frame, chunks: VecDeque::new(), chunked: 0, partial: Vec::new(), too_long: None }
+        Self { max_frame, received: Received::default(), partial: Vec::new(), too_long: None }
     }
 
     /// Takes in the next bytes of the stream.
     pub fn push(&mut self, chunk: Bytes) {
-        if !chunk.is_empty() {
-            self.chunked += chunk.len();
-            self.chunks.push_back(chunk);
-        }
+        self.received.push(chunk);
     }
 
     /// How many bytes were received and not yet looked at. None once [`next_frame`](Self::next_frame) had no frame.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.chunked
+        self.received.len()
     }
 
     /// How many bytes belong to a frame whose end has not been seen.
@@ -80,8 +76,7 @@ impl FrameReader {
 
     /// Forgets everything received, but not that a frame was too long.
     pub fn clear(&mut self) {
-        self.chunks = VecDeque::new();
-        self.chunked = 0;
+        self.received = Received::default();
         self.partial = Vec::new();
     }
 
@@ -95,19 +90,13 @@ impl FrameReader {
             return Err(error);
         }
         if self.partial.is_empty() {
-            let Some(front) = self.chunks.front_mut() else { return Ok(None) };
-            if let Some(len) =
-                body_len(front, self.max_frame).map_err(|error| *self.too_long.insert(error))?
-            {
-                let whole = LENGTH_LEN + len;
-                if front.len() >= whole {
-                    let frame = front.split_to(whole);
-                    self.chunked -= whole;
-                    if front.is_empty() {
-                        self.chunks.pop_front();
-                    }
-                    return Ok(Some(frame_of(frame)));
+            let front = self.received.front();
+            match body_len(front, self.max_frame) {
+                Err(error) => return Err(*self.too_long.insert(error)),
+                Ok(Some(len)) if front.len() >= LENGTH_LEN + len => {
+                    return Ok(Some(frame_of(self.received.take(LENGTH_LEN + len))));
                 }
+                Ok(_) => {}
             }
         }
         self.next_spanning()
@@ -122,11 +111,9 @@ impl FrameReader {
             if len.is_some() && self.partial.len() >= whole {
                 return Ok(Some(frame_of(Bytes::from(mem::take(&mut self.partial)))));
             }
-            let Some(front) = self.chunks.front_mut() else { return Ok(None) };
-            let taken = front.split_to(front.len().min(whole - self.partial.len()));
-            self.chunked -= taken.len();
-            if front.is_empty() {
-                self.chunks.pop_front();
+            let taken = self.received.take(whole - self.partial.len());
+            if taken.is_empty() {
+                return Ok(None);
             }
             self.append(&taken, whole);
         }

@@ -4,4 +4,5 @@
 
 pub(super) mod datagram;
 pub(super) mod frame;
+mod received;
 mod refusal_text;
