@@ -115,11 +115,14 @@ impl<E> Outbox<E> {
         }
     }
 
-    /// Takes back the events that `matches`, and says how many there were.
-    pub(crate) fn forget(&mut self, matches: impl Fn(&E) -> bool) -> usize {
-        let before = self.queue.len();
-        self.queue.retain(|queued| !matches!(queued, Queued::Event(event) if matches(event)));
-        before - self.queue.len()
+    /// Takes back the first event that `matches`.
+    pub(crate) fn take_back(&mut self, matches: impl Fn(&E) -> bool) -> Option<E> {
+        let matching = |queued: &Queued<E>| matches!(queued, Queued::Event(event) if matches(event));
+        let place = self.queue.iter().position(matching)?;
+        match self.queue.remove(place)? {
+            Queued::Event(event) => Some(event),
+            Queued::Transmit(_) => None,
+        }
     }
 
     /// How many outputs wait to be polled.

@@ -212,10 +212,11 @@ impl Client {
             call
         };
         shared.hurry.notify(1);
-        let _forget = Forget { shared, call };
+        let mut forget = Forget { shared, call, done: false };
         loop {
             let changed = shared.changed.listen();
             if let Some(outcome) = shared.lock().outcomes.remove(&call) {
+                forget.done = true;
                 return Ok(outcome);
             }
             changed.await;
@@ -223,14 +224,18 @@ impl Client {
     }
 }
 
-/// Forgets a call, at its end or when its future is dropped.
+/// Forgets a call whose future is dropped before its outcome was taken.
 struct Forget<'a> {
     shared: &'a Shared,
     call: CallId,
+    done: bool,
 }
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
+        if self.done {
+            return;
+        }
         let mut state = self.shared.lock();
         state.machine.cancel(self.call);
         state.outcomes.remove(&self.call);

@@ -38,7 +38,7 @@ impl Client {
         match create {
             Some(call) if info.is_host() && !self.hosting.knows(&pool) => {
                 self.hosting.remember(pool);
-                self.hosting.add(pool, self.now);
+                self.hosting.add(pool, call, self.now);
                 self.finish(call, Outcome::Created(info));
                 self.advance(self.now);
             }

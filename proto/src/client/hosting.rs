@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::SHORTEST;
+use super::{CallId, SHORTEST};
 use crate::{Instant, PoolId};
 
 /// How many pools are remembered after they were hosted, so that a late copy of the answer that made one is not
@@ -21,6 +21,8 @@ pub(super) struct Hosting {
 #[derive(Debug)]
 struct Hosted {
     pool: PoolId,
+    /// The call that made it.
+    call: CallId,
     pinged_at: Instant,
     ping_at: Instant,
 }
@@ -52,14 +54,19 @@ impl Hosting {
     }
 
     /// Hosts a pool, with a first ping at once: the answer's way has already taken some of its time.
-    pub(super) fn add(&mut self, pool: PoolId, now: Instant) {
-        self.hosted.push(Hosted { pool, pinged_at: now, ping_at: now });
+    pub(super) fn add(&mut self, pool: PoolId, call: CallId, now: Instant) {
+        self.hosted.push(Hosted { pool, call, pinged_at: now, ping_at: now });
     }
 
     pub(super) fn remove(&mut self, pool: &PoolId) -> bool {
         let before = self.hosted.len();
         self.hosted.retain(|hosted| hosted.pool != *pool);
         self.hosted.len() < before
+    }
+
+    /// Hosts what `call` has made no longer.
+    pub(super) fn forget(&mut self, call: CallId) {
+        self.hosted.retain(|hosted| hosted.call != call);
     }
 
     pub(super) fn clear(&mut self) {

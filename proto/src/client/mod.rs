@@ -209,12 +209,21 @@ impl Client {
         self.call(now, Request::Join(pool))
     }
 
-    /// Forgets a call: it gets no outcome any more. A pool it may still make is not pinged, and ends by itself.
+    /// Forgets a call: it gets no outcome any more. A pool it has made, or may still make, is not pinged and ends by
+    /// itself.
     pub fn cancel(&mut self, call: CallId) {
         self.calls.retain(|other| other.id != call);
+        self.hosting.forget(call);
         let of_call =
             |event: &ClientEvent| matches!(event, ClientEvent::Finished { call: of, .. } if *of == call);
-        self.unpolled -= self.outbox.forget(of_call);
+        let Some(event) = self.outbox.take_back(of_call) else { return };
+        self.unpolled -= 1;
+        if let ClientEvent::Finished { outcome: Outcome::Created(made), .. } = event {
+            // Nobody knows of the pool, so nobody is to be told of its end.
+            let of_pool =
+                |event: &ClientEvent| matches!(event, ClientEvent::PoolEnded { pool } if *pool == made.id());
+            self.outbox.take_back(of_pool);
+        }
     }
 
     /// Stops pinging a hosted pool, which ends when the broadcaster's ping timeout runs out. Whether it was hosted.

@@ -255,4 +255,11 @@ fn a_cancelled_call_has_no_outcome() {
     assert_eq!(answer(&mut client, at(1), &hosted("p")), []);
     assert_eq!(client.hosted().count(), 0);
     assert_eq!(deadline(&mut client), None);
+
+    let late = client.create(at(2)).unwrap();
+    drain(&mut client);
+    answer(&mut client, at(3), &hosted("q"));
+    assert_eq!(client.hosted().count(), 1);
+    client.cancel(late);
+    assert_eq!(client.hosted().count(), 0, "nobody was told of the pool");
 }

@@ -4,9 +4,9 @@ use core::time::Duration;
 
 /// The limits of a [`Link`](super::Link). Take the default and change what is to differ.
 ///
-/// A link whose peer doesn't read takes at most `max_queued` bytes (or one frame, if that is longer), 64 KiB more, and
-/// about 100 bytes for each write where `pack` makes writes small; one whose application doesn't read takes
-/// `max_received` and one frame.
+/// A link whose peer doesn't read takes at most `max_queued` bytes (or one frame, if that is longer), an eighth more,
+/// 64 KiB, and about 100 bytes for each write where `pack` makes writes small; one whose application doesn't read
+/// takes `max_received` and one frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkConfig {

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
 use poolmesh_proto::wire::{Dialect, Request, Response, Words};
@@ -125,6 +125,8 @@ struct Seen {
     /// Those without an outcome.
     pending: BTreeSet<CallId>,
     /// The pools hosted, as far as is told.
+    /// The pools that calls have made.
+    made: BTreeMap<CallId, PoolId>,
     hosted: BTreeSet<PoolId>,
 }
 
@@ -140,6 +142,7 @@ impl Seen {
                 if let Outcome::Created(info) = outcome {
                     assert!(info.is_host());
                     assert!(self.hosted.insert(info.id()), "{} was made twice", info.id());
+                    self.made.insert(*call, info.id());
                 }
             }
             Output::Event(ClientEvent::PoolEnded { pool }) => {
@@ -200,17 +203,17 @@ fn run(config: &ClientConfig, ops: &[Op]) -> Vec<Output<ClientEvent>> {
         }
         match op {
             Op::List(now) => seen.called(client.list(*now), config),
-            Op::Create(now) => {
-                // A create that is refused need not have looked at the time.
-                client.handle_timeout(*now);
-                seen.called(client.create(*now), config);
-            }
+            Op::Create(now) => seen.called(client.create(*now), config),
             Op::Join(now, number) => seen.called(client.join(*now, pool(*number)), config),
             Op::Cancel(at) => {
-                seen.drain(&mut client);
-                if let Some(call) = seen.calls.get(*at) {
-                    client.cancel(*call);
-                    seen.pending.remove(call);
+                let Some(call) = seen.calls.get(*at).copied() else { continue };
+                if seen.pending.remove(&call) {
+                    client.cancel(call);
+                } else {
+                    // Over and told: it can only lose the pool that it has made.
+                    seen.drain(&mut client);
+                    client.cancel(call);
+                    seen.made.get(&call).map(|pool| seen.hosted.remove(pool));
                 }
             }
             Op::Release(number) => {
