@@ -4,13 +4,18 @@ mod cli;
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use clap::Parser;
 use poolmesh_proto::{BroadcasterEvent, BroadcasterStats};
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Runtime};
+
+/// How long the server may take to stop.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -63,8 +68,16 @@ fn announce(address: SocketAddr) {
     let _ = writeln!(stdout, "listening on {address}").and_then(|()| stdout.flush());
 }
 
+/// Has the server stop. Should its thread be stuck, writing logs to a reader who doesn't read, the program ends anyway.
 fn on_signal(stop: impl Fn() + Send + 'static) -> io::Result<()> {
-    ctrlc::set_handler(stop).map_err(|error| io::Error::other(format!("can't handle signals: {error}")))
+    let (never, stopped) = mpsc::channel::<()>();
+    let handler = move || {
+        let _kept_open = &never;
+        stop();
+        let _ = stopped.recv_timeout(PATIENCE);
+        process::exit(0);
+    };
+    ctrlc::set_handler(handler).map_err(|error| io::Error::other(format!("can't handle signals: {error}")))
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "ErrorKind is open-ended")]

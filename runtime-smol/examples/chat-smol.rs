@@ -9,7 +9,7 @@ use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 use std::thread;
 
-use poolmesh_smol::{Client, Event, Events, Mesh, Message, Packet, PoolId, PoolInfo};
+use poolmesh_smol::{Client, Event, Events, Mesh, MeshConfig, Message, Packet, PoolId, PoolInfo};
 use smol::channel;
 
 const USAGE: &str = "usage: chat-smol [--broadcaster ADDR] list | create | join POOL";
@@ -50,7 +50,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
 async fn chat(client: &Client, pool: &PoolInfo) -> Result<(), Box<dyn Error>> {
     say(format_args!("pool {} host {} you {}", pool.id(), pool.host(), pool.you()))?;
-    let mesh = Mesh::new();
+    let mut config = MeshConfig::default();
+    config.link.pack = 1; // a write for each event: a gop2p peer loses its place when one comes in pieces
+    let mesh = Mesh::with_config(config);
     let inputs = inputs(&mesh)?;
     let telling = smol::spawn({
         let events = mesh.events();

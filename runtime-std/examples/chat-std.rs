@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
 
-use poolmesh_std::{Client, Event, Events, Mesh, Message, Packet, PoolId, PoolInfo};
+use poolmesh_std::{Client, Event, Events, Mesh, MeshConfig, Message, Packet, PoolId, PoolInfo};
 
 const USAGE: &str = "usage: chat-std [--broadcaster ADDR] list | create | join POOL";
 
@@ -50,7 +50,9 @@ fn run() -> Result<(), Box<dyn Error>> {
 
 fn chat(client: &Client, pool: &PoolInfo) -> Result<(), Box<dyn Error>> {
     say(format_args!("pool {} host {} you {}", pool.id(), pool.host(), pool.you()))?;
-    let mesh = Mesh::new();
+    let mut config = MeshConfig::default();
+    config.link.pack = 1; // a write for each event: a gop2p peer loses its place when one comes in pieces
+    let mesh = Mesh::with_config(config);
     let inputs = inputs(&mesh)?;
     let telling = thread::spawn({
         let events = mesh.events();
