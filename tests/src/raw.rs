@@ -17,6 +17,14 @@ pub fn frame(name: &[u8], payload: &[u8]) -> Vec<u8> {
     [&len(4 + name.len() + payload.len())[..], &len(name.len()), name, payload].concat()
 }
 
+/// A socket whose receive buffer is small and stays so: without that, a system takes more and more for a peer that
+/// doesn't read, and no test knows when it is done.
+fn narrow_socket() -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(32 * 1_024).unwrap();
+    socket
+}
+
 /// One end of a connection, without a runtime.
 #[derive(Debug)]
 pub struct RawPeer {
@@ -36,13 +44,15 @@ impl RawPeer {
     /// Dials.
     #[must_use]
     pub fn dial(address: SocketAddr) -> Self {
-        Self::new(TcpStream::connect_timeout(&address, PATIENCE).unwrap())
+        let socket = narrow_socket();
+        socket.connect_timeout(&address.into(), PATIENCE).unwrap();
+        Self::new(socket.into())
     }
 
     /// A peer that `mesh` has dialed, and the mesh's end of it.
     #[must_use]
     pub fn dialed_by<R: Runtime>(mesh: &R::Mesh) -> (R::Peer, Self) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = SilentPort::take().listen();
         let peer = mesh.connect_to_peer(&listener.local_addr().unwrap().to_string()).unwrap();
         (peer, Self::new(listener.accept().unwrap().0))
     }
@@ -127,7 +137,7 @@ impl SilentPort {
     /// Takes a free port.
     #[must_use]
     pub fn take() -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let socket = narrow_socket();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         Self { socket, address }

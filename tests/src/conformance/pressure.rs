@@ -7,7 +7,7 @@ use std::time::Duration;
 use poolmesh_proto::{CloseReason, MeshConfig, SendError};
 
 use super::{expect_numbers, fill, link, linked, mesh, number_of, numbered};
-use crate::patience::{pause, throughout, until};
+use crate::patience::{now, pause, throughout, until};
 use crate::raw::RawPeer;
 use crate::runtime::{Mesh, Peer, Runtime};
 
@@ -30,14 +30,14 @@ pub fn a_peer_that_does_not_read<R: Runtime>() {
     assert_eq!(peer.try_send(b"n", numbered(sent, LEN)), Err(SendError::Full));
     let sender = thread::spawn({
         let peer = peer.clone();
-        move || (sent..sent + 50).for_each(|n| peer.send(b"n", numbered(n, LEN)).unwrap())
+        move || (sent..sent + 1_000).for_each(|n| peer.send(b"n", numbered(n, LEN)).unwrap())
     });
     throughout(Duration::from_millis(150), "send waits", || !sender.is_finished() && peer.queued() <= QUEUED);
-    for expected in 0..sent + 50 {
+    for expected in 0..sent + 1_000 {
         assert_eq!(number_of(&raw.read().1), expected);
     }
     sender.join().unwrap();
-    assert_eq!(peer.stats().sent, u64::from(sent + 50));
+    assert_eq!(peer.stats().sent, u64::from(sent + 1_000));
     peer.disconnect();
     raw.expect_eof();
 }
@@ -53,10 +53,14 @@ pub fn others_go_on<R: Runtime>() {
         link.to_b.send(b"n", numbered(n, LEN)).unwrap();
     }
     expect_numbers::<R>(&mut events, 0..300);
-    let refused = link.a.send_to_all(b"n", numbered(300, LEN));
-    let refused: Vec<_> = refused.into_iter().map(|(peer, error)| (peer.id(), error)).collect();
-    assert_eq!(refused, [(slow.id(), SendError::Full)]);
-    expect_numbers::<R>(&mut events, 300..301);
+    let mut sent = 300;
+    until("the slow one is told of", || {
+        let refused = link.a.send_to_all(b"n", numbered(sent, LEN));
+        sent += 1;
+        let refused: Vec<_> = refused.into_iter().map(|(peer, error)| (peer.id(), error)).collect();
+        refused == [(slow.id(), SendError::Full)]
+    });
+    expect_numbers::<R>(&mut events, 300..sent);
 }
 
 /// Those who wait to send are told when the link is closed, from either side.
@@ -97,10 +101,10 @@ pub fn an_application_that_does_not_read<A: Runtime, B: Runtime>() {
     assert!(taken <= 17, "{taken} events wait");
     let sender = thread::spawn({
         let peer = link.to_b.clone();
-        move || (sent..sent + 50).for_each(|n| peer.send(b"n", numbered(n, LEN)).unwrap())
+        move || (sent..sent + 1_000).for_each(|n| peer.send(b"n", numbered(n, LEN)).unwrap())
     });
     throughout(Duration::from_millis(100), "the sender waits", || !sender.is_finished());
-    expect_numbers::<B>(&mut events, 0..sent + 50);
+    expect_numbers::<B>(&mut events, 0..sent + 1_000);
     sender.join().unwrap();
 }
 
@@ -163,12 +167,13 @@ pub fn closing_under_pressure<A: Runtime, B: Runtime>() {
     let (at_a, mut at_b) = (link.a.events(), link.b.events());
     fill(&link.to_b, LEN);
     fill(&link.to_a, LEN);
+    let start = now();
     link.a.close();
     assert!(link.a.peers().is_empty());
     link.b.close();
     assert!(link.b.peers().is_empty());
-    let (_, reason) = super::disconnected::<B>(&mut at_b);
-    assert!(reason != CloseReason::Local, "{reason:?}");
+    assert!(start.elapsed() < Duration::from_secs(5));
+    super::disconnected::<B>(&mut at_b);
     drop(at_a);
 }
 
@@ -186,7 +191,7 @@ pub fn shared_memory<R: Runtime>() {
         let peer = link.to_b.clone();
         move || peer.send(b"n", numbered(0, 2 * LEN)).unwrap()
     });
-    throughout(Duration::from_millis(200), "send waits", || !sender.is_finished());
+    pause(Duration::from_millis(200));
     let tries = link.to_b.stats().full - before;
     assert!(tries <= 100, "{tries} tries within 200 ms");
     for _ in 0..sent {
