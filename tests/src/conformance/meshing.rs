@@ -226,3 +226,22 @@ pub fn a_closed_mesh<R: Runtime>() {
     assert!(link.a.events().next().is_none());
     drop(link.b);
 }
+
+/// When a mesh is closed, another one can take its place at the same client, and its port.
+pub fn a_second_mesh_of_one_client<R: Runtime>() {
+    let server = Server::start::<R>();
+    let client = client::<R>(server.address());
+    let pool = client.create().unwrap();
+    let first = mesh::<R>();
+    let at = first.connect_to_pool(&client, &pool).unwrap().listening.unwrap();
+    let raw = RawPeer::dial(([127, 0, 0, 1], at.port()).into());
+    assert!(first.accept().is_some());
+    first.close();
+    drop((first, raw));
+    let second = mesh::<R>();
+    until("the second one listens", || {
+        second.connect_to_pool(&client, &pool).unwrap().listening.is_ok_and(|again| again == at)
+    });
+    let _raw = RawPeer::dial(([127, 0, 0, 1], at.port()).into());
+    assert!(second.accept().is_some());
+}

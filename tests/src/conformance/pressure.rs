@@ -4,6 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use poolmesh_proto::driver::Event;
 use poolmesh_proto::{CloseReason, MeshConfig, SendError};
 
 use super::{expect_numbers, fill, link, linked, mesh, number_of, numbered};
@@ -226,4 +227,54 @@ pub fn a_quiet_link_stays<A: Runtime, B: Runtime>() {
     });
     link.to_b.send(b"n", numbered(0, 4)).unwrap();
     expect_numbers::<B>(&mut events, 0..1);
+}
+
+/// A link can be closed while its application doesn't take what it received: the peer sees the end, and the reader gets
+/// what was waiting for it already, then the end.
+pub fn disconnecting_unread<R: Runtime>() {
+    let mut config = narrow();
+    config.max_waiting_events = 4;
+    config.link.close_timeout = Duration::from_millis(300);
+    let mesh = <R::Mesh as Mesh<R>>::with_config(config);
+    let mut events = mesh.events();
+    let (peer, mut raw) = RawPeer::dialed_by::<R>(&mesh);
+    for n in 0..20 {
+        raw.send("n", &numbered(n, 10));
+    }
+    // Of the connection they tell, too.
+    until("no more is taken", || peer.stats().received >= 4);
+    peer.send(b"last", &b"word"[..]).unwrap();
+    peer.disconnect();
+    assert_eq!(raw.read().0, "last");
+    raw.expect_eof();
+    drop(raw);
+    let mut expected = 0;
+    loop {
+        match crate::runtime::Events::<R>::next(&mut events) {
+            Some(Event::Received(_, message)) => {
+                assert_eq!(number_of(message.payload()), expected);
+                expected += 1;
+            }
+            Some(Event::Disconnected(_, reason)) => break assert_eq!(reason, CloseReason::Local),
+            Some(_) => {}
+            None => panic!("the events end"),
+        }
+    }
+    assert!((3..=5).contains(&expected), "{expected} events");
+}
+
+/// Nor is it idle when each event is read by itself, and the next waits with the system.
+pub fn a_slow_application_is_not_idle<A: Runtime, B: Runtime>() {
+    let mut config = narrow();
+    config.max_waiting_events = 2;
+    config.link.idle_timeout = Some(Duration::from_millis(300));
+    let b = <B::Mesh as Mesh<B>>::with_config(config);
+    let link = link::<A, B>(mesh::<A>(), b);
+    let mut events = link.b.events();
+    for n in 0..20 {
+        link.to_b.send(b"n", numbered(n, 10)).unwrap();
+        pause(Duration::from_millis(40));
+    }
+    expect_numbers::<B>(&mut events, 0..20);
+    assert!(link.to_a.is_connected());
 }

@@ -101,10 +101,12 @@ on_each! {
         a_port_that_is_taken
         as_many_links_as_allowed
         a_closed_mesh
+        a_second_mesh_of_one_client
     }
     pressure {
         a_peer_that_does_not_read
         others_go_on
+        disconnecting_unread
         waiting_senders_are_told_of_the_end
         shared_memory
     }
@@ -143,6 +145,7 @@ on_each_pair! {
         letting_go_of_events_frees_the_sender
         closing_under_pressure
         idle
+        a_slow_application_is_not_idle
         a_quiet_link_stays
     }
     sending {
