@@ -36,12 +36,14 @@ pub struct Proxy {
     threads: Vec<JoinHandle<()>>,
 }
 
+type Fates = dyn FnMut(Way, &[u8]) -> Fate + Send;
+
 struct Shared {
     front: UdpSocket,
     back: UdpSocket,
     client: Mutex<Option<SocketAddr>>,
     held: Mutex<Vec<(Way, Vec<u8>)>>,
-    fate: Mutex<Box<dyn FnMut(Way, &[u8]) -> Fate + Send>>,
+    fate: Mutex<Box<Fates>>,
     stop: AtomicBool,
 }
 

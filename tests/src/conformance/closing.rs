@@ -54,7 +54,7 @@ impl<R: Runtime> Noted<R> {
         self.peer.disconnect();
         self.mesh.close();
         let rest: Vec<_> =
-            core::iter::from_fn(|| crate::runtime::Events::<R>::next(&mut self.events)).collect();
+            std::iter::from_fn(|| crate::runtime::Events::<R>::next(&mut self.events)).collect();
         assert!(rest.is_empty(), "{rest:?}");
         reason
     }

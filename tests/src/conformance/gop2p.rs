@@ -42,7 +42,7 @@ impl Gop2p {
         let mut answer = [0; 1_024];
         let len = self.udp.recv(&mut answer).unwrap();
         assert_eq!((answer[0], &answer[1..5]), (3, &u32::try_from(len - 5).unwrap().to_le_bytes()[..]));
-        let text = core::str::from_utf8(&answer[5..len]).unwrap();
+        let text = std::str::from_utf8(&answer[5..len]).unwrap();
         text.split(' ').map(str::to_owned).collect()
     }
 }

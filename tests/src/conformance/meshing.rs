@@ -1,6 +1,6 @@
 //! Dialing, listening, accepting.
 
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub fn partial_success<A: Runtime, B: Runtime>() {
     let failure = DialFailure::Failed { fault: Fault::Refused, attempts: 2 };
     assert_eq!(report.failed, [(silent, failure)]);
     assert_eq!(report.listening.unwrap().port(), joined.you().port());
-    let told = core::iter::from_fn(|| events.try_next())
+    let told = std::iter::from_fn(|| events.try_next())
         .any(|event| matches!(event, Event::Unreachable(at, why) if (at, why) == (silent, failure)));
     assert!(told, "the events tell of it as well");
     let accepted = a.accept().unwrap();
@@ -99,7 +99,7 @@ pub fn an_unreachable_peer<R: Runtime>() {
 pub fn a_peer_that_does_not_answer<R: Runtime>() {
     // A full backlog: the system drops further attempts.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     socket.listen(0).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     let filled: Vec<_> =
@@ -217,7 +217,7 @@ pub fn a_closed_mesh<R: Runtime>() {
     link.a.close();
     link.a.close();
     assert!(waits.join().unwrap(), "accept ends");
-    let rest: Vec<_> = core::iter::from_fn(|| events.next()).collect();
+    let rest: Vec<_> = std::iter::from_fn(|| events.next()).collect();
     assert!(matches!(&rest[..], [Event::Disconnected(..)]), "{rest:?}");
     assert!(link.a.peers().is_empty());
     let error = link.a.connect_to_peer("127.0.0.1:1").unwrap_err();

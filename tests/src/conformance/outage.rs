@@ -22,13 +22,11 @@ pub fn calls_meanwhile<A: Runtime, B: Runtime>() {
         assert!(matches!(hasty.list(), Err(CallFailed::TimedOut { .. })));
         assert!(matches!(hasty.create(), Err(CallFailed::TimedOut { .. })));
     }
-    let waits = thread::spawn({
-        let patient = patient.clone();
-        move || (patient.list(), patient.create())
-    });
+    // Comes back with the answers, lest what was created ends.
+    let waits = thread::spawn(move || (patient.list(), patient.create(), patient));
     pause(Duration::from_millis(50));
     server.restart::<A>();
-    let (listed, created) = waits.join().unwrap();
+    let (listed, created, _patient) = waits.join().unwrap();
     assert_eq!(listed, Ok(vec![]));
     let pool = created.unwrap().id();
     assert_eq!(hasty.list().unwrap(), [pool]);

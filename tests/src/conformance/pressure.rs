@@ -101,7 +101,7 @@ pub fn an_application_that_does_not_read<A: Runtime, B: Runtime>() {
     let taken = link.to_a.stats().received;
     assert!(taken <= 17, "{taken} events wait");
     let sender = thread::spawn({
-        let peer = link.to_b.clone();
+        let peer = link.to_b;
         move || (sent..sent + 1_000).for_each(|n| peer.send(b"n", numbered(n, LEN)).unwrap())
     });
     throughout(Duration::from_millis(100), "the sender waits", || !sender.is_finished());
@@ -139,7 +139,7 @@ fn link_to<R: Runtime>(mesh: &R::Mesh) -> R::Peer {
     // Kept alive by its links' own handles as long as the test runs.
     let other = super::mesh::<R>();
     let peer = other.connect_to_peer(&at.to_string()).unwrap();
-    core::mem::forget(other);
+    std::mem::forget(other);
     peer
 }
 

@@ -119,7 +119,7 @@ pub fn readers_share_events<A: Runtime, B: Runtime>() {
     let readers = [(); 2].map(|()| {
         let mut events = link.b.events();
         thread::spawn(move || {
-            let all = core::iter::from_fn(|| events.next());
+            let all = std::iter::from_fn(|| events.next());
             all.filter(|event| matches!(event, Event::Received(..))).count()
         })
     });

@@ -1,6 +1,6 @@
 //! The runtimes as the tests see them. That one text does for both shows that only the `.await`s differ.
 
-use core::convert::identity;
+use std::convert::identity;
 use std::io;
 use std::net::SocketAddr;
 use std::thread;

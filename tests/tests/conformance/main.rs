@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::std_instead_of_core,
     clippy::wildcard_enum_match_arm,
     reason = "tests: a panic is how they fail, and they name what they look for"
 )]
