@@ -27,6 +27,8 @@ pub enum Fate {
     Twice,
     /// It arrives when [`Proxy::release`] is called.
     Hold,
+    /// It arrives, and once more when [`Proxy::release`] is called.
+    Echo,
 }
 
 /// A proxy for one client.
@@ -135,12 +137,18 @@ impl Shared {
                     self.forward(way, datagram);
                     self.forward(way, datagram);
                 }
-                Fate::Hold => {
-                    let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-                    held.push((way, datagram.to_vec()));
+                Fate::Hold => self.hold(way, datagram),
+                Fate::Echo => {
+                    self.hold(way, datagram);
+                    self.forward(way, datagram);
                 }
             }
         }
+    }
+
+    fn hold(&self, way: Way, datagram: &[u8]) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push((way, datagram.to_vec()));
     }
 
     fn forward(&self, way: Way, datagram: &[u8]) {

@@ -62,7 +62,10 @@ impl<R: Runtime> Noted<R> {
 
 /// To disconnect is to write what is queued, then to close: the other side sees the end behind the last event.
 pub fn disconnect_writes_what_is_queued<R: Runtime>() {
-    let (noted, mut raw) = noted::<R>(MeshConfig::default());
+    let mut config = MeshConfig::default();
+    // So the end that is seen below is not that of the link's patience.
+    config.link.close_timeout = PATIENCE * 2;
+    let (noted, mut raw) = noted::<R>(config);
     for n in 0..200 {
         noted.peer.try_send(b"n", numbered(n, 4_000)).unwrap();
     }

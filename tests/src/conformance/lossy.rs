@@ -82,17 +82,21 @@ impl Watch {
 /// The answer to create is lost: it is asked again when the first pool is gone, so there is one pool at a time, and
 /// the one that counts is kept alive.
 pub fn a_lost_answer_to_create<R: Runtime>() {
-    for (way, kind) in [(Way::Down, JOIN), (Way::Up, CREATE)] {
-        let server = Server::start::<R>();
-        let watch = Watch::start::<R>(&server);
-        let proxy = Proxy::new(server.address(), first(1, way, kind, Fate::Drop));
-        let host = client::<R>(proxy.address());
-        let pool = host.create().unwrap().id();
-        assert_eq!(host.stats().resent, 1);
-        let other = client::<R>(server.address());
-        throughout(PING_TIMEOUT * 2, "the pool is there", || other.list().unwrap() == [pool]);
-        assert_eq!(watch.most(), 1, "pools at a time");
-    }
+    let cases = [(Way::Down, JOIN), (Way::Up, CREATE)];
+    let cases = cases.map(|(way, kind)| thread::spawn(move || lost_once::<R>(way, kind)));
+    cases.into_iter().for_each(|case| case.join().unwrap());
+}
+
+fn lost_once<R: Runtime>(way: Way, kind: u8) {
+    let server = Server::start::<R>();
+    let watch = Watch::start::<R>(&server);
+    let proxy = Proxy::new(server.address(), first(1, way, kind, Fate::Drop));
+    let host = client::<R>(proxy.address());
+    let pool = host.create().unwrap().id();
+    assert_eq!(host.stats().resent, 1);
+    let other = client::<R>(server.address());
+    throughout(PING_TIMEOUT * 2, "the pool is there", || other.list().unwrap() == [pool]);
+    assert_eq!(watch.most(), 1, "pools at a time");
 }
 
 /// Every answer to create is lost: the call ends in time, and so does what it has made.
@@ -144,6 +148,42 @@ pub fn late_answers<R: Runtime>() {
     proxy.release();
     until("it was ignored", || client.stats().unexpected == 1);
     assert!(client.list().is_ok());
+}
+
+/// A late double of the answer to an earlier create is not the answer to the next one.
+pub fn a_late_double_of_a_create<R: Runtime>() {
+    let server = Server::start::<R>();
+    let mut seen = BTreeMap::new();
+    let proxy = Proxy::new(server.address(), move |way, datagram| {
+        let kind = datagram.first().copied().unwrap_or_default();
+        let count = seen.entry((way == Way::Up, kind)).or_insert(0);
+        *count += 1;
+        match (way, kind, *count) {
+            (Way::Down, JOIN, 1) => Fate::Echo,
+            // The second request goes astray, so that its call waits.
+            (Way::Up, CREATE, 2) => Fate::Drop,
+            _ => Fate::Pass,
+        }
+    });
+    let host = client::<R>(proxy.address());
+    let first = host.create().unwrap().id();
+    let sent = host.stats().sent;
+    let second = thread::spawn({
+        let host = host.clone();
+        move || host.create().unwrap().id()
+    });
+    until("it waits for its answer", || host.stats().sent > sent);
+    proxy.release();
+    let second = second.join().unwrap();
+    assert_ne!(first, second);
+    let mut both = vec![first, second];
+    both.sort_unstable();
+    let other = client::<R>(server.address());
+    throughout(PING_TIMEOUT, "both live", || {
+        let mut listed = other.list().unwrap();
+        listed.sort_unstable();
+        listed == both
+    });
 }
 
 /// What comes from another address than the broadcaster's is no answer, however it looks.

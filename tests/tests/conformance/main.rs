@@ -86,6 +86,7 @@ on_each! {
     lossy {
         list_and_join_are_sent_again
         a_lost_answer_to_create
+        a_late_double_of_a_create
         create_that_is_never_answered
         doubled_datagrams
         late_answers

@@ -188,7 +188,10 @@ fn dropping_send_and_next_loses_nothing() {
                                 expected += 1;
                             }
                         }
-                        None => dropped += 1,
+                        None => {
+                            dropped += 1;
+                            future::yield_now().await;
+                        }
                     }
                 }
                 dropped
