@@ -1,0 +1,113 @@
+//! A blocking view of a runtime, for tests that are written once and run on each.
+
+mod adapters;
+
+use std::fmt::Debug;
+use std::io;
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use poolmesh_proto::driver::{ConnectFailed, Event, PoolReport};
+use poolmesh_proto::{
+    BroadcasterConfig, BroadcasterStats, CallFailed, ClientConfig, ClientStats, CloseReason, LinkStats,
+    MeshConfig, MeshStats, Message, PeerId, PoolId, PoolInfo, SendError, Side,
+};
+
+pub use adapters::{Smol, Std};
+
+/// A runtime: what its types are, and how it serves.
+pub trait Runtime: Sized + Debug + 'static {
+    /// The client of a broadcaster.
+    type Client: Client;
+    /// The peers of a program.
+    type Mesh: Mesh<Self>;
+    /// A link.
+    type Peer: Peer;
+    /// The events of a mesh.
+    type Events: Events<Self>;
+
+    /// Opens a broadcaster's socket and serves in the background.
+    ///
+    /// # Errors
+    /// If the address can't be had.
+    fn serve(address: SocketAddr, config: BroadcasterConfig) -> io::Result<Serving>;
+}
+
+/// A broadcaster that serves in the background.
+pub struct Serving {
+    /// Where.
+    pub local: SocketAddr,
+    /// Has it stop.
+    pub stop: Box<dyn FnOnce() + Send>,
+    /// Ends when it has stopped.
+    pub thread: JoinHandle<io::Result<BroadcasterStats>>,
+}
+
+impl Debug for Serving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serving").field("local", &self.local).finish_non_exhaustive()
+    }
+}
+
+/// The client of a broadcaster.
+#[expect(missing_docs, clippy::missing_errors_doc, reason = "each method is the runtimes' own of that name")]
+pub trait Client: Clone + Debug + Send + Sync + 'static {
+    fn connect_with(broadcaster: &str, config: ClientConfig) -> io::Result<Self>;
+    fn list(&self) -> Result<Vec<PoolId>, CallFailed>;
+    fn create(&self) -> Result<PoolInfo, CallFailed>;
+    fn join(&self, pool: PoolId) -> Result<PoolInfo, CallFailed>;
+    fn release(&self, pool: &PoolId) -> bool;
+    fn next_ended(&self) -> Option<PoolId>;
+    fn broadcaster(&self) -> SocketAddr;
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+    fn stats(&self) -> ClientStats;
+    fn close(&self);
+}
+
+/// The peers of a program.
+#[expect(missing_docs, clippy::missing_errors_doc, reason = "each method is the runtimes' own of that name")]
+pub trait Mesh<R: Runtime>: Clone + Debug + Send + Sync + 'static {
+    fn with_config(config: MeshConfig) -> Self;
+    fn listen(&self, port: u16) -> io::Result<SocketAddr>;
+    fn listen_on(&self, address: SocketAddr) -> io::Result<SocketAddr>;
+    fn connect_to_peer(&self, address: &str) -> Result<R::Peer, ConnectFailed>;
+    fn connect_to_pool(
+        &self,
+        client: &R::Client,
+        pool: &PoolInfo,
+    ) -> Result<PoolReport<R::Peer>, ConnectFailed>;
+    fn accept(&self) -> Option<R::Peer>;
+    fn events(&self) -> R::Events;
+    fn on(&self, name: &str, handler: impl Fn(&R::Peer, Message) + Send + Sync + 'static);
+    fn off(&self, name: &str);
+    fn peers(&self) -> Vec<R::Peer>;
+    fn send_to_all(&self, name: &[u8], payload: impl Into<Bytes>) -> Vec<(R::Peer, SendError)>;
+    fn stats(&self) -> MeshStats;
+    fn close(&self);
+}
+
+/// A link.
+#[expect(missing_docs, clippy::missing_errors_doc, reason = "each method is the runtimes' own of that name")]
+pub trait Peer: Clone + Debug + Send + Sync + 'static {
+    fn id(&self) -> PeerId;
+    fn address(&self) -> SocketAddr;
+    fn side(&self) -> Side;
+    fn is_connected(&self) -> bool;
+    fn queued(&self) -> usize;
+    fn stats(&self) -> LinkStats;
+    fn send(&self, name: &[u8], payload: impl Into<Bytes>) -> Result<(), SendError>;
+    fn try_send(&self, name: &[u8], payload: impl Into<Bytes>) -> Result<(), SendError>;
+    fn on(&self, name: &str, handler: impl Fn(&Self, Message) + Send + Sync + 'static);
+    fn off(&self, name: &str);
+    fn on_disconnect(&self, handler: impl FnOnce(&Self, CloseReason) + Send + 'static);
+    fn disconnect(&self);
+}
+
+/// The events of a mesh.
+pub trait Events<R: Runtime>: Debug + Send + 'static {
+    /// Waits for the next event; none when the mesh is closed.
+    fn next(&mut self) -> Option<Event<R::Peer>>;
+    /// The next event if there is one already.
+    fn try_next(&mut self) -> Option<Event<R::Peer>>;
+}

@@ -1,0 +1,174 @@
+//! The runtimes as the tests see them. That one text does for both shows that only the `.await`s differ.
+
+use std::convert::identity;
+use std::io;
+use std::net::SocketAddr;
+use std::thread;
+
+use bytes::Bytes;
+use poolmesh_proto::driver::{ConnectFailed, Event, PoolReport};
+use poolmesh_proto::{
+    BroadcasterConfig, CallFailed, ClientConfig, ClientStats, CloseReason, LinkStats, MeshConfig, MeshStats,
+    Message, PeerId, PoolId, PoolInfo, SendError, Side,
+};
+use smol::block_on;
+
+use crate::runtime::{self, Serving};
+
+/// `poolmesh-std`.
+#[derive(Debug)]
+pub enum Std {}
+
+/// `poolmesh-smol`, each call awaited by a thread that does nothing else.
+#[derive(Debug)]
+pub enum Smol {}
+
+/// `$done` turns what a call gives into its result; `$next` is a stream's, or an iterator's.
+macro_rules! view {
+    ($runtime:ident, $lib:ident, $done:path, $next:path) => {
+        impl runtime::Runtime for $runtime {
+            type Client = $lib::Client;
+            type Mesh = $lib::Mesh;
+            type Peer = $lib::Peer;
+            type Events = $lib::Events;
+
+            fn serve(address: SocketAddr, config: BroadcasterConfig) -> io::Result<Serving> {
+                let server = $lib::BroadcasterServer::bind(address, config)?;
+                let (local, stopper) = (server.local_addr(), server.stopper());
+                let thread = thread::Builder::new().name("broadcaster".into());
+                let thread = thread.spawn(move || $done(server.run(|_| {})))?;
+                Ok(Serving { local, stop: Box::new(move || stopper.stop()), thread })
+            }
+        }
+
+        impl runtime::Client for $lib::Client {
+            fn connect_with(broadcaster: &str, config: ClientConfig) -> io::Result<Self> {
+                $done(Self::connect_with(broadcaster, config))
+            }
+            fn list(&self) -> Result<Vec<PoolId>, CallFailed> {
+                $done(Self::list(self))
+            }
+            fn create(&self) -> Result<PoolInfo, CallFailed> {
+                $done(Self::create(self))
+            }
+            fn join(&self, pool: PoolId) -> Result<PoolInfo, CallFailed> {
+                $done(Self::join(self, pool))
+            }
+            fn release(&self, pool: &PoolId) -> bool {
+                Self::release(self, pool)
+            }
+            fn next_ended(&self) -> Option<PoolId> {
+                $done(Self::next_ended(self))
+            }
+            fn broadcaster(&self) -> SocketAddr {
+                Self::broadcaster(self)
+            }
+            fn local_addr(&self) -> io::Result<SocketAddr> {
+                Self::local_addr(self)
+            }
+            fn stats(&self) -> ClientStats {
+                Self::stats(self)
+            }
+            fn close(&self) {
+                $done(Self::close(self));
+            }
+        }
+
+        impl runtime::Mesh<$runtime> for $lib::Mesh {
+            fn with_config(config: MeshConfig) -> Self {
+                Self::with_config(config)
+            }
+            fn listen(&self, port: u16) -> io::Result<SocketAddr> {
+                $done(Self::listen(self, port))
+            }
+            fn listen_on(&self, address: SocketAddr) -> io::Result<SocketAddr> {
+                $done(Self::listen_on(self, address))
+            }
+            fn connect_to_peer(&self, address: &str) -> Result<$lib::Peer, ConnectFailed> {
+                $done(Self::connect_to_peer(self, address))
+            }
+            fn connect_to_pool(
+                &self,
+                client: &$lib::Client,
+                pool: &PoolInfo,
+            ) -> Result<PoolReport<$lib::Peer>, ConnectFailed> {
+                $done(Self::connect_to_pool(self, client, pool))
+            }
+            fn accept(&self) -> Option<$lib::Peer> {
+                $done(Self::accept(self))
+            }
+            fn events(&self) -> $lib::Events {
+                Self::events(self)
+            }
+            fn on(&self, name: &str, handler: impl Fn(&$lib::Peer, Message) + Send + Sync + 'static) {
+                Self::on(self, name, handler);
+            }
+            fn off(&self, name: &str) {
+                Self::off(self, name);
+            }
+            fn peers(&self) -> Vec<$lib::Peer> {
+                Self::peers(self)
+            }
+            fn send_to_all(&self, name: &[u8], payload: impl Into<Bytes>) -> Vec<($lib::Peer, SendError)> {
+                Self::send_to_all(self, name, payload)
+            }
+            fn stats(&self) -> MeshStats {
+                Self::stats(self)
+            }
+            fn close(&self) {
+                $done(Self::close(self));
+            }
+        }
+
+        impl runtime::Peer for $lib::Peer {
+            fn id(&self) -> PeerId {
+                Self::id(self)
+            }
+            fn address(&self) -> SocketAddr {
+                Self::address(self)
+            }
+            fn side(&self) -> Side {
+                Self::side(self)
+            }
+            fn is_connected(&self) -> bool {
+                Self::is_connected(self)
+            }
+            fn queued(&self) -> usize {
+                Self::queued(self)
+            }
+            fn stats(&self) -> LinkStats {
+                Self::stats(self)
+            }
+            fn send(&self, name: &[u8], payload: impl Into<Bytes>) -> Result<(), SendError> {
+                $done(Self::send(self, name, payload))
+            }
+            fn try_send(&self, name: &[u8], payload: impl Into<Bytes>) -> Result<(), SendError> {
+                Self::try_send(self, name, payload)
+            }
+            fn on(&self, name: &str, handler: impl Fn(&Self, Message) + Send + Sync + 'static) {
+                Self::on(self, name, handler);
+            }
+            fn off(&self, name: &str) {
+                Self::off(self, name);
+            }
+            fn on_disconnect(&self, handler: impl FnOnce(&Self, CloseReason) + Send + 'static) {
+                Self::on_disconnect(self, handler);
+            }
+            fn disconnect(&self) {
+                Self::disconnect(self);
+            }
+        }
+
+        impl runtime::Events<$runtime> for $lib::Events {
+            fn next(&mut self) -> Option<Event<$lib::Peer>> {
+                $done($next(self))
+            }
+            fn try_next(&mut self) -> Option<Event<$lib::Peer>> {
+                Self::try_next(self)
+            }
+        }
+    };
+}
+
+view!(Std, poolmesh_std, identity, Iterator::next);
+view!(Smol, poolmesh_smol, block_on, poolmesh_smol::Events::next);

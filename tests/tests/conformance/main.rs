@@ -1,0 +1,164 @@
+//! The conformance suite: every scenario on every runtime, and on both together.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::std_instead_of_core,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests: a panic is how they fail, and they name what they look for"
+)]
+
+mod smol_only;
+mod std_only;
+
+/// A module of tests: each scenario on the given runtimes.
+macro_rules! tests {
+    ($name:ident on $runtimes:tt: $($theme:ident { $($scenario:ident)* })*) => {
+        mod $name {
+            $(mod $theme {
+                $(tests!(@one $runtimes $theme $scenario);)*
+            })*
+        }
+    };
+    (@one [$($runtime:ident),*] $theme:ident $scenario:ident) => {
+        #[test]
+        fn $scenario() {
+            use poolmesh_testkit::{conformance, patience, runtime};
+            patience::guarded(conformance::$theme::$scenario::<$(runtime::$runtime),*>);
+        }
+    };
+}
+
+/// Each scenario on each runtime.
+macro_rules! on_each {
+    ($($scenarios:tt)*) => {
+        tests! { on_std on [Std]: $($scenarios)* }
+        tests! { on_smol on [Smol]: $($scenarios)* }
+    };
+}
+
+/// Each scenario between two runtimes.
+macro_rules! on_each_pair {
+    ($($scenarios:tt)*) => {
+        tests! { std_with_std on [Std, Std]: $($scenarios)* }
+        tests! { smol_with_smol on [Smol, Smol]: $($scenarios)* }
+        tests! { std_with_smol on [Std, Smol]: $($scenarios)* }
+        tests! { smol_with_std on [Smol, Std]: $($scenarios)* }
+    };
+}
+
+on_each! {
+    calls {
+        concurrent_calls
+        unknown_pool_is_refused_in_words
+        no_broadcaster
+        too_many
+        closing_ends_calls
+    }
+    closing {
+        disconnect_writes_what_is_queued
+        disconnect_from_one_who_stays
+        disconnect_from_one_who_does_not_read
+        remote_close
+        remote_reset
+        cut_within_a_frame
+        a_frame_too_long
+        empty_and_malformed_frames
+    }
+    connecting {
+        broadcaster_by_name
+        broadcaster_by_ipv4_address
+        lobby_over_ipv6
+        unresolvable_name
+    }
+    gop2p {
+        joining_its_pool
+        hosting_it
+    }
+    hosting {
+        a_pool_lives_until_released
+        dropping_the_client_ends_its_pools
+        the_host_is_told_of_the_end
+        a_released_pool_is_not_told
+        close_frees_everything
+        drop_frees_everything
+        links_outlive_the_client
+    }
+    lossy {
+        list_and_join_are_sent_again
+        a_lost_answer_to_create
+        a_late_double_of_a_create
+        create_that_is_never_answered
+        doubled_datagrams
+        late_answers
+        answers_from_strangers
+    }
+    meshing {
+        listens_at_the_clients_port
+        a_late_listener_is_reached
+        an_unreachable_peer
+        a_peer_that_does_not_answer
+        one_link_for_one_address
+        accept_as_call_and_as_event
+        listening_elsewhere
+        a_port_that_is_taken
+        as_many_links_as_allowed
+        a_closed_mesh
+        a_second_mesh_of_one_client
+    }
+    pressure {
+        a_peer_that_does_not_read
+        others_go_on
+        disconnecting_unread
+        waiting_senders_are_told_of_the_end
+        shared_memory
+    }
+    sending {
+        to_all
+    }
+}
+
+on_each_pair! {
+    calls {
+        list_create_join
+    }
+    closing {
+        each_side_has_its_reason
+        closing_the_mesh_writes_what_is_queued
+        dropping_the_mesh_writes_what_is_queued
+        closed_from_within
+        a_handler_that_panics
+    }
+    handlers {
+        by_name
+        peers_before_meshs
+        unwanted_events_are_ignored
+        an_event_called_disconnected
+        handlers_may_do_anything
+    }
+    meshing {
+        partial_success
+    }
+    outage {
+        calls_meanwhile
+        links_are_not_touched
+    }
+    pressure {
+        an_application_that_does_not_read
+        letting_go_of_events_frees_the_sender
+        closing_under_pressure
+        idle
+        a_slow_application_is_not_idle
+        a_quiet_link_stays
+    }
+    sending {
+        both_ways_in_order
+        many_senders
+        any_bytes
+        too_long_and_too_late
+        readers_share_events
+    }
+    together {
+        a_pool_of_four
+        joining_at_the_same_time
+    }
+}
