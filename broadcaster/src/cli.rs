@@ -55,7 +55,7 @@ pub(crate) struct Cli {
 pub(crate) enum Runtime {
     /// A blocking socket and one thread
     Std,
-    /// smol
+    /// An async socket of smol and one task
     Smol,
 }
 

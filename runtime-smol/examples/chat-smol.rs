@@ -7,12 +7,17 @@
 use std::error::Error;
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use poolmesh_smol::{Client, Event, Events, Mesh, MeshConfig, Message, Packet, PoolId, PoolInfo};
 use smol::channel;
 
 const USAGE: &str = "usage: chat-smol [--broadcaster ADDR] list | create | join POOL";
+
+/// How long leaving may take.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 
 enum Command {
     List,
@@ -92,10 +97,10 @@ async fn chat(client: &Client, pool: &PoolInfo) -> Result<(), Box<dyn Error>> {
 async fn tell(mut events: Events) -> io::Result<()> {
     while let Some(event) = events.next().await {
         match event {
-            Event::Connected(peer) => print(format_args!("+ {}", peer.address()))?,
-            Event::Disconnected(peer, reason) => print(format_args!("- {} {reason}", peer.address()))?,
+            Event::Connected(peer) => print(format!("+ {}", peer.address())).await?,
+            Event::Disconnected(peer, reason) => print(format!("- {} {reason}", peer.address())).await?,
             Event::Received(peer, event) if event.is("msg") => match text(&event) {
-                Some(text) => print(format_args!("{}: {text}", peer.address()))?,
+                Some(text) => print(format!("{}: {text}", peer.address())).await?,
                 None => warn(format_args!("{} sent a msg without a text", peer.address())),
             },
             Event::Unreachable(address, failure) => warn(format_args!("{address}: {failure}")),
@@ -117,9 +122,16 @@ fn text(event: &Message) -> Option<String> {
 fn inputs(mesh: &Mesh) -> Result<channel::Receiver<Input>, Box<dyn Error>> {
     let (sender, inputs) = channel::bounded(1);
     let (interrupt, mesh) = (sender.clone(), mesh.clone());
+    let (never, patience) = mpsc::channel::<()>();
     ctrlc::set_handler(move || {
-        smol::block_on(mesh.close()); // ends a connect_to_pool that is under way
-        drop(interrupt.send_blocking(Input::Leave));
+        let (_kept_open, interrupt, mesh) = (&never, interrupt.clone(), mesh.clone());
+        thread::spawn(move || {
+            smol::block_on(mesh.close()); // ends a connect_to_pool that is under way
+            interrupt.send_blocking(Input::Leave)
+        });
+        // The rest of the program may be stuck, saying things to somebody who doesn't listen.
+        let _ = patience.recv_timeout(PATIENCE);
+        std::process::exit(0);
     })?;
     thread::spawn(move || {
         for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
@@ -154,11 +166,15 @@ fn arguments() -> Result<Option<(String, Command)>, Box<dyn Error>> {
 }
 
 fn say(what: impl std::fmt::Display) -> Result<(), Box<dyn Error>> {
-    Ok(print(what)?)
+    Ok(print_now(what)?)
 }
 
-/// To standard output, line by line.
-fn print(what: impl std::fmt::Display) -> io::Result<()> {
+/// To standard output, line by line. It may block, which is no business of the executor that runs everything else.
+async fn print(what: String) -> io::Result<()> {
+    smol::unblock(move || print_now(what)).await
+}
+
+fn print_now(what: impl std::fmt::Display) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{what}")?;
     stdout.flush()

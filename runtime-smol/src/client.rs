@@ -12,7 +12,7 @@ use poolmesh_proto::{
     CallError, CallFailed, CallId, ClientConfig, ClientEvent, ClientStats, Instant, Machine, Outcome, Output,
     PoolId, PoolInfo,
 };
-use smol::future::FutureExt;
+use smol::future::{FutureExt, yield_now};
 use smol::net::AsyncToSocketAddrs;
 use smol::{Async, Task, Timer};
 use socket2::Socket;
@@ -140,7 +140,7 @@ impl Client {
     }
 
     /// Stops pinging a hosted pool, which then ends. Whether it was hosted. gop2p: to end `Ping`.
-    pub fn release(&self, pool: &PoolId) -> bool {
+    pub fn release(&self, pool: PoolId) -> bool {
         self.shared().lock().machine.release(pool)
     }
 
@@ -317,10 +317,14 @@ impl Shared {
             match received.or(woken).await {
                 None => {}
                 Some(Ok(len)) => {
-                    let mut state = self.lock();
-                    let datagram = buffer.get(..len).unwrap_or_default();
-                    state.machine.handle_datagram(self.clock.now(), self.broadcaster, datagram);
-                    self.pump(&mut state);
+                    {
+                        let mut state = self.lock();
+                        let datagram = buffer.get(..len).unwrap_or_default();
+                        state.machine.handle_datagram(self.clock.now(), self.broadcaster, datagram);
+                        self.pump(&mut state);
+                    }
+                    // Datagrams that come without end must not keep the rest waiting.
+                    yield_now().await;
                 }
                 Some(Err(error)) if Severity::of(&error) == Severity::Harmless => {}
                 // Nothing else can be done than to try again: the calls end by their deadlines.

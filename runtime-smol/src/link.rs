@@ -11,7 +11,7 @@ use poolmesh_proto::{
     CloseReason, Fault, Instant, Link, LinkEvent, LinkStats, Message, PeerId, SendError, Side, Write,
 };
 use smol::Async;
-use smol::future::FutureExt;
+use smol::future::{FutureExt, yield_now};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::clock::Clock;
@@ -19,6 +19,9 @@ use crate::sink::EventSink;
 
 /// What is read at a time, in bytes.
 const READ: usize = 64 * 1_024;
+
+/// After so many events the task lets others go on.
+const TURNS: u32 = 64;
 
 type OnDisconnect = Box<dyn FnOnce(&Peer, CloseReason) + Send>;
 
@@ -44,7 +47,6 @@ pub(crate) struct Shared {
     address: SocketAddr,
     side: Side,
     clock: Clock,
-    stream: Async<TcpStream>,
     link: Mutex<Link>,
     /// There may be something to write, or the end has come.
     work: Signal,
@@ -67,19 +69,12 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Peer {
-    pub(crate) fn new(
-        (id, link): (PeerId, Link),
-        address: SocketAddr,
-        side: Side,
-        stream: Async<TcpStream>,
-        clock: Clock,
-    ) -> Self {
+    pub(crate) fn new((id, link): (PeerId, Link), address: SocketAddr, side: Side, clock: Clock) -> Self {
         let shared = Shared {
             id,
             address,
             side,
             clock,
-            stream,
             link: Mutex::new(link),
             work: Signal::new(),
             room: Signal::new(),
@@ -89,12 +84,12 @@ impl Peer {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Starts the task, which ends with the link.
-    pub(crate) fn start(&self, owner: &Arc<impl Owner>) {
+    /// Starts the task, which ends with the link. It alone holds the connection, so that it is closed with it.
+    pub(crate) fn start(&self, stream: Async<TcpStream>, owner: &Arc<impl Owner>) {
         let (peer, owner) = (self.clone(), Arc::clone(owner));
         smol::spawn(async move {
             // Side by side: a task that did one at a time would wait for a peer that does the same.
-            smol::future::zip(peer.read(&owner), peer.shared.write()).await;
+            smol::future::zip(peer.read(&stream, &owner), peer.shared.write(&stream)).await;
         })
         .detach();
     }
@@ -221,11 +216,17 @@ impl Peer {
     }
 
     /// The reading half of the task: hands events out, then reads on.
-    async fn read(&self, owner: &Arc<impl Owner>) {
-        let cleanup = Cleanup { peer: self, owner };
+    async fn read(&self, stream: &Async<TcpStream>, owner: &Arc<impl Owner>) {
+        let cleanup = Cleanup { peer: self, stream, owner };
         let shared = &self.shared;
         let mut buffer = vec![0; READ];
+        let mut turns = 0u32;
         loop {
+            // A peer that sends without end must not keep the others of the executor waiting.
+            turns += 1;
+            if turns % TURNS == 0 {
+                yield_now().await;
+            }
             // Bound first: the lock must not be held while the event is handed out.
             let event = {
                 let mut link = shared.lock();
@@ -237,7 +238,7 @@ impl Peer {
                     owner.received(self, message).await;
                     continue;
                 }
-                Some(LinkEvent::Closed(reason)) => break self.end(owner, reason),
+                Some(LinkEvent::Closed(reason)) => break self.end(stream, owner, reason),
                 Some(LinkEvent::Writable) => {
                     shared.room.notify(usize::MAX);
                     continue;
@@ -248,7 +249,8 @@ impl Peer {
             let room = shared.room.listen();
             let interest = shared.lock().interest();
             if interest.read {
-                shared.read_once(&mut buffer, interest.deadline).await;
+                yield_now().await;
+                shared.read_once(stream, &mut buffer, interest.deadline).await;
             } else {
                 // The peer has closed, and the last of ours is being written.
                 room.or(shared.clock.reach(interest.deadline)).await;
@@ -258,9 +260,9 @@ impl Peer {
         drop(cleanup);
     }
 
-    fn end(&self, owner: &Arc<impl Owner>, reason: CloseReason) {
+    fn end(&self, stream: &Async<TcpStream>, owner: &Arc<impl Owner>, reason: CloseReason) {
         // That the connection is gone already is no harm.
-        let _ = self.shared.stream.get_ref().shutdown(Shutdown::Both);
+        let _ = stream.get_ref().shutdown(Shutdown::Both);
         self.shared.work.notify(usize::MAX);
         self.shared.room.notify(usize::MAX);
         let mut ending = self.shared.ending.lock().unwrap_or_else(PoisonError::into_inner);
@@ -282,6 +284,7 @@ impl Peer {
 /// Ends the link should a handler panic, so that the mesh doesn't wait for it.
 struct Cleanup<'a, O: Owner> {
     peer: &'a Peer,
+    stream: &'a Async<TcpStream>,
     owner: &'a Arc<O>,
 }
 
@@ -290,7 +293,7 @@ impl<O: Owner> Drop for Cleanup<'_, O> {
         let shared = &self.peer.shared;
         shared.lock().handle_failure(shared.clock.now(), Fault::Other);
         while shared.lock().poll_event().is_some() {}
-        self.peer.end(self.owner, CloseReason::Failed(Fault::Other));
+        self.peer.end(self.stream, self.owner, CloseReason::Failed(Fault::Other));
     }
 }
 
@@ -300,12 +303,12 @@ impl Shared {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn read_once(&self, buffer: &mut [u8], deadline: Option<Instant>) {
+    async fn read_once(&self, mut stream: &Async<TcpStream>, buffer: &mut [u8], deadline: Option<Instant>) {
         let timeout = async {
             self.clock.reach(deadline).await;
             None
         };
-        let read = async { Some((&self.stream).read(buffer).await) };
+        let read = async { Some(stream.read(buffer).await) };
         let read = read.or(timeout).await;
         let now = self.clock.now();
         let mut link = self.lock();
@@ -323,7 +326,7 @@ impl Shared {
     }
 
     /// The writing half of the task.
-    async fn write(&self) {
+    async fn write(&self, stream: &Async<TcpStream>) {
         loop {
             let work = self.work.listen();
             let (write, ended, deadline, roomier) = {
@@ -337,7 +340,11 @@ impl Shared {
                 self.room.notify(usize::MAX);
             }
             match write {
-                Some(write) => self.carry_out(write).await,
+                Some(write) => {
+                    self.carry_out(stream, write).await;
+                    // A peer that reads as fast as we write must not keep the others waiting.
+                    yield_now().await;
+                }
                 None if ended => break,
                 None => {
                     // Events are the reader's to poll; that some wait is no reason to look again.
@@ -348,24 +355,24 @@ impl Shared {
             }
         }
         // Wakes the reader. That the connection is gone already is no harm.
-        let _ = self.stream.get_ref().shutdown(Shutdown::Both);
+        let _ = stream.get_ref().shutdown(Shutdown::Both);
         self.room.notify(usize::MAX);
     }
 
-    async fn carry_out(&self, write: Write) {
+    async fn carry_out(&self, stream: &Async<TcpStream>, write: Write) {
         let done = match write {
-            Write::Bytes(bytes) => self.write_all(&bytes).await,
-            Write::Finish => self.stream.get_ref().shutdown(Shutdown::Write),
+            Write::Bytes(bytes) => self.write_all(stream, &bytes).await,
+            Write::Finish => stream.get_ref().shutdown(Shutdown::Write),
         };
         if let Err(error) = done {
             self.lock().handle_failure(self.clock.now(), Fault::from(&error));
             // Wakes the reader.
-            let _ = self.stream.get_ref().shutdown(Shutdown::Both);
+            let _ = stream.get_ref().shutdown(Shutdown::Both);
         }
     }
 
     /// Writes until all is written or the link has ended.
-    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+    async fn write_all(&self, mut stream: &Async<TcpStream>, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let work = self.work.listen();
             let deadline = {
@@ -380,7 +387,7 @@ impl Shared {
                 work.or(self.clock.reach(deadline)).await;
                 Ok(None)
             };
-            let written = async { (&self.stream).write(bytes).await.map(Some) };
+            let written = async { stream.write(bytes).await.map(Some) };
             match written.or(woken).await {
                 Ok(None) => {}
                 Ok(Some(0)) => return Err(io::ErrorKind::WriteZero.into()),

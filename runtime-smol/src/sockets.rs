@@ -35,11 +35,12 @@ pub(crate) fn udp_with_tcp_port(server: SocketAddr) -> io::Result<(Async<UdpSock
 /// Binds without listening: the port is ours, and who dials it is refused.
 fn hold_tcp(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.bind(&address.into())?;
     // Links that were accepted here and closed keep the port busy for a minute, unless they and whoever binds it next
-    // say that they share it. On Windows the option means something else, and is not needed.
+    // say that they share it; said after the bind, so that the hold itself is not shared. On Windows the option means
+    // something else, and is not needed.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
     Ok(socket)
 }
 
@@ -67,9 +68,12 @@ pub(crate) fn prepare(stream: &Async<TcpStream>) -> io::Result<()> {
 pub(crate) async fn resolve(name: impl AsyncToSocketAddrs + Debug) -> io::Result<SocketAddr> {
     let described = format!("{name:?}");
     let none = || io::Error::new(io::ErrorKind::NotFound, format!("{described} has no address"));
-    let resolved = smol::net::resolve(name)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("{described} can't be resolved: {error}")))?;
+    let resolved = smol::net::resolve(name).await.map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("{described} can't be resolved (it takes a name or an address, and a port): {error}"),
+        )
+    })?;
     preferred(resolved).ok_or_else(none)
 }
 

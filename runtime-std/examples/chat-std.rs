@@ -9,10 +9,14 @@ use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use poolmesh_std::{Client, Event, Events, Mesh, MeshConfig, Message, Packet, PoolId, PoolInfo};
 
 const USAGE: &str = "usage: chat-std [--broadcaster ADDR] list | create | join POOL";
+
+/// How long leaving may take.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 
 enum Command {
     List,
@@ -117,9 +121,16 @@ fn text(event: &Message) -> Option<String> {
 fn inputs(mesh: &Mesh) -> Result<mpsc::Receiver<Input>, Box<dyn Error>> {
     let (sender, inputs) = mpsc::sync_channel(1);
     let (interrupt, mesh) = (sender.clone(), mesh.clone());
+    let (never, patience) = mpsc::channel::<()>();
     ctrlc::set_handler(move || {
-        mesh.close(); // ends a connect_to_pool that is under way
-        drop(interrupt.send(Input::Leave));
+        let (_kept_open, interrupt, mesh) = (&never, interrupt.clone(), mesh.clone());
+        thread::spawn(move || {
+            mesh.close(); // ends a connect_to_pool that is under way
+            interrupt.send(Input::Leave)
+        });
+        // The rest of the program may be stuck, saying things to somebody who doesn't listen.
+        let _ = patience.recv_timeout(PATIENCE);
+        std::process::exit(0);
     })?;
     thread::spawn(move || {
         for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {

@@ -134,7 +134,7 @@ impl Client {
     }
 
     /// Stops pinging a hosted pool, which then ends. Whether it was hosted. gop2p: to end `Ping`.
-    pub fn release(&self, pool: &PoolId) -> bool {
+    pub fn release(&self, pool: PoolId) -> bool {
         self.shared().lock().machine.release(pool)
     }
 

@@ -32,6 +32,7 @@
 //! | `Peer.On(event, handler)` | [`Peer::on`], and [`Mesh::on`] for all peers |
 //! | `Disconnect` | [`Peer::disconnect`], which does close the connection |
 //! | the `disconnected` event | [`Peer::on_disconnect`], [`Event::Disconnected`]: with a reason, and no peer can forge it |
+//! | the reader, which loses its place when a frame comes in pieces | towards gop2p peers set [`LinkConfig::pack`] to 1: a write for each event, and keep events small |
 //! | (none) | [`Mesh::events`], an `Iterator` |
 //!
 //! # What the threads run

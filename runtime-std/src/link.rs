@@ -43,7 +43,6 @@ pub(crate) struct Shared {
     address: SocketAddr,
     side: Side,
     clock: Clock,
-    stream: TcpStream,
     link: Mutex<Link>,
     /// There may be something to write, or the end has come.
     work: Condvar,
@@ -66,19 +65,12 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Peer {
-    pub(crate) fn new(
-        (id, link): (PeerId, Link),
-        address: SocketAddr,
-        side: Side,
-        stream: TcpStream,
-        clock: Clock,
-    ) -> Self {
+    pub(crate) fn new((id, link): (PeerId, Link), address: SocketAddr, side: Side, clock: Clock) -> Self {
         let shared = Shared {
             id,
             address,
             side,
             clock,
-            stream,
             link: Mutex::new(link),
             work: Condvar::new(),
             room: Condvar::new(),
@@ -88,21 +80,27 @@ impl Peer {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Starts the threads, which end with the link.
-    pub(crate) fn start(&self, owner: &Arc<impl Owner>) {
-        let started = self.spawn("poolmesh-write", Shared::write).and_then(|()| {
+    /// Starts the threads, which end with the link. They alone hold the connection, so that it is closed with it.
+    pub(crate) fn start(&self, stream: TcpStream, owner: &Arc<impl Owner>) {
+        let stream = Arc::new(stream);
+        let started = self.spawn("poolmesh-write", &stream, Shared::write).and_then(|()| {
             let (peer, owner) = (self.clone(), Arc::clone(owner));
-            self.spawn("poolmesh-read", move |_| peer.read(&owner))
+            self.spawn("poolmesh-read", &stream, move |_, stream| peer.read(stream, &owner))
         });
         if let Err(error) = started {
             self.shared.lock().handle_failure(self.shared.clock.now(), Fault::from(&error));
-            self.read(owner);
+            self.read(&stream, owner);
         }
     }
 
-    fn spawn(&self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> io::Result<()> {
-        let shared = Arc::clone(&self.shared);
-        thread::Builder::new().name(name.into()).spawn(move || run(&shared)).map(drop)
+    fn spawn(
+        &self,
+        name: &str,
+        stream: &Arc<TcpStream>,
+        run: impl FnOnce(&Shared, &TcpStream) + Send + 'static,
+    ) -> io::Result<()> {
+        let (shared, stream) = (Arc::clone(&self.shared), Arc::clone(stream));
+        thread::Builder::new().name(name.into()).spawn(move || run(&shared, &stream)).map(drop)
     }
 
     /// Names this link within its mesh.
@@ -208,8 +206,8 @@ impl Peer {
     }
 
     /// The reading thread: hands events out, then reads on.
-    fn read(&self, owner: &Arc<impl Owner>) {
-        let _cleanup = Cleanup { peer: self, owner };
+    fn read(&self, stream: &TcpStream, owner: &Arc<impl Owner>) {
+        let _cleanup = Cleanup { peer: self, stream, owner };
         let shared = &self.shared;
         let mut buffer = vec![0; READ];
         loop {
@@ -224,7 +222,7 @@ impl Peer {
                     owner.received(self, message);
                     continue;
                 }
-                Some(LinkEvent::Closed(reason)) => return self.end(owner, reason),
+                Some(LinkEvent::Closed(reason)) => return self.end(stream, owner, reason),
                 Some(LinkEvent::Writable) => {
                     shared.room.notify_all();
                     continue;
@@ -236,7 +234,7 @@ impl Peer {
             let interest = link.interest();
             if interest.read {
                 drop(link);
-                shared.read_once(&mut buffer, interest.deadline);
+                shared.read_once(stream, &mut buffer, interest.deadline);
             } else {
                 // The peer has closed, and the last of ours is being written.
                 drop(shared.wait(link, &shared.room, interest.deadline));
@@ -244,9 +242,9 @@ impl Peer {
         }
     }
 
-    fn end(&self, owner: &Arc<impl Owner>, reason: CloseReason) {
+    fn end(&self, stream: &TcpStream, owner: &Arc<impl Owner>, reason: CloseReason) {
         // That the connection is gone already is no harm.
-        let _ = self.shared.stream.shutdown(Shutdown::Both);
+        let _ = stream.shutdown(Shutdown::Both);
         self.shared.work.notify_all();
         self.shared.room.notify_all();
         let mut ending = self.shared.ending.lock().unwrap_or_else(PoisonError::into_inner);
@@ -268,6 +266,7 @@ impl Peer {
 /// Ends the link should a handler panic, so that the mesh doesn't wait for it.
 struct Cleanup<'a, O: Owner> {
     peer: &'a Peer,
+    stream: &'a TcpStream,
     owner: &'a Arc<O>,
 }
 
@@ -277,7 +276,7 @@ impl<O: Owner> Drop for Cleanup<'_, O> {
             let shared = &self.peer.shared;
             shared.lock().handle_failure(shared.clock.now(), Fault::Other);
             while shared.lock().poll_event().is_some() {}
-            self.peer.end(self.owner, CloseReason::Failed(Fault::Other));
+            self.peer.end(self.stream, self.owner, CloseReason::Failed(Fault::Other));
         }
     }
 }
@@ -299,10 +298,10 @@ impl Shared {
         result
     }
 
-    fn read_once(&self, buffer: &mut [u8], deadline: Option<Instant>) {
+    fn read_once(&self, mut stream: &TcpStream, buffer: &mut [u8], deadline: Option<Instant>) {
         // Zero would wait for ever.
         let wait = deadline.map(|deadline| self.clock.until(deadline).max(Duration::from_millis(1)));
-        let read = self.stream.set_read_timeout(wait).and_then(|()| (&self.stream).read(buffer));
+        let read = stream.set_read_timeout(wait).and_then(|()| stream.read(buffer));
         let now = self.clock.now();
         let mut link = self.lock();
         match read {
@@ -335,7 +334,7 @@ impl Shared {
     }
 
     /// The writing thread.
-    fn write(&self) {
+    fn write(&self, stream: &TcpStream) {
         let mut link = self.lock();
         loop {
             let queued = link.queued();
@@ -347,7 +346,7 @@ impl Shared {
             match write {
                 Some(write) => {
                     drop(link);
-                    self.carry_out(write);
+                    self.carry_out(stream, write);
                     link = self.lock();
                 }
                 None if link.is_ended() => break,
@@ -360,27 +359,27 @@ impl Shared {
         }
         drop(link);
         // Wakes the reader. That the connection is gone already is no harm.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = stream.shutdown(Shutdown::Both);
         self.room.notify_all();
     }
 
-    fn carry_out(&self, write: Write) {
+    fn carry_out(&self, stream: &TcpStream, write: Write) {
         let done = match write {
-            Write::Bytes(bytes) => self.write_all(&bytes),
-            Write::Finish => self.stream.shutdown(Shutdown::Write),
+            Write::Bytes(bytes) => self.write_all(stream, &bytes),
+            Write::Finish => stream.shutdown(Shutdown::Write),
         };
         if let Err(error) = done {
             self.lock().handle_failure(self.clock.now(), Fault::from(&error));
             // Wakes the reader.
-            let _ = self.stream.shutdown(Shutdown::Both);
+            let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
     /// Writes until all is written or the link has ended.
-    fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        self.stream.set_write_timeout(Some(WRITE_CHECK))?;
+    fn write_all(&self, mut stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+        stream.set_write_timeout(Some(WRITE_CHECK))?;
         while !bytes.is_empty() {
-            match (&self.stream).write(bytes) {
+            match stream.write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -227,8 +227,8 @@ impl Client {
     }
 
     /// Stops pinging a hosted pool, which ends when the broadcaster's ping timeout runs out. Whether it was hosted.
-    pub fn release(&mut self, pool: &PoolId) -> bool {
-        self.hosting.remove(pool)
+    pub fn release(&mut self, pool: PoolId) -> bool {
+        self.hosting.remove(&pool)
     }
 
     /// The pools that are pinged.

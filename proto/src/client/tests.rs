@@ -137,7 +137,7 @@ fn only_the_first_answer_to_a_repeated_create_is_hosted() {
 fn a_copy_of_an_earlier_answer_is_no_new_pool() {
     let mut client = client();
     host(&mut client, at(0), "one");
-    client.release(&pool("one"));
+    client.release(pool("one"));
     client.create(at(10)).unwrap();
     drain(&mut client);
     assert_eq!(answer(&mut client, at(20), &hosted("one")), []);
@@ -186,7 +186,7 @@ fn a_host_pings_from_now_on_without_a_burst() {
     client.handle_timeout(at(10_000));
     assert_eq!(drain(&mut client), [Sent(Request::Ping(pool("p")))], "one ping after a stall");
     assert_eq!(deadline(&mut client), Some(at(10_200)));
-    assert!(client.release(&pool("p")));
+    assert!(client.release(pool("p")));
     assert_eq!(deadline(&mut client), None);
 }
 

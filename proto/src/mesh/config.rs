@@ -27,7 +27,8 @@ pub struct MeshConfig {
     /// Bytes in received events that wait for the application, from which on a runtime reads and accepts no more.
     /// Default: 4 MiB. Of no concern to the machine itself.
     pub max_waiting_bytes: usize,
-    /// Connections being dialed at a time. Default: 16. Others wait for their turn.
+    /// Connections being dialed at a time. Default: 64, more than a classic answer lists. Others wait for their turn, so
+    /// that connecting to n addresses takes at most n / 64 times `dial_deadline`, rounded up.
     pub max_dialing: usize,
     /// Addresses dialed or waiting to be. Default: 1,024.
     pub max_dials: usize,
@@ -52,7 +53,7 @@ impl Default for MeshConfig {
             max_queued_total: 256 * 1_024 * 1_024,
             max_waiting_events: 1_024,
             max_waiting_bytes: 4 * 1_024 * 1_024,
-            max_dialing: 16,
+            max_dialing: 64,
             max_dials: 1_024,
             dial_timeout: Duration::from_secs(2),
             dial_attempts: 5,

@@ -29,6 +29,7 @@ use dials::{Dials, Next};
 struct Plan {
     waiting: BTreeSet<SocketAddr>,
     connected: Vec<(SocketAddr, PeerId)>,
+    failed: Vec<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -87,8 +88,10 @@ impl Mesh {
     /// Connects to a pool that this program has created or joined: listens on the port number by which the
     /// broadcaster knows it, on all interfaces, and dials everyone listed but itself.
     ///
+    /// Peers beyond [`MeshConfig::max_dials`] are reported as failed.
+    ///
     /// # Errors
-    /// If the pool lists more peers than may be dialed at a time, or the mesh was closed.
+    /// If the mesh was closed, or as many calls as addresses allowed are under way.
     pub fn enter(&mut self, now: Instant, pool: &PoolInfo) -> Result<ConnectId, ConnectError> {
         self.ensure_open()?;
         let any: IpAddr = match pool.you().ip() {
@@ -96,13 +99,14 @@ impl Mesh {
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
         self.advance(now);
-        let plan = self.plan(pool.others())?;
+        let mut plan = self.plan(pool.others())?;
+        self.shorten(&mut plan);
         self.listen(SocketAddr::new(any, pool.you().port()))?;
         Ok(self.carry_out(plan))
     }
 
     /// Connects to peers by their addresses. One that is connected or being dialed already is not dialed twice.
-    /// [`MeshEvent::Connected`] follows when every address has its fate.
+    /// [`MeshEvent::Settled`] follows when every address has its fate.
     ///
     /// # Errors
     /// If more addresses would be dialed than allowed at a time, or the mesh was closed.
@@ -113,13 +117,19 @@ impl Mesh {
     ) -> Result<ConnectId, ConnectError> {
         self.advance(now);
         let plan = self.plan(addresses)?;
+        if self.excess(&plan) > 0 {
+            return Err(ConnectError::TooManyDials { limit: self.config.max_dials });
+        }
         Ok(self.carry_out(plan))
     }
 
-    /// Sorts addresses into those to dial and those connected already, or says that they are too many.
+    /// Sorts addresses into those to dial and those connected already.
     fn plan(&self, addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Plan, ConnectError> {
         self.ensure_open()?;
         let limit = self.config.max_dials;
+        if self.connects.len() >= limit {
+            return Err(ConnectError::TooManyDials { limit });
+        }
         let mut plan = Plan::default();
         for address in addresses.into_iter().map(canonical) {
             match self.dialed.get(&address) {
@@ -127,22 +137,34 @@ impl Mesh {
                 Some(peer) => plan.connected.push((address, *peer)),
                 None => drop(plan.waiting.insert(address)),
             }
-            if plan.waiting.len() > limit {
-                return Err(ConnectError::TooManyDials { limit });
-            }
-        }
-        let new = plan.waiting.iter().filter(|address| !self.dials.contains(address)).count();
-        if self.dials.len() + new > limit || self.connects.len() >= limit {
-            return Err(ConnectError::TooManyDials { limit });
         }
         Ok(plan)
     }
 
-    fn carry_out(&mut self, plan: Plan) -> ConnectId {
+    /// How many of a plan's addresses are too many to be dialed.
+    fn excess(&self, plan: &Plan) -> usize {
+        let new = plan.waiting.iter().filter(|address| !self.dials.contains(address)).count();
+        (self.dials.len() + new).saturating_sub(self.config.max_dials)
+    }
+
+    /// Takes what is too many out of a plan: whoever made a list that long, it was not the caller.
+    fn shorten(&self, plan: &mut Plan) {
+        for _ in 0..self.excess(plan) {
+            let new = plan.waiting.iter().rev().find(|address| !self.dials.contains(address)).copied();
+            plan.failed.extend(new.filter(|address| plan.waiting.remove(address)));
+        }
+    }
+
+    fn carry_out(&mut self, mut plan: Plan) -> ConnectId {
         for address in &plan.waiting {
             self.dials.add(*address, &self.config);
         }
+        let failed = plan.failed.iter().copied();
+        plan.waiting.extend(failed);
         let call = self.connects.add(plan.waiting, plan.connected);
+        for address in plan.failed {
+            self.give_up(address, DialFailure::TooManyDials);
+        }
         self.work();
         call
     }
@@ -152,7 +174,7 @@ impl Mesh {
     pub fn cancel(&mut self, call: ConnectId) {
         self.connects.remove(call);
         self.outputs.retain(
-            |output| !matches!(output, MeshOutput::Event(MeshEvent::Connected(report)) if report.id == call),
+            |output| !matches!(output, MeshOutput::Event(MeshEvent::Settled(report)) if report.id == call),
         );
     }
 
@@ -348,7 +370,7 @@ impl Mesh {
             }
         }
         while let Some(report) = self.connects.pop_settled() {
-            self.event(MeshEvent::Connected(report));
+            self.event(MeshEvent::Settled(report));
         }
     }
 }

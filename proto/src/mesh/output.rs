@@ -51,6 +51,8 @@ pub enum DialFailure {
     },
     /// There are as many links as allowed.
     TooManyLinks,
+    /// A pool lists more peers than may be dialed at a time.
+    TooManyDials,
     /// The mesh was closed.
     Closed,
 }
@@ -61,6 +63,7 @@ impl fmt::Display for DialFailure {
             Self::Failed { fault, attempts: 1 } => write!(f, "{fault}"),
             Self::Failed { fault, attempts } => write!(f, "{fault} ({attempts} attempts)"),
             Self::TooManyLinks => f.write_str("as many links as allowed"),
+            Self::TooManyDials => f.write_str("as many peers being dialed as allowed"),
             Self::Closed => f.write_str("mesh closed"),
         }
     }
@@ -109,7 +112,7 @@ pub enum MeshEvent {
         failure: DialFailure,
     },
     /// Every address of a call is connected or given up.
-    Connected(ConnectReport),
+    Settled(ConnectReport),
     /// The mesh accepts links.
     Listening {
         /// Where.

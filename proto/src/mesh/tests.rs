@@ -48,7 +48,7 @@ fn events(outputs: Vec<MeshOutput>) -> Vec<MeshEvent> {
 
 fn report(events: &[MeshEvent]) -> &ConnectReport {
     match events.last() {
-        Some(MeshEvent::Connected(report)) => report,
+        Some(MeshEvent::Settled(report)) => report,
         other => panic!("no report: {other:?}"),
     }
 }
@@ -72,7 +72,7 @@ fn a_pool_has_everyone_dialed_but_yourself() {
             continue;
         }
         let events = events(outputs);
-        if matches!(events.last(), Some(MeshEvent::Connected(_))) {
+        if matches!(events.last(), Some(MeshEvent::Settled(_))) {
             break events;
         }
         if let Some(deadline) = deadline {
@@ -212,6 +212,23 @@ fn too_many_dials_are_the_callers_error() {
     assert_eq!(mesh.connect(at(0), (1..4).map(address)), error);
     mesh.connect(at(0), (1..3).map(address)).unwrap();
     assert_eq!(mesh.connect(at(0), [address(4)]), error);
+}
+
+#[test]
+fn a_pool_with_too_many_peers_is_entered_as_far_as_it_goes() {
+    let mut mesh = mesh(|config| config.max_dials = 2);
+    let pool = PoolInfo::new("p".parse().unwrap(), address(1), address(9), (1..10).map(address));
+    mesh.enter(at(0), &pool).unwrap();
+    let (outputs, _) = drain(&mut mesh);
+    let dials = attempts(&outputs);
+    assert_eq!(dials.iter().map(|(_, address)| address.port()).collect::<Vec<_>>(), [1, 2]);
+    for (dial, _) in dials {
+        let _peer = mesh.handle_dialed(at(0), dial).unwrap();
+    }
+    let events = events(drain(&mut mesh).0);
+    let report = report(&events);
+    assert_eq!((report.connected.len(), report.failed.len()), (2, 6));
+    assert!(report.failed.iter().all(|(_, failure)| *failure == DialFailure::TooManyDials));
 }
 
 #[test]

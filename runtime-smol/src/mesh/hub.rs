@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use event_listener::Event as Signal;
 use poolmesh_proto::driver::{Handlers, Severity};
+use poolmesh_proto::wire::canonical;
 use poolmesh_proto::{
     CloseReason, ConnectId, ConnectReport, DialId, Fault, Instant, Link, MeshConfig, MeshEvent, MeshOutput,
     Message, PeerId, Side,
 };
-use smol::future::FutureExt;
+use smol::future::{FutureExt, yield_now};
 use smol::{Async, Task, Timer};
 use socket2::Socket;
 
@@ -143,7 +144,7 @@ impl Shared {
             }
             MeshEvent::Listening { address } => self.feed.tell(Event::Listening(address)),
             MeshEvent::ListenFailed { address, fault } => self.feed.tell(Event::ListenFailed(address, fault)),
-            MeshEvent::Connected(report) => drop(state.reports.insert(report.id, report)),
+            MeshEvent::Settled(report) => drop(state.reports.insert(report.id, report)),
             _ => {}
         }
         self.changed.notify(usize::MAX);
@@ -191,7 +192,7 @@ impl Shared {
         side: Side,
         stream: Async<TcpStream>,
     ) {
-        let peer = link.map(|link| Peer::new(link, address, side, stream, self.clock));
+        let peer = link.map(|link| Peer::new(link, address, side, self.clock));
         if let Some(peer) = &peer {
             state.links.insert(peer.id(), peer.clone());
         }
@@ -199,7 +200,7 @@ impl Shared {
         self.pump(&mut state);
         drop(state);
         if let Some(peer) = peer {
-            peer.start(self);
+            peer.start(stream, self);
         }
     }
 
@@ -229,12 +230,14 @@ impl Shared {
         loop {
             // While the application does not keep up, connections wait with the system.
             self.feed.wait_until_roomy().await;
+            // Connections that come without end must not keep the rest waiting.
+            yield_now().await;
             match listener.accept().await {
                 Ok((stream, from)) => {
                     if sockets::prepare(&stream).is_ok() {
                         let mut state = self.lock();
                         let link = state.machine.handle_accepted(self.clock.now(), from);
-                        self.open(state, link, from, Side::Accepted, stream);
+                        self.open(state, link, canonical(from), Side::Accepted, stream);
                     }
                 }
                 Err(error) if Severity::of(&error) == Severity::Harmless => {}

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use poolmesh_proto::driver::{Handlers, Severity};
+use poolmesh_proto::wire::canonical;
 use poolmesh_proto::{
     CloseReason, ConnectId, ConnectReport, DialId, Fault, Instant, Link, MeshConfig, MeshEvent, MeshOutput,
     Message, PeerId, Side,
@@ -151,7 +152,7 @@ impl Shared {
             }
             MeshEvent::Listening { address } => self.feed.tell(Event::Listening(address)),
             MeshEvent::ListenFailed { address, fault } => self.feed.tell(Event::ListenFailed(address, fault)),
-            MeshEvent::Connected(report) => drop(state.reports.insert(report.id, report)),
+            MeshEvent::Settled(report) => drop(state.reports.insert(report.id, report)),
             _ => {}
         }
         self.changed.notify_all();
@@ -195,7 +196,7 @@ impl Shared {
         side: Side,
         stream: TcpStream,
     ) {
-        let peer = link.map(|link| Peer::new(link, address, side, stream, self.clock));
+        let peer = link.map(|link| Peer::new(link, address, side, self.clock));
         if let Some(peer) = &peer {
             state.links.insert(peer.id(), peer.clone());
         }
@@ -203,7 +204,7 @@ impl Shared {
         self.pump(&mut state);
         drop(state);
         if let Some(peer) = peer {
-            peer.start(self);
+            peer.start(stream, self);
         }
     }
 
@@ -246,7 +247,7 @@ impl Shared {
                     if sockets::prepare(&stream).is_ok() {
                         let mut state = self.lock();
                         let link = state.machine.handle_accepted(self.clock.now(), from);
-                        self.open(state, link, from, Side::Accepted, stream);
+                        self.open(state, link, canonical(from), Side::Accepted, stream);
                     }
                 }
                 Err(error) if Severity::of(&error) == Severity::Harmless => {}

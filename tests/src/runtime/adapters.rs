@@ -55,7 +55,7 @@ macro_rules! view {
                 $done(Self::join(self, pool))
             }
             fn release(&self, pool: &PoolId) -> bool {
-                Self::release(self, pool)
+                Self::release(self, *pool)
             }
             fn next_ended(&self) -> Option<PoolId> {
                 $done(Self::next_ended(self))

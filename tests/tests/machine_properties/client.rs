@@ -218,7 +218,7 @@ fn run(config: &ClientConfig, ops: &[Op]) -> Vec<Output<ClientEvent>> {
             }
             Op::Release(number) => {
                 seen.drain(&mut client);
-                assert_eq!(client.release(&pool(*number)), seen.hosted.remove(&pool(*number)));
+                assert_eq!(client.release(pool(*number)), seen.hosted.remove(&pool(*number)));
             }
             Op::Close => {
                 seen.drain(&mut client);

@@ -317,7 +317,7 @@ impl Program {
                 assert!(self.told.contains(peer), "{peer} is gone before it came");
                 assert!(self.gone.insert(*peer), "{peer} is gone twice");
             }
-            MeshEvent::Connected(report) => {
+            MeshEvent::Settled(report) => {
                 let Some((named, ended)) = self.pending.remove(&report.id) else {
                     panic!("{:?} was not under way", report.id)
                 };
