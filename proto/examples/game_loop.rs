@@ -244,7 +244,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let epoch = std::time::Instant::now();
     let now = || Instant::ZERO + epoch.elapsed();
 
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args_os().skip(1).filter_map(|argument| argument.into_string().ok());
     let mut broadcaster = None;
     let mut players = Vec::new();
     if let Some(address) = arguments.next() {

@@ -105,6 +105,8 @@ mod packet;
 mod time;
 pub mod wire;
 
+pub use bytes::Bytes;
+
 pub use broadcaster::{Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, RandomSource};
 pub use budget::Budget;
 pub use client::{CallError, CallFailed, CallId, Client, ClientConfig, ClientEvent, ClientStats, Outcome};

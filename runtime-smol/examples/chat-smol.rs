@@ -11,7 +11,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use poolmesh_smol::{Client, Event, Events, Mesh, MeshConfig, Message, Packet, PoolId, PoolInfo};
+use poolmesh_smol::{
+    Client, DialFailure, Event, Events, Mesh, MeshConfig, Message, Packet, PoolId, PoolInfo,
+};
 use smol::channel;
 
 const USAGE: &str = "usage: chat-smol [--broadcaster ADDR] list | create | join POOL";
@@ -45,20 +47,25 @@ fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let Some((broadcaster, command)) = arguments()? else { return say(USAGE) };
-    let client = Client::connect(broadcaster.as_str()).await?;
-    match command {
-        Command::List => client.list().await?.iter().try_for_each(say),
-        Command::Create => chat(&client, &client.create().await?).await,
-        Command::Join(pool) => chat(&client, &client.join(pool).await?).await,
-    }
-}
-
-async fn chat(client: &Client, pool: &PoolInfo) -> Result<(), Box<dyn Error>> {
-    say(format_args!("pool {} host {} you {}", pool.id(), pool.host(), pool.you()))?;
     let mut config = MeshConfig::default();
     config.link.pack = 1; // a write for each event: a gop2p peer loses its place when one comes in pieces
     let mesh = Mesh::with_config(config);
     let inputs = inputs(&mesh)?;
+    let client = Client::connect(broadcaster.as_str()).await?;
+    match command {
+        Command::List => client.list().await?.iter().try_for_each(say),
+        Command::Create => chat(&client, &mesh, inputs, &client.create().await?).await,
+        Command::Join(pool) => chat(&client, &mesh, inputs, &client.join(pool).await?).await,
+    }
+}
+
+async fn chat(
+    client: &Client,
+    mesh: &Mesh,
+    inputs: channel::Receiver<Input>,
+    pool: &PoolInfo,
+) -> Result<(), Box<dyn Error>> {
+    say(format_args!("pool {} host {} you {}", pool.id(), pool.host(), pool.you()))?;
     let telling = smol::spawn({
         let events = mesh.events();
         async move { tell(events).await }
@@ -71,8 +78,11 @@ async fn chat(client: &Client, pool: &PoolInfo) -> Result<(), Box<dyn Error>> {
             }
         }
     });
-    if let Err(error) = mesh.connect_to_pool(client, pool).await?.listening {
-        warn(format_args!("who joins later can't reach you: {error}"));
+    match mesh.connect_to_pool(client, pool).await?.listening {
+        Err(error) if error.kind() != io::ErrorKind::NotConnected => {
+            warn(format_args!("who joins later can't reach you: {error}"));
+        }
+        _ => {} // listening, or on the way out already
     }
     while let Ok(input) = inputs.recv().await {
         match input {
@@ -103,6 +113,7 @@ async fn tell(mut events: Events) -> io::Result<()> {
                 Some(text) => print(format!("{}: {text}", peer.address())).await?,
                 None => warn(format_args!("{} sent a msg without a text", peer.address())),
             },
+            Event::Unreachable(_, DialFailure::Closed) => {} // on the way out
             Event::Unreachable(address, failure) => warn(format_args!("{address}: {failure}")),
             _ => {}
         }
@@ -110,11 +121,15 @@ async fn tell(mut events: Events) -> io::Result<()> {
     Ok(())
 }
 
-/// The one string of a message; control characters are escaped, so that it can't forge a line.
+/// The one string of a message; characters that control the terminal or the direction of the text are escaped, so that
+/// it can't forge a line.
 fn text(event: &Message) -> Option<String> {
     let text = event.reader().string_bytes().ok().map(String::from_utf8_lossy)?;
-    let escaped =
-        |c: char| if c.is_control() && c != '\t' { c.escape_default().to_string() } else { c.into() };
+    let controls = |c: char| {
+        c.is_control() && c != '\t'
+            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let escaped = |c: char| if controls(c) { c.escape_default().to_string() } else { c.into() };
     Some(text.chars().map(escaped).collect())
 }
 
@@ -148,11 +163,14 @@ fn inputs(mesh: &Mesh) -> Result<channel::Receiver<Input>, Box<dyn Error>> {
 fn arguments() -> Result<Option<(String, Command)>, Box<dyn Error>> {
     let mut broadcaster = String::from("127.0.0.1:6969");
     let mut words = Vec::new();
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args_os().skip(1).map(|argument| argument.into_string());
     while let Some(argument) = arguments.next() {
+        let argument = argument.map_err(|_| "arguments must be UTF-8")?;
         match argument.as_str() {
             "-h" | "--help" => return Ok(None),
-            "--broadcaster" => broadcaster = arguments.next().ok_or(USAGE)?,
+            "--broadcaster" => {
+                broadcaster = arguments.next().ok_or(USAGE)?.map_err(|_| "an address is ASCII")?;
+            }
             _ => words.push(argument),
         }
     }

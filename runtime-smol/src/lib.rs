@@ -58,6 +58,7 @@ mod server;
 mod sink;
 mod sockets;
 
+pub use bytes::Bytes;
 pub use client::Client;
 pub use events::{Event, Events};
 pub use link::Peer;

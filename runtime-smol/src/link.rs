@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::panic;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -37,7 +38,7 @@ pub(crate) trait Owner: Send + Sync + 'static {
 ///
 /// gop2p: `Peer`. I/O runs from the start, there is no `HandlePeerIO`. Dropping it doesn't end the link;
 /// [`disconnect`](Self::disconnect) does, and closing the mesh.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Peer {
     shared: Arc<Shared>,
 }
@@ -62,9 +63,14 @@ struct Ending {
     handlers: Vec<OnDisconnect>,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Peer").field("id", &self.id).field("address", &self.address).finish_non_exhaustive()
+        let Shared { id, address, side, .. } = &*self.shared;
+        f.debug_struct("Peer")
+            .field("id", id)
+            .field("address", address)
+            .field("side", side)
+            .finish_non_exhaustive()
     }
 }
 
@@ -215,9 +221,19 @@ impl Peer {
         self.shared.room.listen()
     }
 
-    /// The reading half of the task: hands events out, then reads on.
+    /// The reading half of the task. Should a handler panic, the link ends, so that the mesh doesn't wait for it.
     async fn read(&self, stream: &Async<TcpStream>, owner: &Arc<impl Owner>) {
-        let cleanup = Cleanup { peer: self, stream, owner };
+        let reading = panic::AssertUnwindSafe(self.read_on(stream, owner)).catch_unwind();
+        if let Err(payload) = reading.await {
+            let reason = CloseReason::Failed(Fault::Other);
+            self.shared.abandon();
+            self.end(stream, owner, reason);
+            panic::resume_unwind(payload);
+        }
+    }
+
+    /// Hands events out, then reads on.
+    async fn read_on(&self, stream: &Async<TcpStream>, owner: &Arc<impl Owner>) {
         let shared = &self.shared;
         let mut buffer = vec![0; READ];
         let mut turns = 0u32;
@@ -257,7 +273,6 @@ impl Peer {
                 shared.lock().handle_timeout(shared.clock.now());
             }
         }
-        drop(cleanup);
     }
 
     fn end(&self, stream: &Async<TcpStream>, owner: &Arc<impl Owner>, reason: CloseReason) {
@@ -281,26 +296,17 @@ impl Peer {
     }
 }
 
-/// Ends the link should a handler panic, so that the mesh doesn't wait for it.
-struct Cleanup<'a, O: Owner> {
-    peer: &'a Peer,
-    stream: &'a Async<TcpStream>,
-    owner: &'a Arc<O>,
-}
-
-impl<O: Owner> Drop for Cleanup<'_, O> {
-    fn drop(&mut self) {
-        let shared = &self.peer.shared;
-        shared.lock().handle_failure(shared.clock.now(), Fault::Other);
-        while shared.lock().poll_event().is_some() {}
-        self.peer.end(self.stream, self.owner, CloseReason::Failed(Fault::Other));
-    }
-}
-
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Link> {
         // The machine is left in order whoever panics: its methods don't.
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the link, whatever it is about.
+    fn abandon(&self) {
+        let mut link = self.lock();
+        link.handle_failure(self.clock.now(), Fault::Other);
+        while link.poll_event().is_some() {}
     }
 
     async fn read_once(&self, mut stream: &Async<TcpStream>, buffer: &mut [u8], deadline: Option<Instant>) {

@@ -56,6 +56,7 @@ mod mesh;
 mod server;
 mod sockets;
 
+pub use bytes::Bytes;
 pub use client::Client;
 pub use events::{Event, Events};
 pub use link::Peer;

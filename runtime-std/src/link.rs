@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::panic;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub(crate) trait Owner: Send + Sync + 'static {
 ///
 /// gop2p: `Peer`. I/O runs from the start, there is no `HandlePeerIO`. Dropping it doesn't end the link;
 /// [`disconnect`](Self::disconnect) does, and closing the mesh.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Peer {
     shared: Arc<Shared>,
 }
@@ -58,9 +59,14 @@ struct Ending {
     handlers: Vec<OnDisconnect>,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Peer").field("id", &self.id).field("address", &self.address).finish_non_exhaustive()
+        let Shared { id, address, side, .. } = &*self.shared;
+        f.debug_struct("Peer")
+            .field("id", id)
+            .field("address", address)
+            .field("side", side)
+            .finish_non_exhaustive()
     }
 }
 
@@ -205,9 +211,19 @@ impl Peer {
         &self.shared.handlers
     }
 
-    /// The reading thread: hands events out, then reads on.
+    /// The reading thread. Should a handler panic, the link ends, so that the mesh doesn't wait for it.
     fn read(&self, stream: &TcpStream, owner: &Arc<impl Owner>) {
-        let _cleanup = Cleanup { peer: self, stream, owner };
+        let reading = panic::AssertUnwindSafe(|| self.read_on(stream, owner));
+        if let Err(payload) = panic::catch_unwind(reading) {
+            let reason = CloseReason::Failed(Fault::Other);
+            self.shared.abandon();
+            self.end(stream, owner, reason);
+            panic::resume_unwind(payload);
+        }
+    }
+
+    /// Hands events out, then reads on.
+    fn read_on(&self, stream: &TcpStream, owner: &Arc<impl Owner>) {
         let shared = &self.shared;
         let mut buffer = vec![0; READ];
         loop {
@@ -263,24 +279,6 @@ impl Peer {
     }
 }
 
-/// Ends the link should a handler panic, so that the mesh doesn't wait for it.
-struct Cleanup<'a, O: Owner> {
-    peer: &'a Peer,
-    stream: &'a TcpStream,
-    owner: &'a Arc<O>,
-}
-
-impl<O: Owner> Drop for Cleanup<'_, O> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            let shared = &self.peer.shared;
-            shared.lock().handle_failure(shared.clock.now(), Fault::Other);
-            while shared.lock().poll_event().is_some() {}
-            self.peer.end(self.stream, self.owner, CloseReason::Failed(Fault::Other));
-        }
-    }
-}
-
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Link> {
         // The machine is left in order whoever panics: its methods don't.
@@ -296,6 +294,13 @@ impl Shared {
             self.work.notify_one();
         }
         result
+    }
+
+    /// Ends the link, whatever it is about.
+    fn abandon(&self) {
+        let mut link = self.lock();
+        link.handle_failure(self.clock.now(), Fault::Other);
+        while link.poll_event().is_some() {}
     }
 
     fn read_once(&self, mut stream: &TcpStream, buffer: &mut [u8], deadline: Option<Instant>) {

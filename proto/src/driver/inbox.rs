@@ -57,7 +57,11 @@ impl<P> Inbox<P> {
 
     /// Puts in an event. Those a peer sent are to be put in when there is room, and are dropped once the mesh is
     /// being closed; those of connections are bounded by what causes them.
-    pub fn put(&mut self, event: Event<P>) {
+    pub fn put(&mut self, mut event: Event<P>) {
+        if let (Event::Received(_, message), false) = (&mut event, self.queue.is_empty()) {
+            // It will wait: what it keeps alive is to be what is counted.
+            message.detach();
+        }
         if self.readers > 0 && !(self.closed && matches!(event, Event::Received(..))) {
             self.bytes += size(&event);
             self.queue.push_back(event);

@@ -25,7 +25,7 @@ pub struct MeshConfig {
     /// 1,024. Of no concern to the machine itself.
     pub max_waiting_events: usize,
     /// Bytes in received events that wait for the application, from which on a runtime reads and accepts no more.
-    /// Default: 4 MiB. Of no concern to the machine itself.
+    /// Default: 4 MiB; what they keep alive is at most twice as much. Of no concern to the machine itself.
     pub max_waiting_bytes: usize,
     /// Connections being dialed at a time. Default: 64, more than a classic answer lists. Others wait for their turn, so
     /// that connecting to n addresses takes at most n / 64 times `dial_deadline`, rounded up.

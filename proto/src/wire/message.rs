@@ -47,6 +47,9 @@ pub struct Message {
 }
 
 impl Message {
+    /// Half of what runtimes read at a time.
+    const WORTH_COPYING: usize = 32 * 1_024;
+
     /// `body` holds the name's bytes, `name_len` of them, then the payload.
     pub(crate) fn new(body: Bytes, name_len: usize) -> Self {
         debug_assert!(name_len <= body.len());
@@ -81,6 +84,14 @@ impl Message {
     #[must_use]
     pub fn into_payload(mut self) -> Bytes {
         self.body.split_off(self.name_len)
+    }
+
+    /// Lets go of the chunk that it came in, if it is only a small part of one: a copy costs less than to keep the rest
+    /// alive.
+    pub fn detach(&mut self) {
+        if self.body.len() < Self::WORTH_COPYING {
+            self.body = Bytes::copy_from_slice(&self.body);
+        }
     }
 
     /// Reads the payload field by field.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use poolmesh_proto::{
 };
 use smol::future::{FutureExt, yield_now};
 use smol::{Async, Task, Timer};
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 
 use crate::clock::Clock;
 use crate::events::{Event, Feed};
@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) accepted: VecDeque<PeerId>,
     pub(super) reports: BTreeMap<ConnectId, ConnectReport>,
     pub(super) listener: Option<Listener>,
+    /// The tasks of former listeners.
+    pub(super) retired: Vec<Task<()>>,
     /// Why it is not listening.
     pub(super) listen_error: Option<io::Error>,
     /// A socket that holds the port to listen on.
@@ -57,14 +59,28 @@ pub(super) struct State {
     pub(super) closed: bool,
 }
 
-/// A listening socket's task. When it is dropped, it ends and the socket is closed.
+/// A listening socket and its task.
 #[derive(Debug)]
 pub(super) struct Listener {
-    local: SocketAddr,
-    _task: Task<()>,
+    pub(super) local: SocketAddr,
+    socket: Arc<Async<TcpListener>>,
+    task: Task<()>,
+}
+
+impl Listener {
+    /// Stops listening. The socket is closed when the task is dropped.
+    fn stop(self) -> Task<()> {
+        // Some systems free the port at once by this.
+        let _ = SockRef::from(self.socket.get_ref()).shutdown(Shutdown::Both);
+        self.task
+    }
 }
 
 impl State {
+    fn stop_listening(&mut self) {
+        self.retired.extend(self.listener.take().map(Listener::stop));
+    }
+
     pub(super) fn listening(&mut self) -> io::Result<SocketAddr> {
         match (&self.listener, self.listen_error.take()) {
             (_, Some(error)) => Err(error),
@@ -103,7 +119,7 @@ impl Shared {
             match state.machine.poll_output() {
                 MeshOutput::Dial { dial, address, timeout } => self.dial(state, dial, address, timeout),
                 MeshOutput::Listen { address } => self.listen(state, address),
-                MeshOutput::StopListening => state.listener = None,
+                MeshOutput::StopListening => state.stop_listening(),
                 MeshOutput::Close { peer } => {
                     if let Some(peer) = state.links.get(&peer) {
                         peer.disconnect();
@@ -205,16 +221,18 @@ impl Shared {
     }
 
     fn listen(self: &Arc<Self>, state: &mut State, address: SocketAddr) {
-        state.listener = None;
+        state.stop_listening();
         state.listen_error = None;
         let opened = sockets::listen(address, state.held.take()).and_then(|listener| {
             let local = listener.get_ref().local_addr()?;
-            Ok((local, smol::spawn(Arc::clone(self).accept(listener))))
+            let socket = Arc::new(listener);
+            let task = smol::spawn(Arc::clone(self).accept(Arc::clone(&socket)));
+            Ok(Listener { local, socket, task })
         });
         match opened {
-            Ok((local, task)) => {
-                state.listener = Some(Listener { local, _task: task });
-                state.machine.handle_listening(local);
+            Ok(listener) => {
+                state.machine.handle_listening(listener.local);
+                state.listener = Some(listener);
             }
             Err(error) => {
                 let fault = Fault::from(&error);
@@ -226,7 +244,7 @@ impl Shared {
     }
 
     /// The accepting task.
-    async fn accept(self: Arc<Self>, listener: Async<TcpListener>) {
+    async fn accept(self: Arc<Self>, listener: Arc<Async<TcpListener>>) {
         loop {
             // While the application does not keep up, connections wait with the system.
             self.feed.wait_until_roomy().await;
@@ -270,6 +288,10 @@ impl Shared {
     }
 
     pub(super) async fn wait_for_links(&self) {
+        let retired = std::mem::take(&mut self.lock().retired);
+        for accepting in retired {
+            accepting.cancel().await;
+        }
         let patience = self.clock.now() + self.config.link.close_timeout + GRACE;
         loop {
             let changed = self.changed.listen();

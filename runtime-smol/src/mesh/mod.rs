@@ -26,8 +26,10 @@ use hub::{Shared, State};
 /// The peers of a program, and the links to them. Clones are the same mesh.
 ///
 /// gop2p: `p2p.CreateHandle`. What peers send goes to the handler for the event's name, of the peer or else of the
-/// mesh; without one to [`Events`], and without those nowhere: that is no error. It is closed when the last clone is
-/// dropped.
+/// mesh; without one to [`Events`], and without those nowhere: that is no error.
+///
+/// It is closed when the last clone is dropped, but a drop can't wait: what is queued is lost if the program ends
+/// before the tasks have written it. Await [`close`](Self::close) first.
 ///
 /// ```no_run
 /// use poolmesh_smol::{Client, Mesh, Packet};
@@ -76,6 +78,7 @@ impl Mesh {
             accepted: VecDeque::new(),
             reports: BTreeMap::new(),
             listener: None,
+            retired: Vec::new(),
             listen_error: None,
             held: None,
             dialing: BTreeMap::new(),
@@ -182,6 +185,9 @@ impl Mesh {
 
     /// Has `handler` called with every event of that name from any peer, on the task of the peer's link: it must not
     /// block. Peers on different links are handled at the same time.
+    ///
+    /// A handler that holds a clone of this mesh keeps it open until [`close`](Self::close). One that panics ends the
+    /// link whose event it had, as failed. It can't await: it sends with [`Peer::try_send`].
     pub fn on(&self, name: &str, handler: impl Fn(&Peer, Message) + Send + Sync + 'static) {
         self.shared().handlers.set(name, Arc::new(handler));
     }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use poolmesh_proto::driver::{Handlers, Severity};
@@ -14,7 +14,7 @@ use poolmesh_proto::{
     CloseReason, ConnectId, ConnectReport, DialId, Fault, Instant, Link, MeshConfig, MeshEvent, MeshOutput,
     Message, PeerId, Side,
 };
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 
 use crate::clock::Clock;
 use crate::events::{Event, Feed};
@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) accepted: VecDeque<PeerId>,
     pub(super) reports: BTreeMap<ConnectId, ConnectReport>,
     pub(super) listener: Option<Listener>,
+    /// The threads of former listeners.
+    pub(super) retired: Vec<JoinHandle<()>>,
     /// Why it is not listening.
     pub(super) listen_error: Option<io::Error>,
     /// A socket that holds the port to listen on.
@@ -55,22 +57,33 @@ pub(super) struct State {
     pub(super) closed: bool,
 }
 
-/// A listening socket and the word for its thread to end.
+/// A listening socket and its thread.
 #[derive(Debug)]
 pub(super) struct Listener {
-    local: SocketAddr,
+    pub(super) local: SocketAddr,
+    socket: Arc<TcpListener>,
     stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
+impl Listener {
+    /// Stops listening. The thread ends soon after.
+    fn stop(self) -> JoinHandle<()> {
         self.stop.store(true, Ordering::Release);
-        // Wakes the thread out of `accept`. If it can't be reached, it is not waiting there.
-        let _ = TcpStream::connect_timeout(&sockets::loopback(self.local), GRACE);
+        // Some systems wake the thread out of `accept` by this, and free the port at once.
+        if SockRef::from(&*self.socket).shutdown(Shutdown::Both).is_err() {
+            // On the others a connection does. If none can be made, the thread is not waiting, or wakes with the next.
+            let _ = TcpStream::connect_timeout(&sockets::loopback(self.local), GRACE);
+        }
+        self.thread
     }
 }
 
 impl State {
+    fn stop_listening(&mut self) {
+        self.retired.extend(self.listener.take().map(Listener::stop));
+    }
+
     pub(super) fn listening(&mut self) -> io::Result<SocketAddr> {
         match (&self.listener, self.listen_error.take()) {
             (_, Some(error)) => Err(error),
@@ -109,7 +122,7 @@ impl Shared {
             match state.machine.poll_output() {
                 MeshOutput::Dial { dial, address, timeout } => self.dial(state, dial, address, timeout),
                 MeshOutput::Listen { address } => self.listen(state, address),
-                MeshOutput::StopListening => state.listener = None,
+                MeshOutput::StopListening => state.stop_listening(),
                 MeshOutput::Close { peer } => {
                     if let Some(peer) = state.links.get(&peer) {
                         peer.disconnect();
@@ -209,20 +222,23 @@ impl Shared {
     }
 
     fn listen(self: &Arc<Self>, state: &mut State, address: SocketAddr) {
-        state.listener = None;
+        state.stop_listening();
         state.listen_error = None;
         let stop = Arc::new(AtomicBool::new(false));
         let opened = sockets::listen(address, state.held.take()).and_then(|listener| {
             let local = listener.local_addr()?;
-            let (shared, stop) = (Arc::clone(self), Arc::clone(&stop));
-            let accept = move || shared.accept(&listener, &stop);
-            thread::Builder::new().name("poolmesh-accept".into()).spawn(accept)?;
-            Ok(local)
+            let socket = Arc::new(listener);
+            let accept = {
+                let (shared, socket, stop) = (Arc::clone(self), Arc::clone(&socket), Arc::clone(&stop));
+                move || shared.accept(&socket, &stop)
+            };
+            let thread = thread::Builder::new().name("poolmesh-accept".into()).spawn(accept)?;
+            Ok(Listener { local, socket, stop, thread })
         });
         match opened {
-            Ok(local) => {
-                state.listener = Some(Listener { local, stop });
-                state.machine.handle_listening(local);
+            Ok(listener) => {
+                state.machine.handle_listening(listener.local);
+                state.listener = Some(listener);
             }
             Err(error) => {
                 let fault = Fault::from(&error);
@@ -275,7 +291,14 @@ impl Shared {
             let waited = self.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        let retired = std::mem::take(&mut state.retired);
         drop(state);
+        for accepting in retired {
+            if !HANDING_OUT.get() {
+                // It ends as soon as it has seen the word to stop.
+                let _ = accepting.join();
+            }
+        }
         // They may hold this very mesh.
         self.handlers.clear();
         self.feed.end();

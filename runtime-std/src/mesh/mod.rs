@@ -72,6 +72,7 @@ impl Mesh {
             accepted: VecDeque::new(),
             reports: BTreeMap::new(),
             listener: None,
+            retired: Vec::new(),
             listen_error: None,
             held: None,
             closed: false,
@@ -168,6 +169,10 @@ impl Mesh {
 
     /// Has `handler` called with every event of that name from any peer, on the thread of the peer's link. Peers on
     /// different links are handled at the same time.
+    ///
+    /// A handler that holds a clone of this mesh keeps it open until [`close`](Self::close). One that panics ends the
+    /// link whose event it had, as failed. Two peers whose handlers both wait in [`Peer::send`] for each other to read
+    /// wait for ever: use [`Peer::try_send`] in handlers.
     pub fn on(&self, name: &str, handler: impl Fn(&Peer, Message) + Send + Sync + 'static) {
         self.shared().handlers.set(name, Arc::new(handler));
     }

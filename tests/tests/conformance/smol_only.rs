@@ -252,7 +252,8 @@ fn a_dropped_create_leaves_no_pool() {
             let kept = client.create().await;
             // Of what the wire can't tell apart, the first that was made is the one that counts.
             let kept = kept.unwrap().id();
-            until("one pool is left", || block_on(client.list()).unwrap() == [kept]);
+            // On a machine under load even that one may have ended before its first ping.
+            until("no other is left", || block_on(client.list()).unwrap().iter().all(|pool| *pool == kept));
         });
     });
 }
