@@ -127,7 +127,10 @@ impl Player {
                     let bound = TcpListener::bind(address)
                         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
                     match bound {
-                        Ok(listener) => self.listener = Some(listener),
+                        Ok(listener) => {
+                            self.mesh.handle_listening(listener.local_addr().unwrap_or(address));
+                            self.listener = Some(listener);
+                        }
                         Err(error) => self.mesh.handle_listen_failed(address, Fault::from(&error)),
                     }
                 }

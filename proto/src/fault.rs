@@ -20,6 +20,8 @@ pub enum Fault {
     NoResources,
     /// It was not permitted.
     NotPermitted,
+    /// A handler of the application panicked.
+    HandlerPanicked,
     /// Something else.
     Other,
 }
@@ -34,6 +36,7 @@ impl fmt::Display for Fault {
             Self::AddressInUse => "address in use or not available",
             Self::NoResources => "out of files, ports or memory",
             Self::NotPermitted => "not permitted",
+            Self::HandlerPanicked => "a handler of the application panicked",
             Self::Other => "input/output error",
         })
     }

@@ -66,7 +66,7 @@
 //! - Inputs may come in any order and number before a drain. Early, late and repeated timeouts are harmless, and so
 //!   is time that runs backwards.
 //! - What comes from the network can't panic, can't become the caller's error, and can't make a machine allocate more
-//!   than its config states. The caller's own misuse is a typed error of the call that he made.
+//!   than its config states. The caller's own misuse is a typed error of that call.
 //! - The same inputs give the same outputs, bit for bit. Randomness and time are inputs.
 //! - After [`Machine::handle_timeout`] and a drain the next deadline lies in the future. Each input first expires
 //!   what is due, so a late ping revives nothing; what recurs is set anew from now, so a stall causes no burst.

@@ -8,7 +8,8 @@ use crate::wire::fields;
 
 /// Builds the payload of an event, field by field.
 ///
-/// Integers are little endian. Where gop2p's `Packet` differs: it writes a u16 as **four** bytes (the value, then
+/// Integers are little endian; what has no method of its own goes in as [`bytes`](Self::bytes), a float say by its
+/// `to_le_bytes`. Where gop2p's `Packet` differs: it writes a u16 as **four** bytes (the value, then
 /// two zeros) and reads two, and it can't write a u64 at all. To a gop2p peer send a u32 instead, or a u16 followed
 /// by a u16 of zero.
 ///

@@ -35,18 +35,16 @@ use crate::sockets;
 /// println!("{} pools", client.list().await?.len());
 /// # Ok::<(), Box<dyn std::error::Error>>(()) });
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     owner: Arc<Owner>,
 }
 
-#[derive(Debug)]
 struct Owner {
     shared: Arc<Shared>,
     receiver: Mutex<Option<Task<()>>>,
 }
 
-#[derive(Debug)]
 struct Shared {
     clock: Clock,
     socket: Async<UdpSocket>,
@@ -58,7 +56,6 @@ struct Shared {
     hurry: Signal,
 }
 
-#[derive(Debug)]
 struct State {
     machine: poolmesh_proto::Client,
     deadline: Option<Instant>,
@@ -69,6 +66,12 @@ struct State {
     /// The TCP port of our number, for a mesh.
     held: Option<Socket>,
     closed: bool,
+}
+
+impl Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("broadcaster", &self.broadcaster()).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -144,7 +147,8 @@ impl Client {
         self.shared().lock().machine.release(pool)
     }
 
-    /// Waits until a hosted pool has ended; none if the client was closed.
+    /// Waits until a hosted pool has ended; none if the client was closed. The classic wire doesn't answer pings: while the
+    /// broadcaster is gone nothing is known of the pool, and its end is told when the broadcaster is back.
     pub async fn next_ended(&self) -> Option<PoolId> {
         loop {
             let changed = self.shared().changed.listen();

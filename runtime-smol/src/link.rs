@@ -63,6 +63,15 @@ struct Ending {
     handlers: Vec<OnDisconnect>,
 }
 
+/// Two are equal if they are the same link.
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Eq for Peer {}
+
 impl std::fmt::Debug for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Shared { id, address, side, .. } = &*self.shared;
@@ -136,7 +145,7 @@ impl Peer {
         self.shared.lock().stats()
     }
 
-    /// Sends an event; waits while too much waits to be written already. Should the future be dropped, the event is
+    /// Queues an event, which is then written at once; waits, without limit, while too much waits to be written already. Should the future be dropped, the event is
     /// either queued whole or not at all. gop2p: `Peer.Send`.
     ///
     /// # Errors
@@ -225,7 +234,7 @@ impl Peer {
     async fn read(&self, stream: &Async<TcpStream>, owner: &Arc<impl Owner>) {
         let reading = panic::AssertUnwindSafe(self.read_on(stream, owner)).catch_unwind();
         if let Err(payload) = reading.await {
-            let reason = CloseReason::Failed(Fault::Other);
+            let reason = CloseReason::Failed(Fault::HandlerPanicked);
             self.shared.abandon();
             self.end(stream, owner, reason);
             panic::resume_unwind(payload);
@@ -305,7 +314,7 @@ impl Shared {
     /// Ends the link, whatever it is about.
     fn abandon(&self) {
         let mut link = self.lock();
-        link.handle_failure(self.clock.now(), Fault::Other);
+        link.handle_failure(self.clock.now(), Fault::HandlerPanicked);
         while link.poll_event().is_some() {}
     }
 

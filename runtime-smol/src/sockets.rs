@@ -67,7 +67,7 @@ pub(crate) fn prepare(stream: &Async<TcpStream>) -> io::Result<()> {
 /// The address to talk to of a name, or an error that names it.
 pub(crate) async fn resolve(name: impl AsyncToSocketAddrs + Debug) -> io::Result<SocketAddr> {
     let described = format!("{name:?}");
-    let none = || io::Error::new(io::ErrorKind::NotFound, format!("{described} has no address"));
+    let none = || io::Error::new(io::ErrorKind::NotFound, format!("{described} has no address to talk to"));
     let resolved = smol::net::resolve(name).await.map_err(|error| {
         io::Error::new(
             error.kind(),

@@ -33,18 +33,16 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// println!("{} pools", client.list()?.len());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     owner: Arc<Owner>,
 }
 
-#[derive(Debug)]
 struct Owner {
     shared: Arc<Shared>,
     receiver: Mutex<Option<JoinHandle<()>>>,
 }
 
-#[derive(Debug)]
 struct Shared {
     clock: Clock,
     socket: UdpSocket,
@@ -53,7 +51,6 @@ struct Shared {
     changed: Condvar,
 }
 
-#[derive(Debug)]
 struct State {
     machine: poolmesh_proto::Client,
     deadline: Option<Instant>,
@@ -64,6 +61,12 @@ struct State {
     /// The TCP port of our number, for a mesh.
     held: Option<Socket>,
     closed: bool,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("broadcaster", &self.broadcaster()).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -138,7 +141,8 @@ impl Client {
         self.shared().lock().machine.release(pool)
     }
 
-    /// Waits until a hosted pool has ended; none if the client was closed.
+    /// Waits until a hosted pool has ended; none if the client was closed. The classic wire doesn't answer pings: while the
+    /// broadcaster is gone nothing is known of the pool, and its end is told when the broadcaster is back.
     pub fn next_ended(&self) -> Option<PoolId> {
         let mut state = self.shared().lock();
         loop {

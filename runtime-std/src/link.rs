@@ -59,6 +59,15 @@ struct Ending {
     handlers: Vec<OnDisconnect>,
 }
 
+/// Two are equal if they are the same link.
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Eq for Peer {}
+
 impl std::fmt::Debug for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Shared { id, address, side, .. } = &*self.shared;
@@ -145,7 +154,7 @@ impl Peer {
         self.shared.lock().stats()
     }
 
-    /// Sends an event; waits while too much waits to be written already. gop2p: `Peer.Send`.
+    /// Queues an event, which is then written at once; waits, without limit, while too much waits to be written already. gop2p: `Peer.Send`.
     ///
     /// # Errors
     /// If the event is too long or the link closed.
@@ -215,7 +224,7 @@ impl Peer {
     fn read(&self, stream: &TcpStream, owner: &Arc<impl Owner>) {
         let reading = panic::AssertUnwindSafe(|| self.read_on(stream, owner));
         if let Err(payload) = panic::catch_unwind(reading) {
-            let reason = CloseReason::Failed(Fault::Other);
+            let reason = CloseReason::Failed(Fault::HandlerPanicked);
             self.shared.abandon();
             self.end(stream, owner, reason);
             panic::resume_unwind(payload);
@@ -299,7 +308,7 @@ impl Shared {
     /// Ends the link, whatever it is about.
     fn abandon(&self) {
         let mut link = self.lock();
-        link.handle_failure(self.clock.now(), Fault::Other);
+        link.handle_failure(self.clock.now(), Fault::HandlerPanicked);
         while link.poll_event().is_some() {}
     }
 

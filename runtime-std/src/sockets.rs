@@ -65,7 +65,7 @@ pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
 /// The address to talk to of a name, or an error that names it.
 pub(crate) fn resolve(name: impl ToSocketAddrs + std::fmt::Debug) -> io::Result<SocketAddr> {
     let described = format!("{name:?}");
-    let none = || io::Error::new(io::ErrorKind::NotFound, format!("{described} has no address"));
+    let none = || io::Error::new(io::ErrorKind::NotFound, format!("{described} has no address to talk to"));
     let resolved = name.to_socket_addrs().map_err(|error| {
         io::Error::new(
             error.kind(),

@@ -22,7 +22,7 @@ pub enum CallFailed {
         /// How often it was asked.
         sent: u32,
     },
-    /// The client was closed meanwhile.
+    /// The client was closed, before or meanwhile.
     Closed,
 }
 
@@ -46,7 +46,10 @@ impl core::error::Error for CallFailed {}
 
 impl From<CallError> for CallFailed {
     fn from(error: CallError) -> Self {
-        Self::Misuse(error)
+        match error {
+            CallError::Closed => Self::Closed,
+            CallError::TooManyCalls { .. } | CallError::TooManyHosted { .. } => Self::Misuse(error),
+        }
     }
 }
 

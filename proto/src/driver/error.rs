@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use core::{error, fmt};
 use std::io;
 
-use crate::{ConnectError, DialFailure};
+use crate::{ConnectError, ConnectReport, DialFailure};
 
 /// What became of connecting to a pool. `P` is the runtime's handle of a peer.
 #[derive(Debug)]
@@ -38,6 +38,17 @@ pub enum ConnectFailed {
         /// Where.
         address: SocketAddr,
     },
+}
+
+impl ConnectFailed {
+    /// Why a call that dialed `address` alone has no link to show.
+    #[must_use]
+    pub fn of(report: &ConnectReport, address: SocketAddr) -> Self {
+        match report.failed.first() {
+            Some((address, failure)) => Self::Unreachable { address: *address, failure: *failure },
+            None => Self::Gone { address },
+        }
+    }
 }
 
 impl fmt::Display for ConnectFailed {

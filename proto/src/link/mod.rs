@@ -1,16 +1,17 @@
 //! The link: frames to and from one peer, over one connection.
 
 mod config;
+mod output;
 mod queue;
 #[cfg(test)]
 mod tests;
 
-use core::fmt;
 use core::time::Duration;
 
 use bytes::Bytes;
 
 pub use config::LinkConfig;
+pub use output::{CloseReason, Interest, LinkEvent, LinkStats, SendError, Write};
 
 use crate::wire::{Frame, FrameReader, HEADER_LEN, Message};
 use crate::{Budget, Fault, Instant};
@@ -18,128 +19,6 @@ use queue::SendQueue;
 
 /// How soon a link looks again whether the memory it shares with others has room for a frame that was refused.
 const BUDGET_RETRY: Duration = Duration::from_millis(20);
-
-/// What a [`Link`] tells its application.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LinkEvent {
-    /// The peer sent an event.
-    Received(Message),
-    /// After [`SendError::Full`]: there is room again.
-    Writable,
-    /// The link has ended. The last event.
-    Closed(CloseReason),
-}
-
-/// Why a link ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// It was closed here, and everything queued was written.
-    Local,
-    /// It was closed here, and this many bytes could not be written in time.
-    Unwritten {
-        /// How many, as far as is known.
-        bytes: usize,
-    },
-    /// The peer closed it.
-    Remote,
-    /// The peer closed it, or was cut off, in the middle of a frame.
-    CutShort,
-    /// The peer announced a frame that is longer than the limit.
-    FrameTooLong {
-        /// The length it announced, in bytes.
-        len: u32,
-    },
-    /// Nothing came from the peer for the idle timeout.
-    Idle,
-    /// The connection failed.
-    Failed(Fault),
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Local => f.write_str("closed here"),
-            Self::Unwritten { bytes } => write!(f, "closed here, {bytes} bytes unwritten"),
-            Self::Remote => f.write_str("closed by peer"),
-            Self::CutShort => f.write_str("closed by peer within a frame"),
-            Self::FrameTooLong { len } => write!(f, "peer announced a frame of {len} bytes, over the limit"),
-            Self::Idle => f.write_str("idle"),
-            Self::Failed(fault) => write!(f, "{fault}"),
-        }
-    }
-}
-
-/// Why an event can't be sent. Nothing of it was queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SendError {
-    /// Too much waits to be written already; [`LinkEvent::Writable`] follows.
-    Full,
-    /// The frame would be longer than the limit, or than all memory the link may take.
-    TooLong {
-        /// The length of its body, in bytes.
-        len: usize,
-        /// The most it may be.
-        max: usize,
-    },
-    /// The link is closed, or being closed.
-    Closed,
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("the peer reads too slowly: too much waits to be written"),
-            Self::TooLong { len, max } => {
-                write!(f, "an event of {len} bytes is longer than the limit of {max}")
-            }
-            Self::Closed => f.write_str("the link is closed"),
-        }
-    }
-}
-
-impl core::error::Error for SendError {}
-
-/// The next thing to do with the writing half of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Write {
-    /// Write all of this.
-    Bytes(Bytes),
-    /// Close the writing half, and go on reading. Comes once.
-    Finish,
-}
-
-/// What a link waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interest {
-    /// When to call [`Link::handle_timeout`], if at all. In the past while events wait to be polled, or received
-    /// bytes to be looked at by polling.
-    pub deadline: Option<Instant>,
-    /// Whether to read from the connection and hand in what comes. False while the application does not keep up,
-    /// and after the end.
-    pub read: bool,
-    /// Whether [`Link::poll_transmit`] has something.
-    pub write: bool,
-}
-
-/// What a [`Link`] counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LinkStats {
-    /// Events received.
-    pub received: u64,
-    /// Events queued.
-    pub sent: u64,
-    /// Events refused because too much waited to be written.
-    pub full: u64,
-    /// Empty frames, skipped.
-    pub empty: u64,
-    /// Frames without room for their event's name, skipped.
-    pub malformed: u64,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {

@@ -88,7 +88,8 @@ impl Mesh {
     /// Connects to a pool that this program has created or joined: listens on the port number by which the
     /// broadcaster knows it, on all interfaces, and dials everyone listed but itself.
     ///
-    /// Peers beyond [`MeshConfig::max_dials`] are reported as failed.
+    /// Peers beyond [`MeshConfig::max_dials`] are reported as failed. The TCP port of that number had better be free: a
+    /// driver finds a number that is free for both when it opens its UDP socket.
     ///
     /// # Errors
     /// If the mesh was closed, or as many calls as addresses allowed are under way.

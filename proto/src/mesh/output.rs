@@ -130,7 +130,6 @@ pub enum MeshEvent {
 /// One thing to do for the driver of a [`Mesh`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "dropping an output loses a connection or an event"]
-#[non_exhaustive]
 pub enum MeshOutput {
     /// Open a connection, and report with [`Mesh::handle_dialed`] or [`Mesh::handle_dial_failed`].
     Dial {

@@ -11,7 +11,7 @@ pub const MAX_ANSWER: usize = 1_024;
 /// What decoding one datagram may allocate beyond the datagram's own length, in bytes.
 pub const MAX_DECODED: usize = 128 * 1_024;
 
-/// An encoding of [`Request`] and [`Response`].
+/// An encoding of [`Request`] and [`Response`]. There is one today; the machines don't depend on which.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Dialect {

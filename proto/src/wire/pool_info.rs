@@ -76,10 +76,10 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 /// The address to talk to of those that a name has: an IPv4 one if there is one, for broadcasters are commonly bound
-/// to IPv4, and a datagram that nobody takes is not reported reliably.
+/// to IPv4, and a datagram that nobody takes is not reported reliably. Port 0 is nobody's.
 #[must_use]
 pub fn preferred(addresses: impl IntoIterator<Item = SocketAddr>) -> Option<SocketAddr> {
-    addresses.into_iter().min_by_key(SocketAddr::is_ipv6)
+    addresses.into_iter().filter(|address| address.port() != 0).min_by_key(SocketAddr::is_ipv6)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What a mesh's handles and its tasks share: the machine, and what it asks for.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Debug;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +25,6 @@ use crate::sockets;
 /// How long `close` waits for links beyond their own deadline.
 const GRACE: Duration = Duration::from_secs(1);
 
-#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) config: MeshConfig,
@@ -39,7 +37,6 @@ pub(super) struct Shared {
     pub(super) handlers: Handlers<Peer>,
 }
 
-#[derive(Debug)]
 pub(super) struct State {
     pub(super) machine: poolmesh_proto::Mesh,
     pub(super) deadline: Option<Instant>,
@@ -60,7 +57,6 @@ pub(super) struct State {
 }
 
 /// A listening socket and its task.
-#[derive(Debug)]
 pub(super) struct Listener {
     pub(super) local: SocketAddr,
     socket: Arc<Async<TcpListener>>,
@@ -134,7 +130,6 @@ impl Shared {
                     }
                     return;
                 }
-                _ => {}
             }
         }
     }

@@ -29,7 +29,6 @@ thread_local! {
     static HANDING_OUT: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) config: MeshConfig,
@@ -39,7 +38,6 @@ pub(super) struct Shared {
     pub(super) handlers: Handlers<Peer>,
 }
 
-#[derive(Debug)]
 pub(super) struct State {
     pub(super) machine: poolmesh_proto::Mesh,
     pub(super) deadline: Option<Instant>,
@@ -58,7 +56,6 @@ pub(super) struct State {
 }
 
 /// A listening socket and its thread.
-#[derive(Debug)]
 pub(super) struct Listener {
     pub(super) local: SocketAddr,
     socket: Arc<TcpListener>,
@@ -139,7 +136,6 @@ impl Shared {
                 }
                 // A blocking connect can't be stopped; it ends by its own timeout, and its result is not wanted.
                 MeshOutput::Abandon { .. } => {}
-                _ => {}
             }
         }
     }

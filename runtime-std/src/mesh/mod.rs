@@ -38,15 +38,20 @@ use hub::{Shared, State};
 /// mesh.send_to_all("msg", Packet::new().string("hello"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Mesh {
     handle: Arc<Handle>,
 }
 
 /// Closes the mesh when the last clone goes; its threads hold only what is shared.
-#[derive(Debug)]
 struct Handle {
     shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Mesh {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mesh").field("peers", &self.peers()).finish_non_exhaustive()
+    }
 }
 
 impl Default for Mesh {
@@ -118,17 +123,11 @@ impl Mesh {
     ) -> Result<Peer, ConnectFailed> {
         let address = sockets::resolve(address).map_err(ConnectFailed::Resolve)?;
         let (report, peers) = self.connect(|machine, now| machine.connect(now, [address]))?;
-        match (peers.into_iter().next(), report.failed.first()) {
-            (Some(peer), _) => Ok(peer),
-            (None, Some((address, failure))) => {
-                Err(ConnectFailed::Unreachable { address: *address, failure: *failure })
-            }
-            (None, None) => Err(ConnectFailed::Gone { address }),
-        }
+        peers.into_iter().next().ok_or_else(|| ConnectFailed::of(&report, address))
     }
 
     /// Connects to a pool that `client` has created or joined: accepts links on the TCP port with the client's
-    /// number, and dials every listed peer but itself. Returns when each is connected or given up; that some were
+    /// number, on all interfaces, and dials every listed peer but itself. Returns when each is connected or given up; that some were
     /// is no error but in the report. gop2p: `ConnectToPool` and `Listen`.
     ///
     /// # Errors
