@@ -246,7 +246,7 @@ pub fn a_handler_that_panics<A: Runtime, B: Runtime>() {
     link.to_a.on("boom", |_, _| panic!("a handler's own fault, part of the test"));
     link.to_b.send(b"boom", &b""[..]).unwrap();
     let (peer, reason) = disconnected::<B>(&mut at_b);
-    assert_eq!((peer.id(), reason), (link.to_a.id(), CloseReason::Failed(Fault::Other)));
+    assert_eq!((peer.id(), reason), (link.to_a.id(), CloseReason::Failed(Fault::HandlerPanicked)));
     disconnected::<A>(&mut at_a);
     other.send(b"n", numbered(1, 4)).unwrap();
     super::expect_numbers::<B>(&mut at_b, 1..2);
