@@ -1,5 +1,6 @@
 //! How links end, and what is said of it.
 
+use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -255,4 +256,35 @@ pub fn a_handler_that_panics<A: Runtime, B: Runtime>() {
     again.send(b"n", numbered(2, 4)).unwrap();
     super::expect_numbers::<B>(&mut at_b, 2..3);
     link.b.close();
+}
+
+/// A port is free as soon as `close` has returned, and another address of the same port as soon as the mesh is told to
+/// listen there.
+pub fn a_port_is_free_at_once<R: Runtime>() {
+    let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let first = mesh::<R>();
+    let port = first.listen_on(address).unwrap().port();
+    first.close();
+    for _ in 0..30 {
+        let next = mesh::<R>();
+        assert_eq!(next.listen_on(SocketAddr::new(address.ip(), port)).unwrap().port(), port);
+        assert_eq!(next.listen(port).unwrap().port(), port, "on all interfaces instead");
+        let _peer = next.connect_to_peer(&format!("127.0.0.1:{port}")).unwrap();
+        next.close();
+    }
+}
+
+/// A peer that dials a dual-stack mesh over IPv4 is shown with its IPv4 address.
+pub fn a_mapped_address_reads_as_ipv4<R: Runtime>() {
+    let there = mesh::<R>();
+    let Ok(listening) = there.listen_on("[::]:0".parse().unwrap()) else {
+        println!("skipped: no IPv6 here");
+        return;
+    };
+    let here = mesh::<R>();
+    let Ok(_link) = here.connect_to_peer(&format!("127.0.0.1:{}", listening.port())) else {
+        println!("skipped: IPv6 sockets take no IPv4 here");
+        return;
+    };
+    assert!(there.accept().unwrap().address().is_ipv4());
 }

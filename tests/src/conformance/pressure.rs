@@ -7,9 +7,9 @@ use std::time::Duration;
 use poolmesh_proto::driver::Event;
 use poolmesh_proto::{CloseReason, MeshConfig, SendError};
 
-use super::{expect_numbers, fill, link, linked, mesh, number_of, numbered};
+use super::{expect_numbers, fill, link, linked, mesh, number_of, numbered, received};
 use crate::patience::{now, pause, throughout, until};
-use crate::raw::RawPeer;
+use crate::raw::{RawPeer, frame};
 use crate::runtime::{Mesh, Peer, Runtime};
 
 const QUEUED: usize = 64 * 1_024;
@@ -277,4 +277,30 @@ pub fn a_slow_application_is_not_idle<A: Runtime, B: Runtime>() {
     }
     expect_numbers::<B>(&mut events, 0..20);
     assert!(link.to_a.is_connected());
+}
+
+/// A peer that sends small events as fast as it can, for which there even is a handler, keeps nobody else waiting:
+/// twenty questions of another are answered while the flood lasts.
+pub fn a_flood_keeps_nobody_waiting<R: Runtime>() {
+    let link = link::<R, R>(mesh::<R>(), mesh::<R>());
+    link.b.on("flood", |_, _| {});
+    link.b.on("ask", |peer, _| peer.try_send(b"answer", &b""[..]).unwrap());
+    let mut answers = link.a.events();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let address = link.to_b.address();
+    let flooding = thread::spawn(move || {
+        let mut flooder = RawPeer::dial(address);
+        let flood = frame(b"flood", b"").repeat(5_000);
+        while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            flooder.write(&flood);
+        }
+    });
+    until("the flood has begun", || link.b.peers().iter().any(|peer| peer.stats().received > 50_000));
+    for _ in 0..20 {
+        link.to_b.send(b"ask", &b""[..]).unwrap();
+        assert!(received::<R>(&mut answers).1.is("answer"));
+    }
+    assert!(!flooding.is_finished(), "all that while");
+    stop.send(()).unwrap();
+    flooding.join().unwrap();
 }

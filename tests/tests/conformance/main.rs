@@ -62,6 +62,8 @@ on_each! {
         remote_reset
         cut_within_a_frame
         a_frame_too_long
+        a_port_is_free_at_once
+        a_mapped_address_reads_as_ipv4
         empty_and_malformed_frames
     }
     connecting {
@@ -106,6 +108,7 @@ on_each! {
         a_second_mesh_of_one_client
     }
     pressure {
+        a_flood_keeps_nobody_waiting
         a_peer_that_does_not_read
         others_go_on
         disconnecting_unread
