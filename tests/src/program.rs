@@ -53,7 +53,7 @@ impl Program {
     pub fn line(&self) -> String {
         match self.stdout.recv_timeout(PATIENCE) {
             Ok(line) => line,
-            Err(error) => panic!("no line ({error}); on standard error: {:?}", self.errors()),
+            Err(error) => panic!("no line ({error}); on standard error: {:?}", self.errors_so_far()),
         }
     }
 
@@ -74,22 +74,18 @@ impl Program {
     /// What is left on standard output, until it is closed.
     #[must_use]
     pub fn rest(&self) -> Vec<String> {
-        let mut rest = Vec::new();
-        loop {
-            match self.stdout.recv_timeout(PATIENCE) {
-                Ok(line) => rest.push(line),
-                Err(RecvTimeoutError::Disconnected) => return rest,
-                Err(RecvTimeoutError::Timeout) => panic!("standard output stays open after {rest:?}"),
-            }
-        }
+        until_closed(&self.stdout)
+    }
+
+    /// What is left on standard error, until it is closed.
+    #[must_use]
+    pub fn errors(&self) -> String {
+        until_closed(&self.stderr).join("\n")
     }
 
     /// What has come on standard error so far.
-    #[must_use]
-    pub fn errors(&self) -> String {
-        let mut errors: Vec<String> = self.stderr.try_iter().collect();
-        errors.push(String::new());
-        errors.join("\n")
+    fn errors_so_far(&self) -> Vec<String> {
+        self.stderr.try_iter().collect()
     }
 
     /// Types a line.
@@ -117,7 +113,7 @@ impl Program {
             }
             thread::park_timeout(Duration::from_millis(10));
         }
-        panic!("the program goes on; on standard error: {:?}", self.errors());
+        panic!("the program goes on; on standard error: {:?}", self.errors_so_far());
     }
 
     /// Sends a signal by its name, as from a shell.
@@ -150,6 +146,17 @@ fn lines(from: Option<impl std::io::Read + Send + 'static>) -> Receiver<String> 
         });
     }
     lines
+}
+
+fn until_closed(lines: &Receiver<String>) -> Vec<String> {
+    let mut all = Vec::new();
+    loop {
+        match lines.recv_timeout(PATIENCE) {
+            Ok(line) => all.push(line),
+            Err(RecvTimeoutError::Disconnected) => return all,
+            Err(RecvTimeoutError::Timeout) => panic!("the program stays open after {all:?}"),
+        }
+    }
 }
 
 /// Where a program of the workspace is. The first call builds all of them, with the cargo that runs the tests.
