@@ -45,8 +45,8 @@ pub(super) struct State {
     pub(super) accepted: VecDeque<PeerId>,
     pub(super) reports: BTreeMap<ConnectId, ConnectReport>,
     pub(super) listener: Option<Listener>,
-    /// The tasks of former listeners.
-    pub(super) retired: Vec<Task<()>>,
+    /// The task of the listener that was there until the mesh was closed.
+    pub(super) retired: Option<Task<()>>,
     /// Why it is not listening.
     pub(super) listen_error: Option<io::Error>,
     /// A socket that holds the port to listen on.
@@ -73,10 +73,6 @@ impl Listener {
 }
 
 impl State {
-    fn stop_listening(&mut self) {
-        self.retired.extend(self.listener.take().map(Listener::stop));
-    }
-
     pub(super) fn listening(&mut self) -> io::Result<SocketAddr> {
         match (&self.listener, self.listen_error.take()) {
             (_, Some(error)) => Err(error),
@@ -115,7 +111,7 @@ impl Shared {
             match state.machine.poll_output() {
                 MeshOutput::Dial { dial, address, timeout } => self.dial(state, dial, address, timeout),
                 MeshOutput::Listen { address } => self.listen(state, address),
-                MeshOutput::StopListening => state.stop_listening(),
+                MeshOutput::StopListening => state.retired = state.listener.take().map(Listener::stop),
                 MeshOutput::Close { peer } => {
                     if let Some(peer) = state.links.get(&peer) {
                         peer.disconnect();
@@ -216,7 +212,8 @@ impl Shared {
     }
 
     fn listen(self: &Arc<Self>, state: &mut State, address: SocketAddr) {
-        state.stop_listening();
+        // The task of the one before is cancelled; only a close waits for that.
+        drop(state.listener.take().map(Listener::stop));
         state.listen_error = None;
         let opened = sockets::listen(address, state.held.take()).and_then(|listener| {
             let local = listener.get_ref().local_addr()?;
@@ -283,8 +280,8 @@ impl Shared {
     }
 
     pub(super) async fn wait_for_links(&self) {
-        let retired = std::mem::take(&mut self.lock().retired);
-        for accepting in retired {
+        let retired = self.lock().retired.take();
+        if let Some(accepting) = retired {
             accepting.cancel().await;
         }
         let patience = self.clock.now() + self.config.link.close_timeout + GRACE;

@@ -83,7 +83,7 @@ impl Mesh {
             accepted: VecDeque::new(),
             reports: BTreeMap::new(),
             listener: None,
-            retired: Vec::new(),
+            retired: None,
             listen_error: None,
             held: None,
             dialing: BTreeMap::new(),
