@@ -168,7 +168,10 @@ fn arguments() -> Result<Option<(String, Command)>, Box<dyn Error>> {
             "--broadcaster" => {
                 broadcaster = arguments.next().ok_or(USAGE)?.map_err(|_| "an address is ASCII")?;
             }
-            _ => words.push(argument),
+            other => match other.strip_prefix("--broadcaster=") {
+                Some(address) => broadcaster = address.to_owned(),
+                None => words.push(argument),
+            },
         }
     }
     let command = match &words.iter().map(String::as_str).collect::<Vec<_>>()[..] {

@@ -1,6 +1,6 @@
 //! The machines in an event loop of your own: one thread, non-blocking sockets, 60 ticks a second, no runtime.
 //!
-//! `cargo run --release -p poolmesh-proto --features std --example game_loop` plays alone: two players and a
+//! `cargo run --release --example game_loop` plays alone: two players and a
 //! broadcaster, all in one thread. `… --example game_loop -- ADDR [POOL]` plays one of a pool.
 
 #![expect(
