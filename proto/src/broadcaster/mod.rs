@@ -19,7 +19,7 @@ pub use stats::BroadcasterStats;
 use crate::deadlines::Deadlines;
 use crate::log::{debug, trace};
 use crate::output::Outbox;
-use crate::wire::{Dialect, MAX_ANSWER, Refusal, Response, Words};
+use crate::wire::{Dialect, MAX_ANSWER, Refusal, Response, Words, canonical};
 use crate::{Instant, PoolId};
 use pools::Pools;
 
@@ -49,6 +49,21 @@ pub enum BroadcasterEvent {
         /// Who hosted it.
         host: SocketAddr,
     },
+}
+
+/// Who has sent a datagram, and how to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asker {
+    /// As the driver's socket names it.
+    address: SocketAddr,
+    dialect: Dialect,
+}
+
+impl Asker {
+    /// The address as peers are told it.
+    fn peer(self) -> SocketAddr {
+        canonical(self.address)
+    }
 }
 
 /// The broadcaster as a datagram machine. See [`Machine`](crate::Machine) for its contract.
@@ -157,27 +172,27 @@ impl<R: RandomSource> Broadcaster<R> {
         (!ends.is_due(self.now)).then_some(slot)
     }
 
-    fn respond(&mut self, to: SocketAddr, response: &Response) {
+    fn respond(&mut self, to: Asker, response: &Response) {
         if !self.outbox.has_room() {
             // Spares the encoding; the outbox counts the drop.
-            return self.outbox.transmit(to, Bytes::new());
+            return self.outbox.transmit(to.address, Bytes::new());
         }
         // Answers are cut from blocks of memory, so that not each one allocates.
         if self.scratch.capacity() < MAX_ANSWER {
             self.scratch.reserve(8 * MAX_ANSWER);
         }
-        Dialect::Classic.encode_response(response, &mut self.scratch);
+        to.dialect.encode_response(response, &mut self.scratch);
         let payload = self.scratch.split().freeze();
-        self.outbox.transmit(to, payload);
+        self.outbox.transmit(to.address, payload);
     }
 
-    fn refuse(&mut self, to: SocketAddr, refusal: Refusal) {
-        trace!(%to, %refusal, "refused");
+    fn refuse(&mut self, to: Asker, refusal: Refusal) {
+        trace!(to = %to.address, %refusal, "refused");
         self.stats.refused += 1;
         self.respond(to, &Response::Refused(refusal));
     }
 
-    fn refuse_unknown(&mut self, to: SocketAddr, id: &[u8]) {
+    fn refuse_unknown(&mut self, to: Asker, id: &[u8]) {
         self.stats.refused_unknown_pool += 1;
         self.refuse(to, Refusal::NoSuchPool(Words::new(id)));
     }

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use super::Asker;
 use super::pool_key::{PoolKey, RandomSource};
 use crate::{Instant, PoolId};
 
@@ -16,8 +17,8 @@ pub(super) struct Pool {
     key: PoolKey,
     /// The host's address as peers are told it.
     pub(super) host: SocketAddr,
-    /// The host's address as the driver's socket names it.
-    pub(super) notify: SocketAddr,
+    /// Whom to tell of the end, and how.
+    pub(super) notify: Asker,
     /// When the host pinged last, or created the pool.
     pub(super) last_ping: Instant,
     /// Who joined, in that order, without the host.
@@ -84,8 +85,7 @@ impl Pools {
     pub(super) fn insert(
         &mut self,
         random: &mut impl RandomSource,
-        host: SocketAddr,
-        notify: SocketAddr,
+        notify: Asker,
         now: Instant,
     ) -> Option<(u32, PoolId)> {
         let slot = match self.free.last() {
@@ -100,6 +100,7 @@ impl Pools {
         if self.free.pop().is_none() {
             self.slots.push(Slot::default());
         }
+        let host = notify.peer();
         let pool = Pool { key, host, notify, last_ping: now, peers: Vec::new(), live_at: self.live.len() };
         *self.slots.get_mut(slot as usize)? = Slot { last: key, pool: Some(pool) };
         self.live.push(slot);
@@ -153,9 +154,14 @@ fn source(ip: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Dialect;
 
     fn host(port: u16) -> SocketAddr {
         ([192, 0, 2, 1], port).into()
+    }
+
+    fn asker(port: u16) -> Asker {
+        Asker { address: host(port), dialect: Dialect::Classic }
     }
 
     fn pools(count: u16) -> (Pools, Vec<u32>) {
@@ -165,9 +171,8 @@ mod tests {
             next += 1 << 100;
             next
         };
-        let slots = (0..count)
-            .map(|port| pools.insert(&mut random, host(port), host(port), Instant::ZERO).unwrap().0)
-            .collect();
+        let slots =
+            (0..count).map(|port| pools.insert(&mut random, asker(port), Instant::ZERO).unwrap().0).collect();
         (pools, slots)
     }
 
@@ -192,13 +197,10 @@ mod tests {
     fn a_stuck_random_source_brings_no_id_back() {
         let mut pools = Pools::default();
         let mut stuck = || 5;
-        let (slot, _) = pools.insert(&mut stuck, host(1), host(1), Instant::ZERO).unwrap();
-        assert!(
-            pools.insert(&mut stuck, host(1), host(1), Instant::ZERO).is_some(),
-            "another slot, another id"
-        );
+        let (slot, _) = pools.insert(&mut stuck, asker(1), Instant::ZERO).unwrap();
+        assert!(pools.insert(&mut stuck, asker(1), Instant::ZERO).is_some(), "another slot, another id");
         pools.remove(slot);
-        assert_eq!(pools.insert(&mut stuck, host(1), host(1), Instant::ZERO), None);
+        assert_eq!(pools.insert(&mut stuck, asker(1), Instant::ZERO), None);
         assert_eq!(pools.len(), 1);
     }
 

@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use super::{Broadcaster, BroadcasterEvent, RandomSource};
+use super::{Asker, Broadcaster, BroadcasterEvent, RandomSource};
 use crate::log::{debug, trace};
-use crate::wire::{Dialect, Refusal, Request, RequestFault, Response, canonical};
+use crate::wire::{Dialect, Refusal, Request, RequestFault, Response};
 use crate::{Instant, Machine, Output, PoolId, PoolInfo};
 
 impl<R: RandomSource> Machine for Broadcaster<R> {
@@ -14,7 +14,8 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         self.advance(now);
         self.stats.datagrams += 1;
-        match Dialect::of(datagram).decode_request(datagram) {
+        let from = Asker { address: from, dialect: Dialect::of(datagram) };
+        match from.dialect.decode_request(datagram) {
             // Before the length: an answer is never answered.
             Err(fault @ RequestFault::Answer) => self.refuse_fault(from, fault),
             _ if datagram.len() > self.config.max_datagram => {
@@ -46,14 +47,14 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
 }
 
 impl<R: RandomSource> Broadcaster<R> {
-    fn create(&mut self, from: SocketAddr) {
-        let host = canonical(from);
+    fn create(&mut self, from: Asker) {
+        let host = from.peer();
         let refusal = if self.pools.len() >= self.config.max_pools {
             Refusal::TooManyPools { limit: self.config.max_pools as u64 }
         } else if self.pools.hosted_from(host.ip()) >= self.config.max_pools_per_source {
             Refusal::TooManyPoolsFromSource { limit: self.config.max_pools_per_source as u64 }
         } else {
-            match self.pools.insert(&mut self.random, host, from, self.now) {
+            match self.pools.insert(&mut self.random, from, self.now) {
                 Some((slot, pool)) => return self.created(slot, pool, host, from),
                 None => Refusal::NoFreshId,
             }
@@ -61,7 +62,7 @@ impl<R: RandomSource> Broadcaster<R> {
         self.refuse_by_limit(from, refusal);
     }
 
-    fn created(&mut self, slot: u32, pool: PoolId, host: SocketAddr, from: SocketAddr) {
+    fn created(&mut self, slot: u32, pool: PoolId, host: SocketAddr, from: Asker) {
         debug!(%pool, %host, "pool created");
         self.stats.pools_created += 1;
         self.deadlines.set(slot, self.now + self.config.ping_timeout);
@@ -69,12 +70,12 @@ impl<R: RandomSource> Broadcaster<R> {
         self.outbox.tell(BroadcasterEvent::PoolCreated { pool, host });
     }
 
-    fn ping(&mut self, from: SocketAddr, id: &PoolId) {
+    fn ping(&mut self, from: Asker, id: &PoolId) {
         let now = self.now;
         let Some(pool) = self.find(id).and_then(|slot| self.pools.get_mut(slot)) else {
             return self.refuse_unknown(from, id.as_bytes());
         };
-        if pool.host == canonical(from) {
+        if pool.host == from.peer() {
             pool.last_ping = now;
             self.stats.pings += 1;
         } else {
@@ -82,9 +83,9 @@ impl<R: RandomSource> Broadcaster<R> {
         }
     }
 
-    fn list(&mut self, from: SocketAddr) {
+    fn list(&mut self, from: Asker) {
         self.stats.lists += 1;
-        let capacity = Dialect::Classic.list_capacity();
+        let capacity = from.dialect.list_capacity();
         // While all fit the order is the same each time; a list that must be cut moves on.
         let start = if self.pools.len() > capacity { self.list_from } else { 0 };
         let now = self.now;
@@ -95,8 +96,8 @@ impl<R: RandomSource> Broadcaster<R> {
         self.respond(from, &Response::Pools(ids));
     }
 
-    fn join(&mut self, from: SocketAddr, id: &PoolId) {
-        let peer = canonical(from);
+    fn join(&mut self, from: Asker, id: &PoolId) {
+        let peer = from.peer();
         let peers_in_all = self.pools.peers();
         let Some((slot, pool)) =
             self.find(id).and_then(|slot| self.pools.get_mut(slot).map(|pool| (slot, pool)))
@@ -123,23 +124,23 @@ impl<R: RandomSource> Broadcaster<R> {
 
     /// Names the asker, the host, then who joined last: of peers that never leave the wire, the late ones are the
     /// likeliest to be there still.
-    fn answer_join(&mut self, from: SocketAddr, slot: u32, id: PoolId) {
+    fn answer_join(&mut self, from: Asker, slot: u32, id: PoolId) {
         let Some(pool) = self.pools.get_mut(slot) else { return };
-        let you = canonical(from);
+        let you = from.peer();
         let host = pool.host;
         let others = pool.peers.iter().rev().copied().filter(|peer| *peer != you);
         let named = [you].into_iter().chain((host != you).then_some(host)).chain(others);
-        let info = PoolInfo::new(id, host, you, named.take(Dialect::Classic.peer_capacity()));
+        let info = PoolInfo::new(id, host, you, named.take(from.dialect.peer_capacity()));
         self.respond(from, &Response::Joined(info));
     }
 
-    fn refuse_by_limit(&mut self, to: SocketAddr, refusal: Refusal) {
+    fn refuse_by_limit(&mut self, to: Asker, refusal: Refusal) {
         self.stats.refused_by_limit += 1;
         self.refuse(to, refusal);
     }
 
-    fn refuse_fault(&mut self, from: SocketAddr, fault: RequestFault<'_>) {
-        trace!(%from, %fault, "not a request");
+    fn refuse_fault(&mut self, from: Asker, fault: RequestFault<'_>) {
+        trace!(from = %from.address, %fault, "not a request");
         let refusal = match fault {
             RequestFault::Empty | RequestFault::Answer => {
                 self.stats.ignored += 1;

@@ -2,10 +2,14 @@
 
 use core::time::Duration;
 
+use crate::wire::Dialect;
+
 /// The settings and limits of a [`Client`](super::Client). Take the default and change what is to differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientConfig {
+    /// What the client speaks. Default: [`Dialect::Classic`].
+    pub dialect: Dialect,
     /// Within this time every call has its outcome. Default: 5 s.
     pub call_timeout: Duration,
     /// After this time without an answer list and join are sent again, each time after twice as long. Default:
@@ -31,6 +35,7 @@ pub struct ClientConfig {
 impl Default for ClientConfig {
     fn default() -> Self {
         Self {
+            dialect: Dialect::Classic,
             call_timeout: Duration::from_secs(5),
             resend_after: Duration::from_millis(250),
             recreate_after: Some(Duration::from_secs(2)),

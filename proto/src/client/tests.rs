@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Transmit;
-use crate::wire::{Response, Words};
+use crate::wire::{Dialect, Response, Words};
 
 fn broadcaster() -> SocketAddr {
     ([192, 0, 2, 9], 6_969).into()
