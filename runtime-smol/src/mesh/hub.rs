@@ -250,9 +250,12 @@ impl Shared {
                         self.open(state, link, canonical(from), Side::Accepted, stream);
                     }
                 }
-                Err(error) if Severity::of(&error) == Severity::Harmless => {}
-                // Too many open files, say: those who wait in the queue are still there when some are closed.
-                Err(_) => drop(Timer::after(Severity::PAUSE).await),
+                Err(error) => match Severity::of(&error) {
+                    Severity::Harmless => {}
+                    // Too many open files, say: those who wait in the queue are still there when some are closed.
+                    Severity::Pause => drop(Timer::after(Severity::PAUSE).await),
+                    Severity::Fatal => return,
+                },
             }
         }
     }

@@ -274,5 +274,8 @@ impl Drop for Forget<'_> {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.begin_close();
+        // Nobody waits for the end of the listener's task: it is cancelled here. It holds what is shared, which holds it.
+        let retired = self.shared.lock().retired.take();
+        drop(retired);
     }
 }

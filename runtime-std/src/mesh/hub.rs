@@ -262,9 +262,12 @@ impl Shared {
                         self.open(state, link, canonical(from), Side::Accepted, stream);
                     }
                 }
-                Err(error) if Severity::of(&error) == Severity::Harmless => {}
-                // Too many open files, say: those who wait in the queue are still there when some are closed.
-                Err(_) => thread::park_timeout(Severity::PAUSE),
+                Err(error) => match Severity::of(&error) {
+                    Severity::Harmless => {}
+                    // Too many open files, say: those who wait in the queue are still there when some are closed.
+                    Severity::Pause => thread::park_timeout(Severity::PAUSE),
+                    Severity::Fatal => return,
+                },
             }
         }
     }
