@@ -160,7 +160,11 @@ fn until_closed(lines: &Receiver<String>) -> Vec<String> {
 }
 
 /// Where a program of the workspace is. The first call builds all of them, with the cargo that runs the tests.
-fn path(name: &str) -> PathBuf {
+///
+/// # Panics
+/// If they can't be built.
+#[must_use]
+pub fn path(name: &str) -> PathBuf {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     let directory = DIRECTORY.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

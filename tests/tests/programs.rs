@@ -39,6 +39,34 @@ fn a_broadcaster_stops_cleanly_on_either_signal() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_broadcaster_whose_logs_go_nowhere_serves_and_stops() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    use poolmesh_testkit::program::path;
+
+    for runtime in RUNTIMES {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut program = Command::new(path("poolmesh-broadcaster"))
+            .args(["--listen", "127.0.0.1:0", "--runtime", runtime])
+            .env("RUST_LOG", "trace")
+            .stdout(Stdio::piped())
+            .stderr(full)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        socket.send_to(&[0], line.trim_start_matches("listening on ").trim_end()).unwrap();
+        assert!(socket.recv(&mut [0; 1_024]).unwrap() > 1, "it makes a pool, and tries to say so");
+        assert!(Command::new("kill").arg(program.id().to_string()).status().unwrap().success());
+        assert!(program.wait().unwrap().success(), "{runtime}");
+    }
+}
+
+#[test]
 fn a_port_in_use_is_a_clear_error() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -137,6 +137,22 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_keeps_no_chunk_alive() {
+        let chunk = Bytes::from(alloc::vec![0; 64 * 1_024]);
+        let mut inbox = inbox();
+        inbox.add_reader();
+        for _ in 0..2 {
+            inbox.put(Event::Received((), Message::new(chunk.slice(100..120), 0)));
+        }
+        let within = |event: Option<Event<()>>| match event {
+            Some(Event::Received((), message)) => chunk.as_ptr_range().contains(&message.payload().as_ptr()),
+            other => panic!("{other:?}"),
+        };
+        assert!(within(inbox.take()), "taken at once, it is not copied");
+        assert!(!within(inbox.take()), "having waited, it is");
+    }
+
+    #[test]
     fn without_a_reader_nothing_is_kept_and_nothing_waits() {
         let mut inbox = inbox();
         inbox.put(received(1_000));
