@@ -78,8 +78,9 @@
 //!
 //! # Features
 //!
-//! None is on by default. `std` adds the module `driver`, what drivers over sockets have in common; `tracing` logs through the crate
-//! of that name. Neither changes what the machines do.
+//! None is on by default. `std` adds the module `driver`, what drivers over sockets have in common; `trace` adds the
+//! module `trace`, inputs as values that can be written to a file and played again; `tracing` logs through the crate
+//! of that name. None changes what the machines do.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -103,6 +104,8 @@ mod mesh;
 mod output;
 mod packet;
 mod time;
+#[cfg(feature = "trace")]
+pub mod trace;
 pub mod wire;
 
 pub use bytes::Bytes;

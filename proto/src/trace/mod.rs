@@ -1,0 +1,7 @@
+//! Traces: every input of the machines with its time, so that what happened can be made to happen again.
+
+mod digest;
+mod input;
+
+pub use digest::Digest;
+pub use input::{Entry, Input, Polled, Start};
