@@ -1,5 +1,6 @@
 //! What the machines of one program are told, as values.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -127,16 +128,20 @@ pub enum Input {
 #[non_exhaustive]
 pub enum Start {
     /// A broadcaster.
-    Broadcaster(BroadcasterConfig),
+    Broadcaster(Box<BroadcasterConfig>),
     /// A client of the broadcaster at that address, a mesh and its links.
-    Peer {
-        /// The client's settings.
-        client: ClientConfig,
-        /// Where its broadcaster is.
-        broadcaster: SocketAddr,
-        /// The settings of mesh and links.
-        mesh: MeshConfig,
-    },
+    Peer(Box<PeerStart>),
+}
+
+/// What a peer is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStart {
+    /// The client's settings.
+    pub client: ClientConfig,
+    /// Where its broadcaster is.
+    pub broadcaster: SocketAddr,
+    /// The settings of mesh and links.
+    pub mesh: MeshConfig,
 }
 
 /// Which machine of a program was polled.

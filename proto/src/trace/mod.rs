@@ -4,4 +4,4 @@ mod digest;
 mod input;
 
 pub use digest::Digest;
-pub use input::{Entry, Input, Polled, Start};
+pub use input::{Entry, Input, PeerStart, Polled, Start};
