@@ -3,5 +3,5 @@
 mod digest;
 mod input;
 
-pub use digest::Digest;
+pub use digest::{Digest, Digested};
 pub use input::{Entry, Input, PeerStart, Polled, Start};
