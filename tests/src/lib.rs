@@ -10,6 +10,7 @@ pub mod program;
 pub mod proxy;
 pub mod raw;
 pub mod runtime;
+pub mod sim;
 
 /// The programs of the README, compiled and, where they need no network, run.
 #[cfg(doctest)]
