@@ -11,6 +11,7 @@ pub mod proxy;
 pub mod raw;
 pub mod runtime;
 pub mod sim;
+pub mod simulate;
 
 /// The programs of the README, compiled and, where they need no network, run.
 #[cfg(doctest)]

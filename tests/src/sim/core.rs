@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -106,7 +107,7 @@ pub(super) struct Core {
     pub(super) print: Fingerprint,
     pub(super) stats: WorldStats,
     pub(super) violation: Option<String>,
-    pub(super) log: Option<Box<dyn fmt::Write>>,
+    pub(super) log: Option<Box<dyn io::Write>>,
     pub(super) tape: Option<Tape>,
 }
 

@@ -97,8 +97,9 @@ pub(super) fn drain_peer<A: App>(core: &mut Core, node: &mut Node<A>, place: usi
     }
     let latest = peer.machines.check.latest();
     if timeout {
-        if let Some(at) = peer.deadlines.iter().flatten().find(|at| at.is_due(latest)) {
-            core.violated(format_args!("D3: the deadline {at:?} of n{place} is past at {latest:?}: {:?}", peer.deadlines));
+        let past = |(at, now): (&Option<Instant>, &Instant)| at.is_some_and(|at| at.is_due(*now));
+        if peer.deadlines.iter().zip(&latest).any(past) {
+            core.violated(format_args!("D3: a deadline of n{place} is past: {:?} at {latest:?}", peer.deadlines));
         }
     }
     if let Err(what) = peer.machines.check.drained(&peer.machines.mesh) {

@@ -100,9 +100,9 @@ impl Machines {
     }
 
     /// Writes an input down, if inputs are, and notes its time.
-    fn note(&mut self, core: &mut Core, now: Instant, input: impl FnOnce() -> Input) {
+    fn note(&mut self, core: &mut Core, machine: Polled, now: Instant, input: impl FnOnce() -> Input) {
         self.told = true;
-        self.check.tell(now);
+        self.check.tell(machine, now);
         if let Some(tape) = &mut core.tape {
             tape.note(self.place, now, input());
         }
@@ -115,51 +115,51 @@ impl Machines {
     }
 
     pub(super) fn datagram(&mut self, core: &mut Core, now: Instant, from: SocketAddr, datagram: &Bytes) {
-        self.note(core, now, || Input::Datagram { from, datagram: datagram.clone() });
+        self.note(core, Polled::Client, now, || Input::Datagram { from, datagram: datagram.clone() });
         self.client.handle_datagram(now, from, datagram);
     }
 
     pub(super) fn client_timeout(&mut self, core: &mut Core, now: Instant) {
-        self.note(core, now, || Input::Timeout);
+        self.note(core, Polled::Client, now, || Input::Timeout);
         self.client.handle_timeout(now);
     }
 
     pub(super) fn mesh_timeout(&mut self, core: &mut Core, now: Instant) {
-        self.note(core, now, || Input::MeshTimeout);
+        self.note(core, Polled::Mesh, now, || Input::MeshTimeout);
         self.mesh.handle_timeout(now);
     }
 
     pub(super) fn links_timeout(&mut self, core: &mut Core, now: Instant) {
-        self.note(core, now, || Input::LinksTimeout);
+        self.note(core, Polled::Links, now, || Input::LinksTimeout);
         self.links.handle_timeout(now);
     }
 
     pub(super) fn list(&mut self, core: &mut Core, now: Instant) -> Result<CallId, CallError> {
-        self.note(core, now, || Input::List);
+        self.note(core, Polled::Client, now, || Input::List);
         let call = self.client.list(now);
         self.check.called(call, None)
     }
 
     pub(super) fn create(&mut self, core: &mut Core, now: Instant) -> Result<CallId, CallError> {
-        self.note(core, now, || Input::Create);
+        self.note(core, Polled::Client, now, || Input::Create);
         let call = self.client.create(now);
         self.check.called(call, None)
     }
 
     pub(super) fn join(&mut self, core: &mut Core, now: Instant, pool: PoolId) -> Result<CallId, CallError> {
-        self.note(core, now, || Input::Join(pool));
+        self.note(core, Polled::Client, now, || Input::Join(pool));
         let call = self.client.join(now, pool);
         self.check.called(call, Some(pool))
     }
 
     pub(super) fn cancel(&mut self, core: &mut Core, now: Instant, call: CallId) {
-        self.note(core, now, || Input::Cancel(call));
+        self.note(core, Polled::Client, now, || Input::Cancel(call));
         self.client.cancel(call);
         self.check.cancelled(call);
     }
 
     pub(super) fn release(&mut self, core: &mut Core, now: Instant, pool: PoolId) -> bool {
-        self.note(core, now, || Input::Release(pool));
+        self.note(core, Polled::Client, now, || Input::Release(pool));
         self.client.release(pool)
     }
 
@@ -169,7 +169,7 @@ impl Machines {
         now: Instant,
         pool: &PoolInfo,
     ) -> Result<ConnectId, ConnectError> {
-        self.note(core, now, || Input::Enter(pool.clone()));
+        self.note(core, Polled::Mesh, now, || Input::Enter(pool.clone()));
         let call = self.mesh.enter(now, pool);
         self.check.connecting(call)
     }
@@ -180,13 +180,13 @@ impl Machines {
         now: Instant,
         addresses: Vec<SocketAddr>,
     ) -> Result<ConnectId, ConnectError> {
-        self.note(core, now, || Input::Connect(addresses.clone()));
+        self.note(core, Polled::Mesh, now, || Input::Connect(addresses.clone()));
         let call = self.mesh.connect(now, addresses);
         self.check.connecting(call)
     }
 
     pub(super) fn cancel_connect(&mut self, core: &mut Core, now: Instant, call: ConnectId) {
-        self.note(core, now, || Input::CancelConnect(call));
+        self.note(core, Polled::Mesh, now, || Input::CancelConnect(call));
         self.mesh.cancel(call);
         self.check.cancelled_connect(call);
     }
@@ -197,19 +197,19 @@ impl Machines {
         now: Instant,
         address: SocketAddr,
     ) -> Result<(), ConnectError> {
-        self.note(core, now, || Input::Listen(address));
+        self.note(core, Polled::Mesh, now, || Input::Listen(address));
         self.mesh.listen(address)
     }
 
     pub(super) fn disconnect(&mut self, core: &mut Core, now: Instant, peer: PeerId) -> bool {
-        self.note(core, now, || Input::Disconnect(peer));
+        self.note(core, Polled::Mesh, now, || Input::Disconnect(peer));
         self.mesh.disconnect(peer)
     }
 
     pub(super) fn close(&mut self, core: &mut Core, now: Instant) {
-        self.note(core, now, || Input::CloseClient);
+        self.note(core, Polled::Client, now, || Input::CloseClient);
         self.client.close();
-        self.note(core, now, || Input::CloseMesh);
+        self.note(core, Polled::Mesh, now, || Input::CloseMesh);
         self.mesh.close();
         self.check.closed();
     }
@@ -222,7 +222,7 @@ impl Machines {
         name: &[u8],
         payload: Bytes,
     ) -> Result<(), SendError> {
-        self.note(core, now, || Input::Send {
+        self.note(core, Polled::Links, now, || Input::Send {
             peer,
             name: Bytes::copy_from_slice(name),
             payload: payload.clone(),
@@ -239,7 +239,7 @@ impl Machines {
 
     /// A dial has succeeded. Answers the peer, if it is wanted still.
     pub(super) fn dialed(&mut self, core: &mut Core, now: Instant, dial: DialId) -> Option<PeerId> {
-        self.note(core, now, || Input::Dialed(dial));
+        self.note(core, Polled::Mesh, now, || Input::Dialed(dial));
         self.dials.remove(&dial);
         self.check.dial_ended(dial);
         let linked = self.mesh.handle_dialed(now, dial);
@@ -247,14 +247,14 @@ impl Machines {
     }
 
     pub(super) fn dial_failed(&mut self, core: &mut Core, now: Instant, dial: DialId, fault: Fault) {
-        self.note(core, now, || Input::DialFailed(dial, fault));
+        self.note(core, Polled::Mesh, now, || Input::DialFailed(dial, fault));
         self.dials.remove(&dial);
         self.check.dial_ended(dial);
         self.mesh.handle_dial_failed(now, dial, fault);
     }
 
     pub(super) fn accepted(&mut self, core: &mut Core, now: Instant, from: SocketAddr) -> Option<PeerId> {
-        self.note(core, now, || Input::Accepted(from));
+        self.note(core, Polled::Mesh, now, || Input::Accepted(from));
         let linked = self.mesh.handle_accepted(now, from);
         self.insert(linked)
     }
@@ -266,37 +266,37 @@ impl Machines {
     }
 
     pub(super) fn link_closed(&mut self, core: &mut Core, now: Instant, peer: PeerId, reason: CloseReason) {
-        self.note(core, now, || Input::LinkClosed(peer, reason));
+        self.note(core, Polled::Mesh, now, || Input::LinkClosed(peer, reason));
         self.mesh.handle_closed(now, peer, reason);
     }
 
     pub(super) fn listens(&mut self, core: &mut Core, now: Instant, address: SocketAddr) {
-        self.note(core, now, || Input::Listening(address));
+        self.note(core, Polled::Mesh, now, || Input::Listening(address));
         self.mesh.handle_listening(address);
     }
 
     pub(super) fn bytes(&mut self, core: &mut Core, now: Instant, peer: PeerId, bytes: Bytes) {
-        self.note(core, now, || Input::Bytes(peer, bytes.clone()));
+        self.note(core, Polled::Links, now, || Input::Bytes(peer, bytes.clone()));
         self.links.handle_bytes(now, peer, bytes);
     }
 
     pub(super) fn eof(&mut self, core: &mut Core, now: Instant, peer: PeerId) {
-        self.note(core, now, || Input::Eof(peer));
+        self.note(core, Polled::Links, now, || Input::Eof(peer));
         self.links.handle_eof(now, peer);
     }
 
     pub(super) fn failure(&mut self, core: &mut Core, now: Instant, peer: PeerId, fault: Fault) {
-        self.note(core, now, || Input::Failure(peer, fault));
+        self.note(core, Polled::Links, now, || Input::Failure(peer, fault));
         self.links.handle_failure(now, peer, fault);
     }
 
     pub(super) fn written(&mut self, core: &mut Core, now: Instant, peer: PeerId) {
-        self.note(core, now, || Input::Written(peer));
+        self.note(core, Polled::Links, now, || Input::Written(peer));
         self.links.handle_written(peer);
     }
 
     pub(super) fn close_link(&mut self, core: &mut Core, now: Instant, peer: PeerId) {
-        self.note(core, now, || Input::CloseLink(peer));
+        self.note(core, Polled::Links, now, || Input::CloseLink(peer));
         self.links.close(now, peer);
     }
 

@@ -150,6 +150,15 @@ impl<A: App> Node<A> {
         }
     }
 
+    /// The latest time that its machines were told.
+    pub(super) fn latest(&self) -> Instant {
+        match &self.kind {
+            Kind::Server(server) => server.check.latest(),
+            Kind::Peer(peer) => peer.machines.check.latest().into_iter().max().unwrap_or_default(),
+            Kind::Actor(_) | Kind::Nothing => Instant::ZERO,
+        }
+    }
+
     /// The earliest time at which it has something to do, by its own clock.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.kind {

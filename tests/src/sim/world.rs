@@ -1,11 +1,12 @@
 //! The world: nodes, what is between them, and the hand that moves both.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use poolmesh_proto::trace::{Entry, Input, Start};
-use poolmesh_proto::{BroadcasterConfig, BroadcasterStats, Client, Instant, Links, Mesh};
+use poolmesh_proto::{BroadcasterConfig, BroadcasterStats, Client, Instant, Links, Mesh, PoolId};
 
 use super::actor::Actor;
 use super::address::{self, Addr};
@@ -15,7 +16,7 @@ use super::machines::{Machines, PeerConfig};
 use super::nat::{Nat, NatConfig};
 use super::node::{Kind, Node, Peer, Server, State};
 use super::rng::Rng;
-use super::streams::DIALER;
+use super::streams::{ConnId, DIALER, Side};
 use super::tape::Tape;
 use super::weather::{Lateness, Weather};
 
@@ -194,8 +195,8 @@ impl<A: App> World<A> {
     }
 
     /// Has a line written for each thing that happens.
-    pub fn log_to(&mut self, log: impl fmt::Write + 'static) {
-        self.core.log = Some(Box::new(log));
+    pub fn log_to(&mut self, log: Box<dyn io::Write>) {
+        self.core.log = Some(log);
     }
 
     /// Writes down every input of every machine from now on. To be called before the first node is added.
@@ -248,6 +249,33 @@ impl<A: App> World<A> {
     pub fn broadcaster_stats(&self, node: NodeId) -> Option<(BroadcasterStats, usize)> {
         let server = self.nodes.get(node.0)?.server()?;
         Some((server.machine.stats(), server.machine.pool_count()))
+    }
+
+    /// How many calls, connects and dials of a peer wait for their end.
+    #[must_use]
+    pub fn pending(&self, node: NodeId) -> usize {
+        self.nodes.get(node.0).and_then(Node::peer).map_or(0, |peer| peer.machines.check.pending())
+    }
+
+    /// Bytes that wait in the queues of a peer's links.
+    #[must_use]
+    pub fn queued(&self, node: NodeId) -> usize {
+        self.nodes.get(node.0).and_then(Node::peer).map_or(0, |peer| peer.machines.mesh.queued())
+    }
+
+    /// The peers that a peer has links to, once for each link. Links to actors don't count.
+    #[must_use]
+    pub fn honest_links(&self, node: NodeId) -> Vec<NodeId> {
+        let Some(peer) = self.nodes.get(node.0).and_then(Node::peer) else { return Vec::new() };
+        let there = |(conn, side): &(ConnId, Side)| self.core.conns.end(*conn, 1 - side);
+        let honest = peer.machines.ends.values().filter_map(there).filter(|end| end.honest);
+        honest.map(|end| NodeId(end.node)).collect()
+    }
+
+    /// The pools that a broadcaster must have by all that it was told, and who hosts each.
+    #[must_use]
+    pub fn hosts(&self, node: NodeId) -> Vec<(PoolId, SocketAddr)> {
+        self.nodes.get(node.0).and_then(Node::server).map_or_else(Vec::new, |server| server.check.pools().collect())
     }
 
     /// Lets a peer's program do something between two events. None if it doesn't run.
@@ -426,14 +454,21 @@ impl<A: App> World<A> {
     }
 
     /// The storm is over: fair weather, whole loops, no partition, no replay of what was sent before. Crashed nodes stay
-    /// down, clocks stay as they are.
+    /// down. Clocks no longer drift; those that had jumped back show the latest time again that their machines were told,
+    /// behind which no machine goes: until then it would stand still.
     pub fn calm(&mut self) {
         self.core.say(|| "calm".to_owned());
         self.core.weather = Weather::calm();
         self.core.storm += 1;
         self.heal();
-        for node in &mut self.nodes {
+        let now = self.core.now;
+        for place in 0..self.nodes.len() {
+            let Some(node) = self.nodes.get_mut(place) else { return };
             node.lateness = Lateness::none();
+            node.clock.set_drift(now, 0);
+            let ahead = node.latest().saturating_duration_since(node.clock.show(now));
+            node.clock.jump(now, micros(ahead) as i64);
+            self.replan(NodeId(place));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use poolmesh_proto::trace::Polled;
 use poolmesh_proto::{
     CallError, CallId, ClientEvent, ConnectError, ConnectId, DialId, Instant, Mesh, MeshEvent, Outcome, PeerId,
     PoolId, Side,
@@ -24,8 +25,8 @@ pub(in crate::sim) struct PeerCheck {
     max_links: usize,
     max_dialing: usize,
     broadcaster: SocketAddr,
-    /// The latest time its machines were told.
-    latest: Instant,
+    /// The latest times that client, mesh and links were told.
+    latest: [Instant; 3],
     calls: BTreeMap<CallId, Call>,
     connects: BTreeSet<ConnectId>,
     dialing: BTreeSet<DialId>,
@@ -44,7 +45,7 @@ impl PeerCheck {
             max_links: config.mesh.max_links,
             max_dialing: config.mesh.max_dialing.max(1),
             broadcaster,
-            latest: Instant::ZERO,
+            latest: [Instant::ZERO; 3],
             calls: BTreeMap::new(),
             connects: BTreeSet::new(),
             dialing: BTreeSet::new(),
@@ -55,12 +56,25 @@ impl PeerCheck {
         }
     }
 
-    pub(in crate::sim) fn tell(&mut self, now: Instant) {
-        self.latest = self.latest.max(now);
+    pub(in crate::sim) fn tell(&mut self, machine: Polled, now: Instant) {
+        let place = match machine {
+            Polled::Broadcaster | Polled::Client => 0,
+            Polled::Mesh => 1,
+            Polled::Links => 2,
+        };
+        if let Some(latest) = self.latest.get_mut(place) {
+            *latest = now.max(*latest);
+        }
     }
 
-    pub(in crate::sim) fn latest(&self) -> Instant {
+    /// Of client, mesh and links.
+    pub(in crate::sim) fn latest(&self) -> [Instant; 3] {
         self.latest
+    }
+
+    fn client_time(&self) -> Instant {
+        let [client, ..] = self.latest;
+        client
     }
 
     /// A datagram came that is not what an honest node has sent.
@@ -74,7 +88,7 @@ impl PeerCheck {
         join: Option<PoolId>,
     ) -> Result<CallId, CallError> {
         let id = call?;
-        let deadline = self.latest + self.call_timeout;
+        let deadline = self.client_time() + self.call_timeout;
         self.calls.insert(id, Call { deadline, join });
         Ok(id)
     }
@@ -194,7 +208,7 @@ impl PeerCheck {
 
     /// Everything was drained.
     pub(in crate::sim) fn drained(&self, mesh: &Mesh) -> Result<(), String> {
-        if let Some((call, _)) = self.calls.iter().find(|(_, call)| call.deadline.is_due(self.latest)) {
+        if let Some((call, _)) = self.calls.iter().find(|(_, call)| call.deadline.is_due(self.client_time())) {
             return Err(format!("V2: {call:?} goes on after its deadline"));
         }
         let links = mesh.peers().count();
