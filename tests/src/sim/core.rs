@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use poolmesh_proto::PoolId;
+use poolmesh_proto::{Fault, PoolId};
 
 use super::address::Addr;
 use super::fingerprint::Fingerprint;
@@ -40,7 +40,7 @@ pub(super) enum What {
     /// The system has taken what that end wrote.
     Written(ConnId, Side),
     /// That end learns that the connection is broken.
-    Reset(ConnId, Side),
+    Break(ConnId, Side, Fault),
 }
 
 #[derive(Clone, Debug)]

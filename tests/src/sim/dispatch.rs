@@ -29,7 +29,7 @@ impl<A: App> World<A> {
             What::Move(id, side) => (5 + side, id.slot as usize),
             What::Resume(id, side) => (7 + side, id.slot as usize),
             What::Written(id, side) => (9 + side, id.slot as usize),
-            What::Reset(id, side) => (11 + side, id.slot as usize),
+            What::Break(id, side, _) => (11 + side, id.slot as usize),
         };
         let now = self.core.now;
         self.core.print.number(now << 4 ^ kind as u64 ^ (node as u64) << 48);
@@ -46,7 +46,7 @@ impl<A: App> World<A> {
             },
             What::Resume(id, side) => self.read(id, side),
             What::Written(id, side) => self.written(id, side),
-            What::Reset(id, side) => self.break_end(id, side, Fault::Reset),
+            What::Break(id, side, fault) => self.break_end(id, side, fault),
         }
     }
 
@@ -366,8 +366,7 @@ impl<A: App> World<A> {
     /// An end learns that its connection is broken.
     fn break_end(&mut self, id: ConnId, side: Side, fault: Fault) {
         let Some((place, role, true)) = self.end(id, side) else { return };
-        let what = if fault == Fault::Reset { What::Reset(id, side) } else { What::Move(id, side) };
-        if self.hold(place, what).is_none() {
+        if self.hold(place, What::Break(id, side, fault)).is_none() {
             return;
         }
         let core = &mut self.core;

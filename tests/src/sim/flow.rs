@@ -1,7 +1,7 @@
 //! How streams flow: dials, writes, pieces, ends.
 
 use bytes::Bytes;
-use poolmesh_proto::Write;
+use poolmesh_proto::{Fault, Write};
 
 use super::address::{self, Addr, Place};
 use super::core::{Core, What, micros};
@@ -94,6 +94,9 @@ impl Core {
     }
 
     fn take(&mut self, id: ConnId, side: Side, mut bytes: Bytes) {
+        if self.conns.end(id, side).is_none_or(|end| end.dead) {
+            return;
+        }
         let weather = &self.weather.streams;
         let (most, bandwidth, loss) = (weather.max_piece.max(1), weather.bandwidth.max(1), weather.loss);
         let least = bytes.len() / PIECES;
@@ -127,7 +130,7 @@ impl Core {
     fn finish(&mut self, id: ConnId, side: Side) {
         let at = self.now + self.travel();
         let Some(end) = self.conns.end_mut(id, side) else { return };
-        if !std::mem::replace(&mut end.finished, true) {
+        if !std::mem::replace(&mut end.finished, true) && !end.dead {
             let at = end.under_way.back().map_or(at, |(before, _)| at.max(*before));
             end.under_way.push_back((at, Piece::Fin));
             self.plan(id, side);
@@ -215,7 +218,7 @@ impl Core {
         self.stats.broken += 1;
         for side in [DIALER, ACCEPTOR] {
             if let Some(end) = self.conns.end_mut(id, side) {
-                end.under_way.clear();
+                end.stop();
             }
             self.reset(id, side);
         }
@@ -224,7 +227,7 @@ impl Core {
     /// Tells an end that the connection is broken, after what has arrived.
     pub(super) fn reset(&mut self, id: ConnId, side: Side) {
         let at = self.now + self.travel();
-        self.queue.push(at, What::Reset(id, side));
+        self.queue.push(at, What::Break(id, side, Fault::Reset));
     }
 
     /// The program lets go of its socket. What it has written still arrives; if it leaves something unread, the other end
@@ -243,7 +246,7 @@ impl Core {
             other.held = 0;
             if unread {
                 if let Some(end) = self.conns.end_mut(id, side) {
-                    end.under_way.clear();
+                    end.stop();
                 }
                 self.reset(id, 1 - side);
             } else {
@@ -261,8 +264,8 @@ impl Core {
         let Some(end) = self.conns.end_mut(id, side) else { return };
         end.open = false;
         end.role = Role::None;
-        end.under_way.clear();
         end.blocked = None;
+        end.stop();
         self.conns.tidy(id);
     }
 

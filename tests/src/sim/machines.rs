@@ -99,13 +99,18 @@ impl Machines {
         self.timers.pop().map(|Reverse((_, _, number))| number)
     }
 
-    /// Writes an input down, if inputs are, and notes its time.
-    fn note(&mut self, core: &mut Core, machine: Polled, now: Instant, input: impl FnOnce() -> Input) {
+    /// Writes an input down that takes no time.
+    fn note_timeless(&mut self, core: &mut Core, now: Instant, input: impl FnOnce() -> Input) {
         self.told = true;
-        self.check.tell(machine, now);
         if let Some(tape) = &mut core.tape {
             tape.note(self.place, now, input());
         }
+    }
+
+    /// Writes an input down, if inputs are, and notes its time.
+    fn note(&mut self, core: &mut Core, machine: Polled, now: Instant, input: impl FnOnce() -> Input) {
+        self.check.tell(machine, now);
+        self.note_timeless(core, now, input);
     }
 
     pub(super) fn note_polled(&self, core: &mut Core, now: Instant, machine: Polled, output: &impl Digested) {
@@ -153,13 +158,13 @@ impl Machines {
     }
 
     pub(super) fn cancel(&mut self, core: &mut Core, now: Instant, call: CallId) {
-        self.note(core, Polled::Client, now, || Input::Cancel(call));
+        self.note_timeless(core, now, || Input::Cancel(call));
         self.client.cancel(call);
         self.check.cancelled(call);
     }
 
     pub(super) fn release(&mut self, core: &mut Core, now: Instant, pool: PoolId) -> bool {
-        self.note(core, Polled::Client, now, || Input::Release(pool));
+        self.note_timeless(core, now, || Input::Release(pool));
         self.client.release(pool)
     }
 
@@ -186,7 +191,7 @@ impl Machines {
     }
 
     pub(super) fn cancel_connect(&mut self, core: &mut Core, now: Instant, call: ConnectId) {
-        self.note(core, Polled::Mesh, now, || Input::CancelConnect(call));
+        self.note_timeless(core, now, || Input::CancelConnect(call));
         self.mesh.cancel(call);
         self.check.cancelled_connect(call);
     }
@@ -197,19 +202,19 @@ impl Machines {
         now: Instant,
         address: SocketAddr,
     ) -> Result<(), ConnectError> {
-        self.note(core, Polled::Mesh, now, || Input::Listen(address));
+        self.note_timeless(core, now, || Input::Listen(address));
         self.mesh.listen(address)
     }
 
     pub(super) fn disconnect(&mut self, core: &mut Core, now: Instant, peer: PeerId) -> bool {
-        self.note(core, Polled::Mesh, now, || Input::Disconnect(peer));
+        self.note_timeless(core, now, || Input::Disconnect(peer));
         self.mesh.disconnect(peer)
     }
 
     pub(super) fn close(&mut self, core: &mut Core, now: Instant) {
-        self.note(core, Polled::Client, now, || Input::CloseClient);
+        self.note_timeless(core, now, || Input::CloseClient);
         self.client.close();
-        self.note(core, Polled::Mesh, now, || Input::CloseMesh);
+        self.note_timeless(core, now, || Input::CloseMesh);
         self.mesh.close();
         self.check.closed();
     }
@@ -222,7 +227,7 @@ impl Machines {
         name: &[u8],
         payload: Bytes,
     ) -> Result<(), SendError> {
-        self.note(core, Polled::Links, now, || Input::Send {
+        self.note_timeless(core, now, || Input::Send {
             peer,
             name: Bytes::copy_from_slice(name),
             payload: payload.clone(),
@@ -271,7 +276,7 @@ impl Machines {
     }
 
     pub(super) fn listens(&mut self, core: &mut Core, now: Instant, address: SocketAddr) {
-        self.note(core, Polled::Mesh, now, || Input::Listening(address));
+        self.note_timeless(core, now, || Input::Listening(address));
         self.mesh.handle_listening(address);
     }
 
@@ -291,7 +296,7 @@ impl Machines {
     }
 
     pub(super) fn written(&mut self, core: &mut Core, now: Instant, peer: PeerId) {
-        self.note(core, Polled::Links, now, || Input::Written(peer));
+        self.note_timeless(core, now, || Input::Written(peer));
         self.links.handle_written(peer);
     }
 

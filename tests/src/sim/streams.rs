@@ -57,6 +57,8 @@ pub(super) struct End {
     /// A write that found no room. The sender is told when it is done.
     pub(super) blocked: Option<Write>,
     pub(super) finished: bool,
+    /// The connection is broken in this direction: what is written is lost.
+    pub(super) dead: bool,
     /// Since when the first piece could not get through.
     pub(super) stuck: Option<u64>,
     /// The reader at the other end does something else until then.
@@ -84,6 +86,7 @@ impl End {
             held: 0,
             blocked: None,
             finished: false,
+            dead: false,
             stuck: None,
             paused: 0,
             sent: VecDeque::new(),
@@ -92,8 +95,15 @@ impl End {
         }
     }
 
-    /// Nothing goes from it any more.
+    /// Nothing goes from it any more, and what has not arrived never does.
+    pub(super) fn stop(&mut self) {
+        self.dead = true;
+        self.under_way.clear();
+    }
+
+    /// The same, and what has arrived is not read any more.
     pub(super) fn silence(&mut self) {
+        self.dead = true;
         self.under_way.clear();
         self.arrived.clear();
         self.blocked = None;

@@ -69,9 +69,11 @@ impl ServerCheck {
             Ok(Request::Ping(id)) => {
                 let (timeout, latest) = (self.config.ping_timeout, self.latest);
                 if let Some(pool) = self.pools.get_mut(&id) {
-                    // G1: only the host, and only in time.
-                    if pool.host == from && !(pool.last.1 + timeout).is_due(latest) {
-                        pool.last = (latest, latest);
+                    // G1: only the host, and only in time. When a pool was made is not quite known if its host asked for
+                    // several.
+                    let alive = |at: Instant| !(at + timeout).is_due(latest);
+                    if pool.host == from && alive(pool.last.1) {
+                        pool.last = (if alive(pool.last.0) { latest } else { pool.last.0 }, latest);
                     }
                 }
             }
