@@ -225,10 +225,28 @@ fn summary(cli: &Cli, total: &Total, watch: &Instant, jobs: usize) -> io::Result
         digest.bytes(&print.to_le_bytes());
     }
     let mut out = io::stdout().lock();
-    writeln!(out, "seeds {}..{}, {} nodes, faults {}, {} attackers", cli.seeds.start, cli.seeds.end, cli.nodes, cli.faults, cli.attackers)?;
-    writeln!(out, "{hours} simulated hours in {seconds:.1} s on {jobs} threads: {:.0} hours a second", hours / seconds)?;
-    writeln!(out, "{:.0} times real time, {:.0} for each thread", hours * 3_600.0 / seconds, hours * 3_600.0 / seconds / jobs as f64)?;
-    writeln!(out, "{events} events, {:.0} a second, {:.0} an hour", events as f64 / seconds, events as f64 / hours)?;
+    writeln!(
+        out,
+        "seeds {}..{}, {} nodes, faults {}, {} attackers",
+        cli.seeds.start, cli.seeds.end, cli.nodes, cli.faults, cli.attackers
+    )?;
+    writeln!(
+        out,
+        "{hours} simulated hours in {seconds:.1} s on {jobs} threads: {:.0} hours a second",
+        hours / seconds
+    )?;
+    writeln!(
+        out,
+        "{:.0} times real time, {:.0} for each thread",
+        hours * 3_600.0 / seconds,
+        hours * 3_600.0 / seconds / jobs as f64
+    )?;
+    writeln!(
+        out,
+        "{events} events, {:.0} a second, {:.0} an hour",
+        events as f64 / seconds,
+        events as f64 / hours
+    )?;
     writeln!(out, "violations: {violations}")?;
     writeln!(out, "hash: {:016x}", digest.get())?;
     Ok(violations == 0)

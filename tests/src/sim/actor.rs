@@ -128,4 +128,3 @@ pub(super) fn read(actor: &mut dyn Actor, wire: &mut Wire<'_>, conn: ConnId, fro
     }
     wire.core.unblock(conn, from);
 }
-

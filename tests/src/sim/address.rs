@@ -63,9 +63,7 @@ pub(super) const fn place(ip: u32) -> Place {
     match ip & 0xffff_0000 {
         NODES => Place::Node(low),
         NATS => Place::Nat(low),
-        _ if ip & 0xff00_0000 == PRIVATE => {
-            Place::Behind((ip >> 8 & 0xffff) as usize, (ip & 0xff) as usize)
-        }
+        _ if ip & 0xff00_0000 == PRIVATE => Place::Behind((ip >> 8 & 0xffff) as usize, (ip & 0xff) as usize),
         _ => Place::Nowhere,
     }
 }

@@ -185,12 +185,20 @@ impl Core {
 
     /// How long something is under way now.
     pub(super) fn travel(&mut self) -> u64 {
-        let spread = if self.weather.spread.is_zero() { 0 } else { self.rng.exponential(self.weather.spread) };
+        let spread =
+            if self.weather.spread.is_zero() { 0 } else { self.rng.exponential(self.weather.spread) };
         micros(self.weather.delay) + spread
     }
 
     /// Sends a datagram of a node. `forged`: with a source address that is not its own.
-    pub(super) fn send_datagram(&mut self, origin: usize, from: Addr, to: Addr, payload: Bytes, forged: bool) {
+    pub(super) fn send_datagram(
+        &mut self,
+        origin: usize,
+        from: Addr,
+        to: Addr,
+        payload: Bytes,
+        forged: bool,
+    ) {
         self.stats.datagrams += 1;
         let from = if forged { from } else { self.leave(origin, from, to) };
         if self.is_lost(origin) {

@@ -221,9 +221,12 @@ impl<A: App> World<A> {
     }
 
     fn syn(&mut self, id: ConnId) {
-        let Some((port, dialer_waits)) = self.core.conns.get(id).map(|conn| {
-            (conn.target.port, conn.ends.first().is_some_and(|end| end.open))
-        }) else {
+        let Some((port, dialer_waits)) = self
+            .core
+            .conns
+            .get(id)
+            .map(|conn| (conn.target.port, conn.ends.first().is_some_and(|end| end.open)))
+        else {
             return;
         };
         if !dialer_waits {
@@ -280,22 +283,28 @@ impl<A: App> World<A> {
         let Some(node) = self.nodes.get_mut(place) else { return };
         let now = node.clock.show(core.now);
         match (&mut node.kind, role) {
-            (Kind::Peer(peer), Role::Dialing(dial)) if accepted => match peer.machines.dialed(core, now, dial) {
-                Some(link) => {
-                    peer.machines.ends.insert(link, (id, DIALER));
-                    if let Some(end) = core.conns.end_mut(id, DIALER) {
-                        end.role = Role::Link(link);
+            (Kind::Peer(peer), Role::Dialing(dial)) if accepted => {
+                match peer.machines.dialed(core, now, dial) {
+                    Some(link) => {
+                        peer.machines.ends.insert(link, (id, DIALER));
+                        if let Some(end) = core.conns.end_mut(id, DIALER) {
+                            end.role = Role::Link(link);
+                        }
                     }
+                    None => core.close(id, DIALER),
                 }
-                None => core.close(id, DIALER),
-            },
+            }
             (Kind::Peer(peer), Role::Dialing(dial)) => {
                 core.close(id, DIALER);
                 peer.machines.dial_failed(core, now, dial, Fault::Refused);
             }
             (Kind::Actor(actor), Role::Raw) => {
                 let wire = &mut Wire { core, place, own: node.own, now };
-                if accepted { actor.connected(wire, id) } else { actor.broken(wire, id) }
+                if accepted {
+                    actor.connected(wire, id)
+                } else {
+                    actor.broken(wire, id)
+                }
                 if !accepted {
                     core.close(id, DIALER);
                 }
@@ -399,7 +408,8 @@ fn reread<A: App>(core: &mut Core, node: &mut Node<A>) -> bool {
     let mut progress = false;
     for (id, side) in unread {
         let before = core.conns.end(id, side).map_or(0, |end| end.arrived.len());
-        let Some(Role::Link(link)) = core.conns.end(id, 1 - side).filter(|end| end.open).map(|end| end.role) else {
+        let Some(Role::Link(link)) = core.conns.end(id, 1 - side).filter(|end| end.open).map(|end| end.role)
+        else {
             continue;
         };
         let Some(peer) = node.peer_mut() else { continue };

@@ -99,7 +99,10 @@ pub(super) fn drain_peer<A: App>(core: &mut Core, node: &mut Node<A>, place: usi
     if timeout {
         let past = |(at, now): (&Option<Instant>, &Instant)| at.is_some_and(|at| at.is_due(*now));
         if peer.deadlines.iter().zip(&latest).any(past) {
-            core.violated(format_args!("D3: a deadline of n{place} is past: {:?} at {latest:?}", peer.deadlines));
+            core.violated(format_args!(
+                "D3: a deadline of n{place} is past: {:?} at {latest:?}",
+                peer.deadlines
+            ));
         }
     }
     if let Err(what) = peer.machines.check.drained(&peer.machines.mesh) {
@@ -199,7 +202,9 @@ fn drain_links<A: App>(core: &mut Core, peer: &mut Peer<A>, now: Instant, late: 
         let output = peer.machines.links.poll_output();
         peer.machines.note_polled(core, now, Polled::Links, &output);
         match output {
-            LinksOutput::Write { peer: link, write } => write_out(core, &mut peer.machines, now, link, write, late),
+            LinksOutput::Write { peer: link, write } => {
+                write_out(core, &mut peer.machines, now, link, write, late)
+            }
             LinksOutput::Event { peer: link, event } => {
                 let result = peer.machines.check.link_event(link);
                 check(core, peer.machines.place(), result);
@@ -254,7 +259,7 @@ fn follow(core: &mut Core, machines: &mut Machines, link: PeerId, event: &LinkEv
             let print = super::fingerprint::of_event(message.name(), message.payload());
             core.print.number(print);
             core.stats.received += 1;
-            let Some(from) = core.conns.end_mut(conn, 1 - side) else { return None };
+            let from = core.conns.end_mut(conn, 1 - side)?;
             let followed = from.honest && !from.spoiled;
             if followed && from.sent.pop_front() != Some(print) {
                 let what = format!("L2: {message:?} came from {link} of n{place}, and was not sent next");
@@ -265,9 +270,10 @@ fn follow(core: &mut Core, machines: &mut Machines, link: PeerId, event: &LinkEv
         LinkEvent::Closed(reason) => {
             core.say(|| format!("n{place} has lost {link}: {reason}"));
             core.print.number(u64::from(*reason == CloseReason::Remote));
-            let lost = core.conns.end(conn, 1 - side).is_some_and(|from| {
-                from.honest && !from.spoiled && from.ended_well && !from.sent.is_empty()
-            });
+            let lost = core
+                .conns
+                .end(conn, 1 - side)
+                .is_some_and(|from| from.honest && !from.spoiled && from.ended_well && !from.sent.is_empty());
             if lost && *reason == CloseReason::Remote {
                 core.violated(format_args!("L2: events are missing at the good end of {link} (n{place})"));
             }
@@ -278,7 +284,7 @@ fn follow(core: &mut Core, machines: &mut Machines, link: PeerId, event: &LinkEv
             core.close(conn, side);
             Some(*reason)
         }
-        _ => None,
+        LinkEvent::Writable | _ => None,
     }
 }
 

@@ -50,7 +50,11 @@ impl Core {
         };
         let reached = !self.is_dark(node) && !self.is_blocked(from, node) && !self.is_blocked(node, from);
         // A NATed node is known inside only.
-        let inside = self.hosts.get(node)?.nat.is_none_or(|nat| self.hosts.get(from).and_then(|host| host.nat) == Some(nat));
+        let inside = self
+            .hosts
+            .get(node)?
+            .nat
+            .is_none_or(|nat| self.hosts.get(from).and_then(|host| host.nat) == Some(nat));
         (reached && inside).then_some(node)
     }
 

@@ -46,7 +46,13 @@ pub(super) struct Machines {
 }
 
 impl Machines {
-    pub(super) fn new(core: &mut Core, place: usize, own: Addr, broadcaster: Addr, config: &PeerConfig) -> Self {
+    pub(super) fn new(
+        core: &mut Core,
+        place: usize,
+        own: Addr,
+        broadcaster: Addr,
+        config: &PeerConfig,
+    ) -> Self {
         let PeerConfig { client, mesh } = config.clone();
         let broadcaster = broadcaster.to_socket();
         if let Some(tape) = &mut core.tape {
@@ -216,7 +222,6 @@ impl Machines {
         self.client.close();
         self.note_timeless(core, now, || Input::CloseMesh);
         self.mesh.close();
-        self.check.closed();
     }
 
     pub(super) fn send(

@@ -21,9 +21,9 @@ mod tape;
 mod weather;
 mod world;
 
+pub use self::core::WorldStats;
 pub use actor::{Actor, Wire};
 pub use app::{App, AppEvent, Context};
-pub use self::core::WorldStats;
 pub use machines::PeerConfig;
 pub use nat::{Filtering, Mapping, NatConfig};
 pub use node::State;

@@ -13,7 +13,7 @@ use super::app::App;
 use super::check::ServerCheck;
 use super::clock::Clock;
 use super::core::What;
-use super::machines::{Machines, PeerConfig};
+use super::machines::Machines;
 use super::rng::Rng;
 use super::streams::{ConnId, Side};
 use super::weather::Lateness;
@@ -93,8 +93,6 @@ impl Server {
 pub(super) struct Peer<A> {
     pub(super) machines: Machines,
     pub(super) app: A,
-    pub(super) config: PeerConfig,
-    pub(super) broadcaster: Addr,
     /// Of client, mesh and links.
     pub(super) deadlines: [Option<Instant>; 3],
     pub(super) started: bool,

@@ -38,7 +38,7 @@ impl Rng {
     /// A number below `end`; 0 if that is 0.
     pub fn below(&mut self, end: u64) -> u64 {
         // The bias is below one in 2^32 for what a simulation asks for.
-        (u128::from(self.u64()) * u128::from(end) >> 64) as u64
+        ((u128::from(self.u64()) * u128::from(end)) >> 64) as u64
     }
 
     /// A place in something of that length; 0 if it is empty.
@@ -75,7 +75,7 @@ impl Rng {
         let fraction = 0xffff - (bits << whole << 1 >> 48);
         let halvings = (whole << 16) + fraction;
         // Times ln 2, in 2^-16.
-        let scaled = u128::from(mean) * u128::from(halvings) * 45_426 >> 32;
+        let scaled = (u128::from(mean) * u128::from(halvings) * 45_426) >> 32;
         u64::try_from(scaled).unwrap_or(u64::MAX).min(mean.saturating_mul(10))
     }
 }

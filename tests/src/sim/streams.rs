@@ -189,8 +189,4 @@ impl Conns {
         });
         ends.filter(|(_, _, end)| end.open && end.node == node).map(|(id, side, _)| (id, side)).collect()
     }
-
-    pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
 }

@@ -110,14 +110,21 @@ impl<A: App> World<A> {
         config: PeerConfig,
     ) -> NodeId {
         let broadcaster = self.nodes.get(broadcaster.0).map_or(own, |node| node.own);
-        let kind = self.program(self.nodes.len(), own, app, broadcaster, config);
+        let kind = self.program(self.nodes.len(), own, app, broadcaster, &config);
         self.add(own, nat, kind)
     }
 
-    fn program(&mut self, place: usize, own: Addr, app: A, broadcaster: Addr, config: PeerConfig) -> Kind<A> {
-        let machines = Machines::new(&mut self.core, place, own, broadcaster, &config);
+    fn program(
+        &mut self,
+        place: usize,
+        own: Addr,
+        app: A,
+        broadcaster: Addr,
+        config: &PeerConfig,
+    ) -> Kind<A> {
+        let machines = Machines::new(&mut self.core, place, own, broadcaster, config);
         let deadlines = [None; 3];
-        Kind::Peer(Box::new(Peer { machines, app, config, broadcaster, deadlines, started: false }))
+        Kind::Peer(Box::new(Peer { machines, app, deadlines, started: false }))
     }
 
     /// Adds a node that speaks for itself.
@@ -275,7 +282,10 @@ impl<A: App> World<A> {
     /// The pools that a broadcaster must have by all that it was told, and who hosts each.
     #[must_use]
     pub fn hosts(&self, node: NodeId) -> Vec<(PoolId, SocketAddr)> {
-        self.nodes.get(node.0).and_then(Node::server).map_or_else(Vec::new, |server| server.check.pools().collect())
+        self.nodes
+            .get(node.0)
+            .and_then(Node::server)
+            .map_or_else(Vec::new, |server| server.check.pools().collect())
     }
 
     /// Lets a peer's program do something between two events. None if it doesn't run.
@@ -324,7 +334,7 @@ impl<A: App> World<A> {
         let Some(own) = self.nodes.get(node.0).map(|node| node.own) else { return };
         let broadcaster = self.nodes.get(broadcaster.0).map_or(own, |node| node.own);
         self.crash(node, false);
-        let kind = self.program(node.0, own, app, broadcaster, config);
+        let kind = self.program(node.0, own, app, broadcaster, &config);
         self.start(node, kind);
     }
 
@@ -372,7 +382,9 @@ impl<A: App> World<A> {
     pub fn thaw(&mut self, node: NodeId) {
         let place = node.0;
         let now = self.core.now;
-        let Some(entry) = self.nodes.get_mut(place).filter(|node| node.state == State::Frozen) else { return };
+        let Some(entry) = self.nodes.get_mut(place).filter(|node| node.state == State::Frozen) else {
+            return;
+        };
         entry.state = State::Running;
         entry.clock.resume(now);
         entry.wake = u64::MAX;

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use poolmesh_proto::{
-    CallId, ClientEvent, ConnectId, LinkEvent, Outcome, Packet, PeerId, PoolId, PoolInfo,
-};
+use poolmesh_proto::{CallId, ClientEvent, ConnectId, LinkEvent, Outcome, Packet, PeerId, PoolId, PoolInfo};
 
 use crate::sim::{App, AppEvent, Context};
 
@@ -211,7 +209,7 @@ impl Chaos {
                 }
             }
             Outcome::Listed(pools) => pools.into_iter().for_each(|pool| self.know(pool)),
-            other => {
+            other @ (Outcome::Refused(_) | Outcome::TimedOut { .. } | Outcome::Closed | _) => {
                 if meeting {
                     self.meeting.failed = Some(format!("{other:?}"));
                 }
@@ -244,7 +242,9 @@ impl App for Chaos {
                 self.act(context);
                 self.rise(context);
             }
-            AppEvent::Client(ClientEvent::Finished { call, outcome }) => self.finished(call, outcome, context),
+            AppEvent::Client(ClientEvent::Finished { call, outcome }) => {
+                self.finished(call, outcome, context)
+            }
             AppEvent::Client(ClientEvent::PoolEnded { pool }) => self.pools.retain(|known| *known != pool),
             AppEvent::Link(_, LinkEvent::Received(event)) if event.is(GREETING) => {
                 if let Ok(number) = event.reader().u64() {

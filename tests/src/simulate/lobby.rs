@@ -90,7 +90,8 @@ impl Lobby {
     /// Any node but an attacker.
     pub(super) fn some_node(&mut self) -> NodeId {
         let peers = self.peers.iter().map(|(node, _)| *node);
-        let all: Vec<NodeId> = self.broadcasters.iter().copied().chain(peers).chain(self.foreign.iter().copied()).collect();
+        let all: Vec<NodeId> =
+            self.broadcasters.iter().copied().chain(peers).chain(self.foreign.iter().copied()).collect();
         *self.rng.pick(&all)
     }
 
@@ -111,7 +112,8 @@ impl Lobby {
         self.forges.set(false);
         self.world.calm();
         let peers = self.peers.iter().map(|(node, _)| *node);
-        let all: Vec<NodeId> = self.broadcasters.iter().copied().chain(peers).chain(self.foreign.iter().copied()).collect();
+        let all: Vec<NodeId> =
+            self.broadcasters.iter().copied().chain(peers).chain(self.foreign.iter().copied()).collect();
         for node in all {
             match self.world.state(node) {
                 Some(State::Crashed | State::Dark) => self.restart(node),

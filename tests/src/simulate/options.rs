@@ -102,7 +102,8 @@ impl FromStr for Faults {
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut copy = *self;
-        let on: Vec<&str> = NAMES.iter().filter(|(_, switch)| *switch(&mut copy)).map(|(name, _)| *name).collect();
+        let on: Vec<&str> =
+            NAMES.iter().filter(|(_, switch)| *switch(&mut copy)).map(|(name, _)| *name).collect();
         match on.len() {
             0 => f.write_str("none"),
             8 => f.write_str("all"),

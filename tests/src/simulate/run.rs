@@ -128,7 +128,9 @@ fn rest(lobby: &mut Lobby) -> Result<(), Violation> {
     for broadcaster in lobby.broadcasters.clone() {
         let mut left = lobby.world.hosts(broadcaster);
         left.retain(|(_, host)| peers(lobby).iter().any(|node| lobby.world.address(*node) == Some(*host)));
-        demand(lobby, left.is_empty(), || format!("V4: {broadcaster} has pools whose hosts are gone: {left:?}"))?;
+        demand(lobby, left.is_empty(), || {
+            format!("V4: {broadcaster} has pools whose hosts are gone: {left:?}")
+        })?;
     }
     Ok(())
 }
@@ -177,7 +179,9 @@ fn linked(lobby: &mut Lobby, members: &[NodeId], one_by_one: bool) -> Result<(),
         for other in members.iter().filter(|other| *other != node) {
             let count = links.iter().filter(|link| *link == other).count();
             let most = if one_by_one { 1 } else { 2 };
-            demand(lobby, (1..=most).contains(&count), || format!("V5: {node} has {count} links to {other}"))?;
+            demand(lobby, (1..=most).contains(&count), || {
+                format!("V5: {node} has {count} links to {other}")
+            })?;
         }
     }
     Ok(())

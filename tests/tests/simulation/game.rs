@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use poolmesh_proto::{
-    BroadcasterConfig, ClientEvent, LinkEvent, MeshEvent, Outcome, Packet, PeerId, PoolId,
-};
+use poolmesh_proto::{BroadcasterConfig, ClientEvent, LinkEvent, MeshEvent, Outcome, Packet, PeerId, PoolId};
 use poolmesh_testkit::sim::{App, AppEvent, Context, NodeId, PeerConfig, World};
 
 /// Everybody has a position and tells everybody of it, once a second.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use poolmesh_proto::trace::Polled;
 use poolmesh_proto::{
-    CallError, CallId, ClientEvent, ConnectError, ConnectId, DialId, Instant, Mesh, MeshEvent, Outcome, PeerId,
-    PoolId, Side,
+    CallError, CallId, ClientEvent, ConnectError, ConnectId, DialId, Instant, Mesh, MeshEvent, Outcome,
+    PeerId, PoolId, Side,
 };
 
 use crate::sim::machines::PeerConfig;
@@ -35,7 +35,6 @@ pub(in crate::sim) struct PeerCheck {
     newest: Option<PeerId>,
     /// Something that no broadcaster has said came in its name.
     misled: bool,
-    closed: bool,
 }
 
 impl PeerCheck {
@@ -52,7 +51,6 @@ impl PeerCheck {
             live: BTreeMap::new(),
             newest: None,
             misled: false,
-            closed: false,
         }
     }
 
@@ -110,14 +108,6 @@ impl PeerCheck {
         self.connects.remove(&call);
     }
 
-    pub(in crate::sim) fn closed(&mut self) {
-        self.closed = true;
-    }
-
-    pub(in crate::sim) fn is_closed(&self) -> bool {
-        self.closed
-    }
-
     pub(in crate::sim) fn dial_ended(&mut self, dial: DialId) {
         self.dialing.remove(&dial);
     }
@@ -165,7 +155,7 @@ impl PeerCheck {
                     return Err(format!("M4: shown {pool}, which nobody has made"));
                 }
             }
-            _ => {}
+            Outcome::Refused(_) | Outcome::TimedOut { .. } | Outcome::Closed | _ => {}
         }
         Ok(())
     }
@@ -176,7 +166,8 @@ impl PeerCheck {
                 if self.newest.is_some_and(|newest| newest >= *peer) {
                     return Err(format!("L1: {peer} is no new name"));
                 }
-                let twice = |other: &(SocketAddr, Side)| *side == Side::Dialed && *other == (*address, Side::Dialed);
+                let twice =
+                    |other: &(SocketAddr, Side)| *side == Side::Dialed && *other == (*address, Side::Dialed);
                 if self.live.values().any(twice) {
                     return Err(format!("L1: {address} was dialed twice"));
                 }
@@ -186,29 +177,35 @@ impl PeerCheck {
                     return Err(format!("P3: {} links", self.live.len()));
                 }
             }
-            MeshEvent::PeerGone { peer, .. } => {
-                if self.live.remove(peer).is_none() {
-                    return Err(format!("L5: {peer} is gone twice, or was never there"));
-                }
+            MeshEvent::PeerGone { peer, .. } if self.live.remove(peer).is_none() => {
+                return Err(format!("L5: {peer} is gone twice, or was never there"));
             }
-            MeshEvent::Settled(report) => {
-                if !self.connects.remove(&report.id) {
-                    return Err(format!("V2: {:?} settled twice, or was never asked for", report.id));
-                }
+            MeshEvent::Settled(report) if !self.connects.remove(&report.id) => {
+                return Err(format!("V2: {:?} settled twice, or was never asked for", report.id));
             }
-            _ => {}
+            MeshEvent::PeerGone { .. }
+            | MeshEvent::Settled(_)
+            | MeshEvent::PeerUnreachable { .. }
+            | MeshEvent::Listening { .. }
+            | MeshEvent::ListenFailed { .. }
+            | _ => {}
         }
         Ok(())
     }
 
     /// An event of a link: none comes before it is told of, none after its end.
     pub(in crate::sim) fn link_event(&self, peer: PeerId) -> Result<(), String> {
-        if self.live.contains_key(&peer) { Ok(()) } else { Err(format!("L5: an event of {peer}, which is not there")) }
+        if self.live.contains_key(&peer) {
+            Ok(())
+        } else {
+            Err(format!("L5: an event of {peer}, which is not there"))
+        }
     }
 
     /// Everything was drained.
     pub(in crate::sim) fn drained(&self, mesh: &Mesh) -> Result<(), String> {
-        if let Some((call, _)) = self.calls.iter().find(|(_, call)| call.deadline.is_due(self.client_time())) {
+        if let Some((call, _)) = self.calls.iter().find(|(_, call)| call.deadline.is_due(self.client_time()))
+        {
             return Err(format!("V2: {call:?} goes on after its deadline"));
         }
         let links = mesh.peers().count();

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use poolmesh_proto::wire::{Dialect, MAX_ANSWER, Request};
-use poolmesh_proto::{Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, PoolId, RandomSource, Transmit};
+use poolmesh_proto::{
+    Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, PoolId, RandomSource, Transmit,
+};
 
 /// A pool as it should be.
 #[derive(Debug)]
@@ -86,7 +87,8 @@ impl ServerCheck {
         match *event {
             BroadcasterEvent::PoolCreated { pool, host } => {
                 let mut asked = self.creates.iter().filter(|(from, _)| *from == host).map(|(_, at)| *at);
-                let first = asked.next().ok_or_else(|| format!("P1: {host} got pool {pool} without asking"))?;
+                let first =
+                    asked.next().ok_or_else(|| format!("P1: {host} got pool {pool} without asking"))?;
                 let last = asked.next_back().unwrap_or(first);
                 let entry = Pool { host, last: (first, last), peers: 0 };
                 if self.pools.insert(pool, entry).is_some() {
@@ -114,7 +116,10 @@ impl ServerCheck {
                     return Err(format!("P2: pool {pool} of {} ended as that of {host}", entry.host));
                 }
                 if !(entry.last.0 + self.config.ping_timeout).is_due(self.latest) {
-                    return Err(format!("G2: pool {pool} ended at {:?}, pinged at {:?}", self.latest, entry.last));
+                    return Err(format!(
+                        "G2: pool {pool} ended at {:?}, pinged at {:?}",
+                        self.latest, entry.last
+                    ));
                 }
             }
             _ => {}
@@ -131,7 +136,10 @@ impl ServerCheck {
     }
 
     /// Everything was drained.
-    pub(in crate::sim) fn drained<R: RandomSource>(&mut self, machine: &Broadcaster<R>) -> Result<(), String> {
+    pub(in crate::sim) fn drained<R: RandomSource>(
+        &mut self,
+        machine: &Broadcaster<R>,
+    ) -> Result<(), String> {
         self.creates.clear();
         // What is left over was not due an answer, and is not saved up for a burst.
         let (sent, credit) = (std::mem::take(&mut self.sent), std::mem::take(&mut self.credit));
@@ -173,13 +181,5 @@ impl ServerCheck {
     /// The pools there should be, and who hosts each.
     pub(in crate::sim) fn pools(&self) -> impl Iterator<Item = (PoolId, SocketAddr)> + '_ {
         self.pools.iter().map(|(id, pool)| (*id, pool.host))
-    }
-
-    pub(in crate::sim) fn ping_timeout(&self) -> Duration {
-        self.config.ping_timeout
-    }
-
-    pub(in crate::sim) fn config(&self) -> &BroadcasterConfig {
-        &self.config
     }
 }
