@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use poolmesh_proto::trace::Digest;
 use poolmesh_testkit::patience::now;
+use poolmesh_testkit::sim::WorldStats;
 use poolmesh_testkit::simulate::{Faults, Keep, Options, Report, run};
 
 /// Runs whole lobbies of poolmesh in virtual time: a broadcaster or two, peers with random programs, and everything that
@@ -140,7 +141,7 @@ fn failed(options: &Options, what: &str) -> io::Result<()> {
 #[derive(Debug)]
 struct Total {
     next: AtomicU64,
-    events: AtomicU64,
+    stats: Mutex<WorldStats>,
     violations: AtomicU64,
     finished: AtomicU64,
     prints: Mutex<Vec<u64>>,
@@ -154,7 +155,7 @@ fn many(cli: &Cli) -> io::Result<bool> {
     let prints = vec![0; usize::try_from(count).map_err(io::Error::other)?];
     let total = Total {
         next: AtomicU64::new(0),
-        events: AtomicU64::new(0),
+        stats: Mutex::new(WorldStats::default()),
         violations: AtomicU64::new(0),
         finished: AtomicU64::new(0),
         prints: Mutex::new(prints),
@@ -183,7 +184,7 @@ fn work(cli: &Cli, total: &Total) {
         let options = cli.options(cli.seeds.start + place);
         match attempt(&options, Keep::default()) {
             Ok(report) => {
-                total.events.fetch_add(report.stats.events, Ordering::Relaxed);
+                *total.stats.lock().unwrap_or_else(PoisonError::into_inner) += report.stats;
                 let mut prints = total.prints.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(print) = prints.get_mut(place as usize) {
                     *print = report.fingerprint;
@@ -218,7 +219,8 @@ fn show(cli: &Cli, total: &Total, watch: &Instant) {
 fn summary(cli: &Cli, total: &Total, watch: &Instant, jobs: usize) -> io::Result<bool> {
     let seconds = watch.elapsed().as_secs_f64().max(0.001);
     let hours = (total.finished.load(Ordering::Relaxed) * u64::from(cli.hours)) as f64;
-    let events = total.events.load(Ordering::Relaxed);
+    let stats = *total.stats.lock().unwrap_or_else(PoisonError::into_inner);
+    let events = stats.events;
     let violations = total.violations.load(Ordering::Relaxed);
     let mut digest = Digest::new();
     for print in total.prints.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -247,6 +249,7 @@ fn summary(cli: &Cli, total: &Total, watch: &Instant, jobs: usize) -> io::Result
         events as f64 / seconds,
         events as f64 / hours
     )?;
+    writeln!(out, "{stats:?}")?;
     writeln!(out, "violations: {violations}")?;
     writeln!(out, "hash: {:016x}", digest.get())?;
     Ok(violations == 0)

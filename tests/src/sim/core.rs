@@ -78,6 +78,19 @@ pub struct WorldStats {
     pub received: u64,
 }
 
+impl std::ops::AddAssign for WorldStats {
+    fn add_assign(&mut self, other: Self) {
+        self.events += other.events;
+        self.datagrams += other.datagrams;
+        self.lost += other.lost;
+        self.repeated += other.repeated;
+        self.changed += other.changed;
+        self.connections += other.connections;
+        self.broken += other.broken;
+        self.received += other.received;
+    }
+}
+
 /// Where a node's machine stands in the network.
 #[derive(Debug)]
 pub(super) struct Host {

@@ -23,6 +23,7 @@ pub struct Chaos {
     /// Where others are.
     others: Vec<SocketAddr>,
     resting: bool,
+    closed: bool,
     pools: Vec<PoolId>,
     last_call: Option<CallId>,
     last_connect: Option<ConnectId>,
@@ -51,6 +52,7 @@ impl Chaos {
             longest,
             others,
             resting: false,
+            closed: false,
             pools: Vec::new(),
             last_call: None,
             last_connect: None,
@@ -102,6 +104,12 @@ impl Chaos {
         }
     }
 
+    /// Whether it has closed client and mesh: it can do nothing more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// What has come of the meeting.
     #[must_use]
     pub fn meeting(&self) -> &Meeting {
@@ -127,7 +135,11 @@ impl Chaos {
                     context.cancel(call);
                 }
             }
-            36..40 => self.release_one(context),
+            36..39 => self.release_one(context),
+            39..40 if context.rng().chance(100_000) => {
+                self.closed = true;
+                context.close();
+            }
             40..44 => self.connect_some(context),
             44..45 => {
                 if let Some(call) = self.last_connect {

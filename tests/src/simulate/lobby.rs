@@ -120,6 +120,9 @@ impl Lobby {
                 Some(State::Frozen) => self.world.thaw(node),
                 Some(State::Running) | None => {}
             }
+            if self.world.app(node).is_some_and(Chaos::is_closed) {
+                self.restart(node);
+            }
         }
     }
 }
