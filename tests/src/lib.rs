@@ -1,10 +1,12 @@
 //! Helpers for tests of poolmesh, and the conformance suite that every runtime passes.
 //!
+//! [`model`] is a second implementation of the broadcaster, the client and the link, to hold one of your own against.
 //! [`runtime`] is the blocking view of a runtime for which the scenarios in [`conformance`] are written. [`patience`]
 //! waits for conditions, [`raw`] is a peer made of a bare socket, [`proxy`] a network that loses datagrams,
 //! [`program`] runs the programs of the workspace.
 
 pub mod conformance;
+pub mod model;
 pub mod patience;
 pub mod program;
 pub mod proxy;
