@@ -3,7 +3,8 @@
 //!
 //! The machines are their inputs' alone: the same inputs at the same times give the same outputs, bit for bit. So a
 //! file of inputs is a bug that a developer can run, and a digest of what was polled tells whether it ran as it did
-//! then. A [`Recorder`] turns inputs into the bytes of a file, a [`Reader`] turns them back.
+//! then. A [`Recorder`] turns inputs into the bytes of a file, a [`Reader`] turns them back, a [`Replay`] plays them. A
+//! [`RecordedBroadcaster`] records itself.
 //!
 //! # The format, version 1
 //!
@@ -62,7 +63,9 @@ mod error;
 mod fields;
 mod input;
 mod reader;
+mod recorded;
 mod recorder;
+mod replay;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -71,7 +74,11 @@ pub use digest::{Digest, Digested};
 pub use error::{TraceError, TraceFault};
 pub use input::{Entry, Input, PeerStart, Polled, Start};
 pub use reader::{Entries, Header, MAX_ENTRY, Reader, entries};
+#[cfg(feature = "std")]
+pub use recorded::WriterSink;
+pub use recorded::{RecordLimits, RecordedBroadcaster, Sink};
 pub use recorder::Recorder;
+pub use replay::{AnyOutput, Departure, Difference, Replay, Summary};
 
 /// How every trace begins.
 const MAGIC: &[u8] = b"\x89pmtrace";

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::*;
+use super::super::*;
 use crate::{
     BroadcasterConfig, CallId, ClientConfig, CloseReason, ConnectId, DialId, Fault, Instant, MeshConfig,
     PeerId, PoolId, PoolInfo,
