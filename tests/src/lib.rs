@@ -2,7 +2,7 @@
 //!
 //! [`runtime`] is the blocking view of a runtime for which the scenarios in [`conformance`] are written. [`patience`]
 //! waits for conditions, [`raw`] is a peer made of a bare socket, [`proxy`] a network that loses datagrams,
-//! [`program`] runs the programs of the workspace.
+//! [`program`] runs the programs of the workspace, [`trace`] plays what they recorded.
 
 pub mod conformance;
 pub mod patience;
@@ -10,6 +10,7 @@ pub mod program;
 pub mod proxy;
 pub mod raw;
 pub mod runtime;
+pub mod trace;
 
 /// The programs of the README, compiled and, where they need no network, run.
 #[cfg(doctest)]
