@@ -4,11 +4,14 @@
 //! any toolchain runs them over what it has found so far (`tests/corpus.rs`). See the README beside this crate.
 
 pub mod broadcaster;
+mod clock;
 pub mod frames;
 mod input;
+mod memory;
 pub mod packet;
 pub mod request;
 pub mod response;
+mod twins;
 
 /// The body of one target: it panics if what it asserts doesn't hold for these bytes.
 pub type Check = fn(&[u8]);
