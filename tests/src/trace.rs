@@ -111,10 +111,7 @@ pub fn replay(mut file: impl Read, mut log: Option<&mut dyn Write>) -> Result<Re
         }
         Err(error) => return Err(Failure::Trace(error)),
     };
-    let summary = match cut {
-        Some(_) => replay.summary(),
-        None => replay.finish().map_err(|difference| different(difference, &replay, &reader))?,
-    };
+    let summary = replay.finish().map_err(|difference| different(difference, &replay, &reader))?;
     Ok(Replayed { header: reader.header().cloned(), summary, cut })
 }
 

@@ -130,8 +130,8 @@ fn delimited(input: &[u8], max: usize) -> Result<Result<(&[u8], &[u8]), u64>, Ba
 
 /// Reads a trace that comes in chunks, as a file is read.
 ///
-/// While entries are taken out it holds one entry and one chunk at most, and reserves nothing on the strength of a length
-/// that the file claims. An entry takes at most five times the bytes it was read from, and 1 KiB.
+/// While entries are taken out it takes at most twice the memory of one entry and one chunk, and reserves nothing on the
+/// strength of a length that the file claims. An entry takes at most five times the bytes it was read from, and 1 KiB.
 #[derive(Debug)]
 pub struct Reader {
     buffer: BytesMut,
@@ -224,6 +224,14 @@ pub struct Entries<'a> {
     rest: &'a [u8],
     place: Place,
     ended: bool,
+}
+
+impl Entries<'_> {
+    /// Where the next entry begins, in bytes from the start of the file.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.place.offset
+    }
 }
 
 impl Iterator for Entries<'_> {

@@ -47,8 +47,8 @@ pub struct RecordLimits {
     /// The length of the trace in bytes, from which on nothing more is recorded. Default: 1 GiB. It is exceeded by one
     /// datagram and what came of it at most.
     pub max_bytes: u64,
-    /// What was recorded is written when it is as many bytes. Default: 64 KiB. It takes that much memory, and a datagram
-    /// more.
+    /// What was recorded is written when it is as many bytes. Default: 64 KiB. It takes at most twice that memory, and a
+    /// datagram's.
     pub max_waiting: usize,
     /// What was recorded is written after this time. Default: 1 s.
     pub write_after: Duration,
