@@ -10,6 +10,8 @@ pub mod program;
 pub mod proxy;
 pub mod raw;
 pub mod runtime;
+pub mod sim;
+pub mod simulate;
 pub mod trace;
 
 /// The programs of the README, compiled and, where they need no network, run.

@@ -1,0 +1,256 @@
+//! Runs lobbies in virtual time, seed after seed, and says what did not hold.
+
+use std::io::{self, IsTerminal, Write};
+use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use poolmesh_proto::trace::Digest;
+use poolmesh_testkit::patience::now;
+use poolmesh_testkit::sim::WorldStats;
+use poolmesh_testkit::simulate::{Faults, Keep, Options, Report, run};
+
+/// Runs whole lobbies of poolmesh in virtual time: a broadcaster or two, peers with random programs, and everything that
+/// can go wrong. From each seed follows one run, the same on every machine and in every build.
+#[derive(Debug, Parser)]
+#[command(name = "simulate", version)]
+struct Cli {
+    /// The seeds to run, the last one not included
+    #[arg(long, value_name = "FROM..TO", default_value = "0..100", value_parser = seeds)]
+    seeds: Range<u64>,
+
+    /// Virtual hours of each seed
+    #[arg(long, value_name = "H", default_value_t = 1)]
+    hours: u32,
+
+    /// Broadcasters, peers and foreign peers together, at least 3
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(3..=10_000))]
+    nodes: u64,
+
+    /// What goes wrong: all, none, or some of network, spoil, streams, partitions, crashes, freezes, clocks, driver,
+    /// with commas between them
+    #[arg(long, value_name = "NAME", default_value = "all")]
+    faults: Faults,
+
+    /// Attackers beside the nodes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    attackers: usize,
+
+    /// Seeds that run at the same time [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+
+    /// Print a line for each thing that happens; for a single seed
+    #[arg(long)]
+    trace: bool,
+
+    /// Write every input of every machine to this file; for a single seed
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+}
+
+impl Cli {
+    fn options(&self, seed: u64) -> Options {
+        Options {
+            seed,
+            hours: self.hours,
+            nodes: usize::try_from(self.nodes).unwrap_or(usize::MAX),
+            attackers: self.attackers,
+            faults: self.faults,
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.seeds.end - self.seeds.start
+    }
+}
+
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    let range = match text.split_once("..") {
+        Some((from, to)) => number(from)?..number(to)?,
+        None => number(text)?..number(text)?.saturating_add(1),
+    };
+    if range.is_empty() { Err("there is no seed in that range".to_owned()) } else { Ok(range) }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let single = cli.trace || cli.record.is_some();
+    if single && cli.count() != 1 {
+        let _ = writeln!(io::stderr(), "simulate: --trace and --record are for a single seed: --seeds 7..8");
+        return ExitCode::FAILURE;
+    }
+    let done = if single { one(&cli) } else { many(&cli) };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "simulate: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a seed came to, a panic included.
+fn attempt(options: &Options, keep: Keep) -> Result<Report, String> {
+    let report = panic::catch_unwind(AssertUnwindSafe(|| run(options, keep))).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        format!("D2: panic: {}", text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?"))
+    })?;
+    match &report.violation {
+        Some(violation) => Err(violation.to_string()),
+        None => Ok(report),
+    }
+}
+
+/// One seed, with all that is to be seen of it.
+fn one(cli: &Cli) -> io::Result<bool> {
+    let options = cli.options(cli.seeds.start);
+    let log = cli.trace.then(|| Box::new(io::BufWriter::new(io::stdout())) as Box<dyn Write>);
+    match attempt(&options, Keep { log, trace: cli.record.is_some() }) {
+        Ok(report) => {
+            println!("seed {}: {:016x}, {:?}", options.seed, report.fingerprint, report.stats);
+            Ok(true)
+        }
+        Err(what) => {
+            failed(&options, &what)?;
+            Ok(false)
+        }
+    }
+}
+
+fn failed(options: &Options, what: &str) -> io::Result<()> {
+    let Options { seed, hours, nodes, attackers, faults } = options;
+    let mut out = io::stdout().lock();
+    writeln!(out, "\nseed {seed} FAILED {what}\n  {options:?}")?;
+    writeln!(
+        out,
+        "  cargo run --release -p poolmesh-testkit --bin simulate -- --seeds {seed}..{} --hours {hours} --nodes {nodes} --faults {faults} --attackers {attackers} --trace",
+        seed + 1
+    )
+}
+
+/// What all threads add to.
+#[derive(Debug)]
+struct Total {
+    next: AtomicU64,
+    stats: Mutex<WorldStats>,
+    violations: AtomicU64,
+    finished: AtomicU64,
+    prints: Mutex<Vec<u64>>,
+    over: AtomicBool,
+}
+
+fn many(cli: &Cli) -> io::Result<bool> {
+    let count = cli.count();
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = cli.jobs.unwrap_or(processors).max(1);
+    let prints = vec![0; usize::try_from(count).map_err(io::Error::other)?];
+    let total = Total {
+        next: AtomicU64::new(0),
+        stats: Mutex::new(WorldStats::default()),
+        violations: AtomicU64::new(0),
+        finished: AtomicU64::new(0),
+        prints: Mutex::new(prints),
+        over: AtomicBool::new(false),
+    };
+    let watch = now();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(|| work(cli, &total))).collect();
+        let shown = scope.spawn(|| show(cli, &total, &watch));
+        for worker in workers {
+            // It catches the panics of what it runs.
+            let _ = worker.join();
+        }
+        total.over.store(true, Ordering::Release);
+        shown.thread().unpark();
+    });
+    summary(cli, &total, &watch, jobs)
+}
+
+fn work(cli: &Cli, total: &Total) {
+    loop {
+        let place = total.next.fetch_add(1, Ordering::Relaxed);
+        if place >= cli.count() {
+            return;
+        }
+        let options = cli.options(cli.seeds.start + place);
+        match attempt(&options, Keep::default()) {
+            Ok(report) => {
+                *total.stats.lock().unwrap_or_else(PoisonError::into_inner) += report.stats;
+                let mut prints = total.prints.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(print) = prints.get_mut(place as usize) {
+                    *print = report.fingerprint;
+                }
+            }
+            Err(what) => {
+                total.violations.fetch_add(1, Ordering::Relaxed);
+                let _ = failed(&options, &what);
+            }
+        }
+        total.finished.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Shows how far it is, now and then.
+fn show(cli: &Cli, total: &Total, watch: &Instant) {
+    let every = if io::stderr().is_terminal() { Duration::from_secs(1) } else { Duration::from_secs(10) };
+    while !total.over.load(Ordering::Acquire) {
+        thread::park_timeout(every);
+        let finished = total.finished.load(Ordering::Relaxed);
+        let hours = finished * u64::from(cli.hours);
+        let _ = writeln!(
+            io::stderr(),
+            "{finished} of {} seeds, {hours} hours in {:.0} s, {} violations",
+            cli.count(),
+            watch.elapsed().as_secs_f64(),
+            total.violations.load(Ordering::Relaxed)
+        );
+    }
+}
+
+fn summary(cli: &Cli, total: &Total, watch: &Instant, jobs: usize) -> io::Result<bool> {
+    let seconds = watch.elapsed().as_secs_f64().max(0.001);
+    let hours = (total.finished.load(Ordering::Relaxed) * u64::from(cli.hours)) as f64;
+    let stats = *total.stats.lock().unwrap_or_else(PoisonError::into_inner);
+    let events = stats.events;
+    let violations = total.violations.load(Ordering::Relaxed);
+    let mut digest = Digest::new();
+    for print in total.prints.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        digest.bytes(&print.to_le_bytes());
+    }
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "seeds {}..{}, {} nodes, faults {}, {} attackers",
+        cli.seeds.start, cli.seeds.end, cli.nodes, cli.faults, cli.attackers
+    )?;
+    writeln!(
+        out,
+        "{hours} simulated hours in {seconds:.1} s on {jobs} threads: {:.0} hours a second",
+        hours / seconds
+    )?;
+    writeln!(
+        out,
+        "{:.0} times real time, {:.0} for each thread",
+        hours * 3_600.0 / seconds,
+        hours * 3_600.0 / seconds / jobs as f64
+    )?;
+    writeln!(
+        out,
+        "{events} events, {:.0} a second, {:.0} an hour",
+        events as f64 / seconds,
+        events as f64 / hours
+    )?;
+    writeln!(out, "{stats:?}")?;
+    writeln!(out, "violations: {violations}")?;
+    writeln!(out, "hash: {:016x}", digest.get())?;
+    Ok(violations == 0)
+}
