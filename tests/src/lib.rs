@@ -3,7 +3,7 @@
 //! [`model`] is a second implementation of the broadcaster, the client and the link, to hold one of your own against.
 //! [`runtime`] is the blocking view of a runtime for which the scenarios in [`conformance`] are written. [`patience`]
 //! waits for conditions, [`raw`] is a peer made of a bare socket, [`proxy`] a network that loses datagrams,
-//! [`program`] runs the programs of the workspace.
+//! [`program`] runs the programs of the workspace, [`trace`] plays what they recorded.
 
 pub mod conformance;
 pub mod model;
@@ -14,6 +14,7 @@ pub mod raw;
 pub mod runtime;
 pub mod sim;
 pub mod simulate;
+pub mod trace;
 
 /// The programs of the README, compiled and, where they need no network, run.
 #[cfg(doctest)]
