@@ -1,14 +1,15 @@
 //! Helpers for tests of poolmesh, and the conformance suite that every runtime passes.
 //!
 //! [`runtime`] is the blocking view of a runtime for which the scenarios in [`conformance`] are written. [`patience`]
-//! waits for conditions, [`raw`] is a peer made of a bare socket, [`proxy`] a network that loses datagrams,
-//! [`program`] runs the programs of the workspace.
+//! waits for conditions, [`raw`] is a peer made of a bare socket, [`proxy`] a network that loses datagrams, [`relay`] one
+//! that goes black, [`program`] runs the programs of the workspace.
 
 pub mod conformance;
 pub mod patience;
 pub mod program;
 pub mod proxy;
 pub mod raw;
+pub mod relay;
 pub mod runtime;
 
 /// The programs of the README, compiled and, where they need no network, run.
