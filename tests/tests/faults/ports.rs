@@ -1,6 +1,8 @@
 //! Closed UDP ports, of which the system tells who sends there (ICMP).
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::mpsc;
+use std::thread;
 
 use poolmesh_proto::wire::{Dialect, Request};
 use poolmesh_proto::{CallFailed, ClientConfig};
@@ -96,4 +98,52 @@ fn a_std_broadcaster_outlives_closed_ports() {
 #[test]
 fn a_smol_broadcaster_outlives_closed_ports() {
     guarded(a_broadcaster_outlives_it::<Smol>);
+}
+
+/// The word of a closed port may come out of the next `send` instead, which then has sent nothing. That datagram is not
+/// lost by it: a create would be sent again late, if at all.
+///
+/// Here the task that receives, and would take the word, is kept from running: it is the only executor's.
+#[cfg(unix)]
+fn a_datagram_after_one_that_met_a_closed_port<R: Runtime>() {
+    let closed = closed_port();
+    if !tells(closed) {
+        println!("skipped: this system doesn't tell of closed ports");
+        return;
+    }
+    let mut config = ClientConfig::default();
+    (config.resend_after, config.recreate_after) = (PATIENCE, None);
+    let client = R::Client::connect_with(&closed.to_string(), config).unwrap();
+    let (tell, told) = mpsc::channel();
+    let (go, wait) = mpsc::channel::<()>();
+    smol::spawn(async move {
+        tell.send(()).unwrap();
+        let _ = wait.recv();
+    })
+    .detach();
+    told.recv().unwrap();
+    let lists = thread::spawn({
+        let client = client.clone();
+        move || client.list()
+    });
+    until("it has asked", || client.stats().sent == 1);
+    let server = UdpSocket::bind(closed).unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let creates = thread::spawn({
+        let client = client.clone();
+        move || client.create()
+    });
+    let mut request = [0; 16];
+    assert_eq!(server.recv(&mut request).unwrap(), 1);
+    assert_eq!(request[0], 0, "the create has come");
+    drop(go);
+    client.close();
+    assert!(lists.join().unwrap().is_err() && creates.join().unwrap().is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_datagram_is_sent_though_the_one_before_met_a_closed_port() {
+    let name = "ports::a_datagram_is_sent_though_the_one_before_met_a_closed_port";
+    super::alone::alone(name, a_datagram_after_one_that_met_a_closed_port::<Smol>);
 }
