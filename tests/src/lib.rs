@@ -1,10 +1,11 @@
-//! Helpers for tests of poolmesh, and the conformance suite that every runtime passes.
+//! Helpers for tests of poolmesh, and the suites that every runtime and every driver passes.
 //!
-//! [`runtime`] is the blocking view of a runtime for which the scenarios in [`conformance`] are written. [`patience`]
-//! waits for conditions, [`raw`] is a peer made of a bare socket, [`proxy`] a network that loses datagrams,
-//! [`program`] runs the programs of the workspace.
+//! [`runtime`] is the blocking view of a runtime for which the scenarios in [`conformance`] are written. [`driver`]
+//! puts any driver to the proof, those of the runtimes as well, and has one to use. [`patience`] waits for conditions, [`raw`] is a peer made of a bare socket,
+//! [`proxy`] a network that loses datagrams, [`program`] runs the programs of the workspace.
 
 pub mod conformance;
+pub mod driver;
 pub mod patience;
 pub mod program;
 pub mod proxy;
