@@ -11,7 +11,8 @@
 //! exact, each call is recorded, and what no real socket does on demand happens (a write that takes seven bytes, an
 //! `accept` without files, a dial that stands too late).
 //!
-//! [`EventLoop`] is a whole driver in one thread, to use or to learn from.
+//! [`EventLoop`] is a whole driver in one thread, to use or to learn from. The page
+//! [`WRITE-YOUR-DRIVER.md`](page) says in plain words what the checks hold a driver to.
 
 mod checks;
 mod datagrams;
@@ -48,6 +49,9 @@ pub use scripted::{Scripted, ScriptedSocket};
 pub use subjects::{OnLoopback, OnScript};
 pub use system::System;
 pub use world::{Heard, SocketId, World};
+
+#[doc = include_str!("../WRITE-YOUR-DRIVER.md")]
+pub mod page {}
 
 /// What a program is started with.
 #[derive(Clone, Debug)]

@@ -1,7 +1,8 @@
 //! Helpers for tests of poolmesh, and the suites that every runtime and every driver passes.
 //!
 //! [`runtime`] is the blocking view of a runtime for which the scenarios in [`conformance`] are written. [`driver`]
-//! puts any driver to the proof, those of the runtimes as well, and has one to use. [`patience`] waits for conditions, [`raw`] is a peer made of a bare socket,
+//! puts any driver to the proof, those of the runtimes as well, and has one to use: how to write another is on
+//! [a page of its own](driver::page). [`patience`] waits for conditions, [`raw`] is a peer made of a bare socket,
 //! [`proxy`] a network that loses datagrams, [`program`] runs the programs of the workspace.
 
 pub mod conformance;
