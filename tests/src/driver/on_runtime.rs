@@ -57,6 +57,7 @@ impl<R: Runtime> Subject for OnRuntime<R> {
             calls: Arc::new(()),
             closed: false,
         };
+        // Whoever waits may keep the machine's time: that a client does so alone is the conformance suite's to show.
         program.call(|client, tell| {
             while let Some(pool) = client.next_ended() {
                 let _ = tell.send(Told::PoolEnded(pool));

@@ -212,6 +212,9 @@ impl<N: Network> Broken<N> {
                 let mut buffer = vec![0; 16 * 1_024];
                 match self.net.read(stream, &mut buffer) {
                     Ok(0) if flaw == Flaw::MissesTheEnd => {}
+                    Ok(0) if flaw == Flaw::TakesEndsForResets => {
+                        self.links.handle_failure(now, peer, Fault::Reset);
+                    }
                     Ok(0) => self.links.handle_eof(now, peer),
                     Ok(len) => {
                         self.links.handle_bytes(now, peer, Bytes::copy_from_slice(&buffer[..len]));

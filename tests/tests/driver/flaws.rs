@@ -47,6 +47,7 @@ pub(crate) enum Flaw {
     SkipsFinish,
     // Ends.
     MissesTheEnd,
+    TakesEndsForResets,
     TakesResetsForEnds,
     SilentAboutFailedWrites,
     KeepsEndedConnections,
@@ -104,6 +105,7 @@ pub(crate) const FLAWS: &[(Flaw, &str)] = &[
     (Flaw::SkipsFinish, "ending::what_is_queued_is_written_first"),
     (Flaw::MissesTheEnd, "ending::the_peer_closes_within_a_frame"),
     (Flaw::MissesTheEnd, "accepting::what_came_before_the_accept_is_read"),
+    (Flaw::TakesEndsForResets, "ending::who_has_closed_gets_the_rest"),
     (Flaw::TakesResetsForEnds, "ending::the_peer_breaks_off"),
     (Flaw::TakesResetsForEnds, "ending::the_peer_breaks_off_a_write"),
     (Flaw::SilentAboutFailedWrites, "ending::a_write_that_fails_ends_a_close"),

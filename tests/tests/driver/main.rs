@@ -78,6 +78,7 @@ fn flaws_are_found_on_real_sockets() {
         Flaw::OneHoldsUpAll,
         Flaw::SkipsFinish,
         Flaw::MissesTheEnd,
+        Flaw::TakesEndsForResets,
         Flaw::TakesResetsForEnds,
         Flaw::KeepsEndedConnections,
         Flaw::IgnoresClose,

@@ -18,6 +18,7 @@ pub(super) const CHECKS: &[Check] = &[
     check("ending::the_peer_breaks_off_a_write", the_peer_breaks_off_a_write),
     check("ending::the_peer_closes_within_a_frame", the_peer_closes_within_a_frame),
     check("ending::what_is_queued_is_written_first", what_is_queued_is_written_first),
+    check("ending::who_has_closed_gets_the_rest", who_has_closed_gets_the_rest),
     check("ending::a_peer_that_stays_is_left", a_peer_that_stays_is_left),
     check("ending::a_peer_that_does_not_read_is_left", a_peer_that_does_not_read_is_left),
     check("ending::a_write_that_fails_ends_a_close", a_write_that_fails_ends_a_close),
@@ -100,6 +101,29 @@ fn what_is_queued_is_written_first(play: &dyn Play) {
     stage.expect_silence("the peer has not closed");
     stage.world.finish(link.1);
     expect_over(&mut stage, link, CloseReason::Local);
+}
+
+/// A peer that has closed its half reads on: it gets all that was queued, and then the end.
+fn who_has_closed_gets_the_rest(play: &dyn Play) {
+    let mut stage = play.stage(&|_, mesh| {
+        (mesh.link.close_timeout, mesh.link.max_queued) = (Duration::from_secs(200), 24 << 20);
+    });
+    let link = stage.dialed();
+    let event = frame(b"n", &[7; 100_000]);
+    let mut sent = 0;
+    while stage.driver().send(link.0, "n", vec![7; 100_000].into()).is_ok() {
+        sent += 1;
+    }
+    stage.driver().disconnect(link.0);
+    stage.settle();
+    stage.world.finish(link.1);
+    stage.settle();
+    for _ in 0..sent {
+        assert!(stage.read(link.1, event.len(), event.len()) == event, "something is lost, or comes twice");
+    }
+    stage.expect_end(link.1);
+    assert_eq!(stage.disconnected(link.0), CloseReason::Local);
+    stage.expect_none_held();
 }
 
 /// By the link's deadline, while nothing comes in.
