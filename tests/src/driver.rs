@@ -34,8 +34,8 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use poolmesh_proto::driver::Event;
 use poolmesh_proto::{
-    BroadcasterConfig, CallFailed, ClientConfig, ClientEvent, Instant, MeshConfig, Outcome, PeerId, PoolId,
-    PoolInfo, SendError,
+    BroadcasterConfig, CallFailed, ClientConfig, ClientEvent, Instant, MeshConfig, MeshEvent, Outcome,
+    PeerId, PoolId, PoolInfo, SendError,
 };
 
 pub use datagrams::{ServerLoop, drain, receive};
@@ -93,6 +93,20 @@ impl Told {
             ClientEvent::PoolEnded { pool } => Some(Self::PoolEnded(pool)),
             _ => None,
         }
+    }
+}
+
+/// What a mesh's machine tells, for its program. That a call has its report is not among it: each of its addresses has been
+/// told of.
+#[must_use]
+pub fn mesh_event(event: MeshEvent) -> Option<Event<PeerId>> {
+    match event {
+        MeshEvent::PeerConnected { peer, .. } => Some(Event::Connected(peer)),
+        MeshEvent::PeerGone { peer, reason, .. } => Some(Event::Disconnected(peer, reason)),
+        MeshEvent::PeerUnreachable { address, failure } => Some(Event::Unreachable(address, failure)),
+        MeshEvent::Listening { address } => Some(Event::Listening(address)),
+        MeshEvent::ListenFailed { address, fault } => Some(Event::ListenFailed(address, fault)),
+        MeshEvent::Settled(_) | _ => None,
     }
 }
 

@@ -10,10 +10,10 @@ use poolmesh_proto::driver::{Event, Inbox, Severity};
 use poolmesh_proto::trace::Input;
 use poolmesh_proto::{
     CallError, Client, ConnectError, DialId, Fault, Instant, Link, LinkEvent, Links, LinksOutput, Machine,
-    Mesh, MeshEvent, MeshOutput, PeerId, PoolId, PoolInfo, SendError, Write,
+    Mesh, MeshOutput, PeerId, PoolId, PoolInfo, SendError, Write,
 };
 
-use super::{Network, Settings, Told, drain, receive};
+use super::{Network, Settings, Told, drain, mesh_event, receive};
 
 /// What is read from a connection at a time, in bytes.
 const READ: usize = 16 * 1_024;
@@ -43,8 +43,8 @@ enum Closing {
 /// The machines of a program and their sockets, driven by whoever calls [`turn`](Self::turn): a game loop at each of
 /// its ticks, another as soon as a socket is ready or the time has come that the last turn named.
 ///
-/// Nothing in it waits. What happens is asked for with [`next_told`](Self::next_told); who doesn't ask is read for no more, within the bounds
-/// of [`MeshConfig`](poolmesh_proto::MeshConfig).
+/// Nothing in it waits. What happens is asked for with [`next_told`](Self::next_told); for who doesn't ask, no more is
+/// read than [`MeshConfig`](poolmesh_proto::MeshConfig) allows to wait.
 pub struct EventLoop<N: Network> {
     network: N,
     udp: N::Udp,
@@ -462,7 +462,7 @@ impl<N: Network> EventLoop<N> {
                     self.network.note(|| Input::CloseLink(peer));
                     self.links.close(self.network.now(), peer);
                 }
-                MeshOutput::Event(event) => self.tell(event),
+                MeshOutput::Event(event) => drop(mesh_event(event).map(|event| self.inbox.put(event))),
                 MeshOutput::Wait(deadline) => return (acted, deadline),
             }
             acted = true;
@@ -483,20 +483,6 @@ impl<N: Network> EventLoop<N> {
                 self.network.note(|| Input::ListenFailed(address, fault));
                 self.mesh.handle_listen_failed(address, fault);
             }
-        }
-    }
-
-    fn tell(&mut self, event: MeshEvent) {
-        match event {
-            MeshEvent::PeerConnected { peer, .. } => self.inbox.put(Event::Connected(peer)),
-            MeshEvent::PeerGone { peer, reason, .. } => self.inbox.put(Event::Disconnected(peer, reason)),
-            MeshEvent::PeerUnreachable { address, failure } => {
-                self.inbox.put(Event::Unreachable(address, failure))
-            }
-            MeshEvent::Listening { address } => self.inbox.put(Event::Listening(address)),
-            MeshEvent::ListenFailed { address, fault } => self.inbox.put(Event::ListenFailed(address, fault)),
-            // Each of its addresses has been told of.
-            MeshEvent::Settled(_) | _ => {}
         }
     }
 }

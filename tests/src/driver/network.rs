@@ -9,8 +9,8 @@ use poolmesh_proto::trace::Input;
 /// Non-blocking sockets and one clock.
 ///
 /// A driver that is generic over it runs on the system's sockets ([`System`](super::System)) and, in tests, on
-/// [`Scripted`](super::Scripted) ones. No call waits: what can't be done now is [`io::ErrorKind::WouldBlock`]. A socket is closed when it
-/// is dropped.
+/// [`Scripted`](super::Scripted) ones. No call waits: what can't be done now is [`io::ErrorKind::WouldBlock`]. A socket
+/// is closed when it is dropped.
 pub trait Network {
     /// A socket for datagrams.
     type Udp;

@@ -11,7 +11,7 @@ use poolmesh_proto::{
     MeshEvent, MeshOutput, Output, PeerId, PoolId, SendError, Write,
 };
 use poolmesh_testkit::driver::{
-    Driver, Loopback, Network, Scripted, Server, Settings, Subject, System, Told, Turn,
+    Driver, Loopback, Network, Scripted, Server, Settings, Subject, System, Told, Turn, mesh_event,
 };
 
 use super::broken_server;
@@ -205,6 +205,9 @@ impl<N: Network> Broken<N> {
         let keeps_up = self.told.is_empty();
         for (peer, (stream, writing)) in &mut self.streams {
             let peer = *peer;
+            if !keeps_up && flaw != Flaw::TakesFullLinksForIdle {
+                self.links.handle_bytes(now, peer, Bytes::new());
+            }
             loop {
                 if !(flaw == Flaw::ReadsFullLinks || keeps_up && self.links.wants_read(peer)) {
                     break;
@@ -361,19 +364,10 @@ impl<N: Network> Broken<N> {
     }
 
     fn tell(&mut self, event: MeshEvent) {
-        let event = match event {
-            MeshEvent::PeerConnected { peer, .. } => {
-                if self.has(Flaw::TellsTwice) {
-                    self.told.push_back(Told::Mesh(Event::Connected(peer)));
-                }
-                Event::Connected(peer)
-            }
-            MeshEvent::PeerGone { peer, reason, .. } => Event::Disconnected(peer, reason),
-            MeshEvent::PeerUnreachable { address, failure } => Event::Unreachable(address, failure),
-            MeshEvent::Listening { address } => Event::Listening(address),
-            MeshEvent::ListenFailed { address, fault } => Event::ListenFailed(address, fault),
-            _ => return,
-        };
+        let Some(event) = mesh_event(event) else { return };
+        if let (Event::Connected(peer), true) = (&event, self.has(Flaw::TellsTwice)) {
+            self.told.push_back(Told::Mesh(Event::Connected(*peer)));
+        }
         self.told.push_back(Told::Mesh(event));
     }
 }

@@ -35,6 +35,7 @@ pub(crate) enum Flaw {
     AcceptsOnce,
     // Reading.
     ReadsFullLinks,
+    TakesFullLinksForIdle,
     ReadsOneToItsEnd,
     LosesEvents,
     TellsLastFirst,
@@ -94,6 +95,7 @@ pub(crate) const FLAWS: &[(Flaw, &str)] = &[
     (Flaw::AcceptsOnce, "accepting::all_that_come_are_accepted"),
     (Flaw::ReadsFullLinks, "reading::a_full_link_is_not_read"),
     (Flaw::ReadsFullLinks, "reading::a_flood_is_taken_in_portions"),
+    (Flaw::TakesFullLinksForIdle, "reading::a_full_link_is_not_idle"),
     (Flaw::ReadsOneToItsEnd, "reading::others_get_their_turn"),
     (Flaw::LosesEvents, "reading::events_are_told_in_order"),
     (Flaw::TellsLastFirst, "reading::events_are_told_in_order"),

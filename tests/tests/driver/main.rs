@@ -15,7 +15,7 @@ use std::thread;
 
 use broken::{OnLoopbackWith, With};
 use flaws::{FLAWS, Flaw};
-use poolmesh_testkit::driver::{OnLoopback, OnRuntime, OnScript, check_names, failures, prove};
+use poolmesh_testkit::driver::{OnLoopback, OnRuntime, OnScript, check_names, failures, prove, story};
 use poolmesh_testkit::runtime::{Smol, Std};
 
 #[test]
@@ -36,6 +36,17 @@ fn the_event_loop_on_real_sockets() {
 #[test]
 fn the_event_loop_on_a_script() {
     prove(OnScript);
+}
+
+/// The same every time; and by another driver, which notes nothing of what it tells its machines, as far as that can be
+/// compared.
+#[test]
+fn a_story_is_recorded_alike() {
+    let (first, again, other) = (story(&OnScript), story(&OnScript), story(&With(Flaw::None)));
+    assert!(first.has_inputs() && first == again);
+    assert!(!other.has_inputs());
+    assert_eq!(first.sockets().to_string(), other.to_string());
+    assert_ne!(first.to_string(), story(&With(Flaw::KeepsEndedConnections)).to_string());
 }
 
 /// Without this nothing that follows would mean anything.

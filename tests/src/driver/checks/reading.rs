@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use poolmesh_proto::PeerId;
 use poolmesh_proto::driver::Event;
+use poolmesh_proto::{CloseReason, PeerId};
 
 use super::{Check, check, scripted};
 use crate::driver::stage::{Play, Stage, plain};
@@ -14,6 +14,7 @@ pub(super) const CHECKS: &[Check] = &[
     check("reading::events_come_in_any_pieces", events_come_in_any_pieces),
     check("reading::events_are_told_in_order", events_are_told_in_order),
     check("reading::a_full_link_is_not_read", a_full_link_is_not_read),
+    check("reading::a_full_link_is_not_idle", a_full_link_is_not_idle),
     scripted("reading::a_flood_is_taken_in_portions", a_flood_is_taken_in_portions),
     scripted("reading::others_get_their_turn", others_get_their_turn),
 ];
@@ -147,6 +148,27 @@ fn a_full_link_is_not_read(play: &dyn Play) {
             }
         });
     }
+}
+
+/// Who isn't read can't be heard: a program that takes its time doesn't make its peer silent.
+fn a_full_link_is_not_idle(play: &dyn Play) {
+    let mut stage = play.stage(&|_, mesh| {
+        (mesh.max_waiting_events, mesh.link.idle_timeout) = (2, Some(Duration::from_millis(150)));
+    });
+    let (peer, stream) = stage.dialed();
+    for number in 0..20u32 {
+        if number == 10 {
+            // The first ten are read by now, the others wait until they are taken.
+            stage.settle();
+        }
+        let event = frame(b"n", &number.to_le_bytes());
+        assert_eq!(stage.world.write(stream, &event), event.len());
+    }
+    stage.pass(Duration::from_millis(500));
+    for expected in 0..20 {
+        expect_number(&mut stage, peer, expected);
+    }
+    assert_eq!(stage.disconnected(peer), CloseReason::Idle, "now it is");
 }
 
 /// Megabytes that are there at once: what is taken and not told stays within what the config allows.

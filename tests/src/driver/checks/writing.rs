@@ -48,15 +48,15 @@ fn one_who_does_not_read_holds_up_nobody(play: &dyn Play) {
     let mut stage = play.stage(&|_, mesh| mesh.link.max_queued = 256 * 1_024);
     let (slow, _stays_full) = stage.dialed();
     let (other, stream) = stage.dialed();
+    let mut refused = 0;
     for _ in 0..200 {
-        // Full, at some time.
-        let _ = stage.driver().send(slow, "n", vec![0; 60_000].into());
+        let sent = stage.driver().send(slow, "n", vec![0; 60_000].into());
+        refused += u32::from(sent == Err(SendError::Full));
         stage.settle();
         stage.driver().send(other, "e", Bytes::new()).unwrap();
         assert_eq!(stage.read(stream, 9, 9), frame(b"e", b""));
     }
-    let full = stage.driver().send(slow, "n", vec![0; 256 * 1_024 - 100].into());
-    assert_eq!(full, Err(SendError::Full));
+    assert!(refused > 0, "more was taken than is allowed to wait");
 }
 
 /// A driver is told that a connection takes more, and goes on by itself.
