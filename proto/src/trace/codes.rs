@@ -59,6 +59,10 @@ pub(super) fn put_reason(reason: CloseReason, out: &mut BytesMut) {
             put_number(6, out);
             put_fault(fault, out);
         }
+        CloseReason::FrameTooSlow { bytes } => {
+            put_number(7, out);
+            put_size(bytes, out);
+        }
     }
 }
 
@@ -72,6 +76,7 @@ pub(super) fn reason(input: &[u8]) -> Parsed<'_, CloseReason> {
         4 => return map(fitting, |len| CloseReason::FrameTooLong { len }).parse(rest),
         5 => CloseReason::Idle,
         6 => return map(fault, CloseReason::Failed).parse(rest),
+        7 => return map(fitting, |bytes| CloseReason::FrameTooSlow { bytes }).parse(rest),
         number => return unknown(input, "reason of an end", number),
     };
     Ok((rest, reason))

@@ -43,8 +43,8 @@
 //! | 52, 54 | links: bytes, failure | number: peer, bytes; number: peer, fault |
 //!
 //! Integers of a fixed length are little endian but in addresses. A fault is a number (0 to 8: in the order of
-//! [`Fault`](crate::Fault)), a reason (0 to 6: in the order of [`CloseReason`](crate::CloseReason)) too, with what it
-//! holds behind it. Settings are numbered from 1 in the order of the configs' fields, with those of the links apart
+//! [`Fault`](crate::Fault)), a reason (0 to 7: in the order of [`CloseReason`](crate::CloseReason), but 7 is a frame too
+//! slow) too, with what it holds behind it. Settings are numbered from 1 in the order in which the configs got their fields, with those of the links apart
 //! from the mesh's; what is `None` is not there.
 //!
 //! # Versions

@@ -201,7 +201,8 @@ pub(super) fn client(input: &[u8]) -> Parsed<'_, ClientConfig> {
 }
 
 pub(super) fn put_link(config: &LinkConfig, out: &mut BytesMut) {
-    let LinkConfig { max_frame, max_queued, max_received, pack, idle_timeout, close_timeout } = config;
+    let LinkConfig { max_frame, max_queued, max_received, pack, idle_timeout, close_timeout, frame_timeout } =
+        config;
     Writer::write(out, |settings| {
         settings.size(1, *max_frame);
         settings.size(2, *max_queued);
@@ -209,11 +210,12 @@ pub(super) fn put_link(config: &LinkConfig, out: &mut BytesMut) {
         settings.size(4, *pack);
         settings.optional(5, *idle_timeout);
         settings.duration(6, *close_timeout);
+        settings.optional(7, *frame_timeout);
     });
 }
 
 pub(super) fn link(input: &[u8]) -> Parsed<'_, LinkConfig> {
-    let (rest, settings) = Settings::read(input, "setting of a link", 6)?;
+    let (rest, settings) = Settings::read(input, "setting of a link", 7)?;
     let config = LinkConfig {
         max_frame: settings.fitting(1)?,
         max_queued: settings.fitting(2)?,
@@ -221,6 +223,7 @@ pub(super) fn link(input: &[u8]) -> Parsed<'_, LinkConfig> {
         pack: settings.fitting(4)?,
         idle_timeout: settings.optional(5)?,
         close_timeout: settings.duration(6)?,
+        frame_timeout: settings.optional(7)?,
     };
     Ok((rest, config))
 }
