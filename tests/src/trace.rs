@@ -1,14 +1,15 @@
 //! Traces, played for a developer: what the machines were told and what they said, a line each.
 //!
-//! A trace is recorded by `poolmesh-broadcaster --record FILE`, or by a program that uses
-//! [`poolmesh_proto::trace`] itself.
+//! A trace is recorded by `poolmesh-broadcaster --record FILE`, by the simulator ([`crate::sim`]), or by a program that
+//! uses [`poolmesh_proto::trace`] itself.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read, Write};
 
 use poolmesh_proto::trace::{
-    AnyOutput, Difference, Entry, Header, Input, Reader, Replay, Start, Summary, TraceError, TraceFault,
+    AnyOutput, Difference, Entry, Header, Input, Reader, Recorder, Replay, Start, Summary, TraceError,
+    TraceFault,
 };
 use poolmesh_proto::wire::Dialect;
 use poolmesh_proto::{LinkEvent, LinksOutput, Output, Write as LinkWrite};
@@ -113,6 +114,22 @@ pub fn replay(mut file: impl Read, mut log: Option<&mut dyn Write>) -> Result<Re
     };
     let summary = replay.finish().map_err(|difference| different(difference, &replay, &reader))?;
     Ok(Replayed { header: reader.header().cloned(), summary, cut })
+}
+
+/// Writes entries as a trace, such as those of [`World::take_record`](crate::sim::World::take_record).
+///
+/// # Errors
+/// If they can't be written.
+pub fn write<'a>(entries: impl IntoIterator<Item = &'a Entry>, mut file: impl Write) -> io::Result<()> {
+    let mut recorder = Recorder::new();
+    for Entry { program, now, input } in entries {
+        recorder.record(*program, *now, input);
+        if recorder.waiting() >= CHUNK {
+            file.write_all(&recorder.take())?;
+        }
+    }
+    file.write_all(&recorder.take())?;
+    file.flush()
 }
 
 fn different(difference: Difference, replay: &Replay, reader: &Reader) -> Failure {

@@ -7,3 +7,4 @@ mod arbitrary;
 mod played;
 mod program;
 mod round_trip;
+mod simulated;
