@@ -4,6 +4,7 @@
 //! any toolchain runs them over what it has found so far (`tests/corpus.rs`). See the README beside this crate.
 
 pub mod broadcaster;
+pub mod client;
 mod clock;
 pub mod frames;
 mod input;
@@ -20,6 +21,7 @@ pub type Check = fn(&[u8]);
 /// Every target by its name, which is the name of its program and of its folder in `corpus/`, too.
 pub const TARGETS: [(&str, Check); 6] = [
     ("broadcaster", broadcaster::check),
+    ("client", client::check),
     ("frames", frames::check),
     ("packet", packet::check),
     ("request", request::check),

@@ -33,6 +33,7 @@ fn main() {
         }
         println!("{target}: {} inputs replayed", files.len());
     }
+    assert!(COUNTING.stats().bytes_deallocated > 0, "nobody counts what is allocated");
     assert!(failed.is_empty(), "inputs that fail (why is said above): {failed:#?}");
 }
 
