@@ -19,7 +19,7 @@ mod twins;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is the name of its program and of its folder in `corpus/`, too.
-pub const TARGETS: [(&str, Check); 6] = [
+pub const TARGETS: [(&str, Check); 7] = [
     ("broadcaster", broadcaster::check),
     ("client", client::check),
     ("frames", frames::check),
