@@ -53,8 +53,12 @@ mod clock;
 mod events;
 mod link;
 mod mesh;
+#[cfg(test)]
+#[cfg(poolmesh_loom)]
+mod model;
 mod server;
 mod sockets;
+mod sync;
 
 pub use bytes::Bytes;
 pub use client::Client;

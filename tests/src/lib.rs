@@ -8,20 +8,27 @@
 //! network that loses datagrams, [`relay`] one that goes black, [`program`] runs the programs of the workspace, [`trace`]
 //! plays what they recorded.
 
+#[cfg(feature = "sockets")]
 pub mod conformance;
+#[cfg(feature = "sockets")]
 pub mod driver;
 pub mod model;
 pub mod patience;
+#[cfg(feature = "sockets")]
 pub mod program;
+#[cfg(feature = "sockets")]
 pub mod proxy;
+#[cfg(feature = "sockets")]
 pub mod raw;
+#[cfg(feature = "sockets")]
 pub mod relay;
+#[cfg(feature = "sockets")]
 pub mod runtime;
 pub mod sim;
 pub mod simulate;
 pub mod trace;
 
 /// The programs of the README, compiled and, where they need no network, run.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "sockets"))]
 #[doc = include_str!("../../README.md")]
 mod readme {}
