@@ -388,6 +388,7 @@ fn kind(reason: CloseReason) -> Kind {
         CloseReason::FrameTooLong { .. } => "closed: frame too long",
         CloseReason::Idle => "closed: idle",
         CloseReason::Failed(_) => "closed: failed",
+        CloseReason::FrameTooSlow { .. } => "closed: frame too slow",
         _ => "closed: otherwise",
     }
 }

@@ -83,6 +83,7 @@ fn reason() -> impl Strategy<Value = CloseReason> {
         Just(CloseReason::CutShort),
         any::<u32>().prop_map(|len| CloseReason::FrameTooLong { len }),
         Just(CloseReason::Idle),
+        any::<usize>().prop_map(|bytes| CloseReason::FrameTooSlow { bytes }),
         fault().prop_map(CloseReason::Failed),
     ]
 }
@@ -127,11 +128,11 @@ fn client_config() -> impl Strategy<Value = ClientConfig> {
 }
 
 fn link_config() -> BoxedStrategy<LinkConfig> {
-    ([size(), size(), size(), size()], optional(), duration())
-        .prop_map(|(sizes, idle, close)| {
+    ([size(), size(), size(), size()], [optional(), optional()], duration())
+        .prop_map(|(sizes, most, close)| {
             let mut config = LinkConfig::default();
             [config.max_frame, config.max_queued, config.max_received, config.pack] = sizes;
-            config.idle_timeout = idle;
+            [config.idle_timeout, config.frame_timeout] = most;
             config.close_timeout = close;
             config
         })
