@@ -421,7 +421,6 @@ fn kind(reason: CloseReason) -> Kind {
         CloseReason::FrameTooSlow { .. } => "closed: frame too slow",
         CloseReason::Idle => "closed: idle",
         CloseReason::Failed(_) => "closed: failed",
-        CloseReason::FrameTooSlow { .. } => "closed: frame too slow",
         _ => "closed: otherwise",
     }
 }
