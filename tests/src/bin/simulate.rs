@@ -46,6 +46,10 @@ struct Cli {
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 
+    /// Stop at the first seed that fails, which is the lowest
+    #[arg(long)]
+    stop: bool,
+
     /// Print a line for each thing that happens; for a single seed
     #[arg(long)]
     trace: bool,
@@ -143,6 +147,8 @@ struct Total {
     next: AtomicU64,
     stats: Mutex<WorldStats>,
     violations: AtomicU64,
+    /// The lowest seed that failed and how, if seeds stop there.
+    first: Mutex<Option<(u64, String)>>,
     finished: AtomicU64,
     prints: Mutex<Vec<u64>>,
     over: AtomicBool,
@@ -157,6 +163,7 @@ fn many(cli: &Cli) -> io::Result<bool> {
         next: AtomicU64::new(0),
         stats: Mutex::new(WorldStats::default()),
         violations: AtomicU64::new(0),
+        first: Mutex::new(None),
         finished: AtomicU64::new(0),
         prints: Mutex::new(prints),
         over: AtomicBool::new(false),
@@ -172,6 +179,9 @@ fn many(cli: &Cli) -> io::Result<bool> {
         total.over.store(true, Ordering::Release);
         shown.thread().unpark();
     });
+    if let Some((seed, what)) = total.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        failed(&cli.options(seed), &what)?;
+    }
     summary(cli, &total, &watch, jobs)
 }
 
@@ -192,7 +202,16 @@ fn work(cli: &Cli, total: &Total) {
             }
             Err(what) => {
                 total.violations.fetch_add(1, Ordering::Relaxed);
-                let _ = failed(&options, &what);
+                if cli.stop {
+                    // The seeds before it were all begun, and come to their end.
+                    total.next.store(cli.count(), Ordering::Relaxed);
+                    let mut first = total.first.lock().unwrap_or_else(PoisonError::into_inner);
+                    if first.as_ref().is_none_or(|(seed, _)| *seed > options.seed) {
+                        *first = Some((options.seed, what));
+                    }
+                } else {
+                    let _ = failed(&options, &what);
+                }
             }
         }
         total.finished.fetch_add(1, Ordering::Relaxed);
