@@ -5,109 +5,180 @@ mod model;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use bytes::BytesMut;
 use poolmesh_proto::wire::{Dialect, MAX_ANSWER, Request, RequestFault, Response, canonical};
-use poolmesh_proto::{Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Machine, Output};
+use poolmesh_proto::{
+    Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Machine, Output, RandomSource,
+};
 
+use crate::clock::Clock;
 use crate::input::Input;
+use crate::memory::Live;
+use crate::twins::Twins;
 use model::Model;
 
-/// Does what the bytes say, twice. Answers stay within [`MAX_ANSWER`] bytes, counts within their limits; deadlines lie
-/// ahead after a drain; a pool lives exactly as long as its host pings; two runs give the same outputs.
+/// Operations of one input, at most.
+const MOST_STEPS: usize = 64;
+
+/// What [`BroadcasterConfig`] states, in bytes: a pool, and one with a peer, a further peer, and an output. As many
+/// events as datagrams may wait.
+const POOL: usize = 400;
+const FIRST_PEER: usize = 128;
+const PEER: usize = 64;
+const OUTPUT: usize = 1_100;
+
+/// What a broadcaster takes for itself, in bytes: the blocks of memory that answers are cut from, two of them begun,
+/// and the least that a collection takes.
+const OWN: usize = 2 * 8 * 1_024 + 2_048;
+
+/// Does what the bytes say, sometimes to two of them. Answers stay within [`MAX_ANSWER`] bytes, counts within their
+/// limits, memory within what is stated; deadlines lie ahead after a drain; a pool lives exactly as long as its host
+/// pings; the same inputs give the same outputs.
 ///
 /// # Panics
 /// If not.
 pub fn check(data: &[u8]) {
-    assert_eq!(World::run(data), World::run(data), "the same inputs, other outputs");
+    let mut input = Input::new(data);
+    let mut world = World::new(&mut input);
+    for _ in 0..MOST_STEPS {
+        if input.is_empty() {
+            break;
+        }
+        world.step(&mut input);
+        world.check_counts();
+    }
+    world.timeout();
+    world.check_memory();
 }
 
-type Random = Box<dyn FnMut() -> u128>;
+/// A counter, or a source that is stuck.
+#[derive(Debug)]
+struct Random {
+    state: u128,
+    step: u128,
+}
+
+impl RandomSource for Random {
+    fn next_u128(&mut self) -> u128 {
+        self.state = self.state.wrapping_add(self.step);
+        self.state
+    }
+}
 
 /// One broadcaster, its clients, and what was seen of it.
 struct World {
-    broadcaster: Broadcaster<Random>,
+    broadcaster: Twins<Broadcaster<Random>>,
     config: BroadcasterConfig,
     model: Model,
-    /// What the driver's clock shows. It may run backwards.
-    clock: Instant,
-    /// The latest time that was handed in.
-    latest: Instant,
-    outputs: Vec<Output<BroadcasterEvent>>,
+    clock: Clock,
+    /// What it waited for when it was drained last.
+    deadline: Option<Instant>,
+    /// Where a request is put together.
+    scratch: BytesMut,
+    /// Nothing waits to be polled.
+    drained: bool,
+    /// The most pools there were at a time.
+    most_pools: usize,
+    live: Live,
 }
 
 impl World {
-    fn run(data: &[u8]) -> Vec<Output<BroadcasterEvent>> {
-        let mut input = Input::new(data);
-        let config = config(&mut input);
-        let broadcaster = Broadcaster::new(config.clone(), random(input.u8()));
-        let model = Model::new(config.ping_timeout);
-        let mut world = Self {
+    fn new(input: &mut Input<'_>) -> Self {
+        let (config, twice) = config(input);
+        let step = u128::from(input.u8()) << 100;
+        let model = Model::new(config.ping_timeout, MOST_STEPS);
+        let scratch = BytesMut::with_capacity(1_200);
+        let live = Live::start();
+        let make = || Broadcaster::new(config.clone(), Random { state: 0, step });
+        let broadcaster = Twins::new(make, twice);
+        let clock = Clock::default();
+        Self {
             broadcaster,
             config,
             model,
-            clock: Instant::ZERO,
-            latest: Instant::ZERO,
-            outputs: Vec::new(),
-        };
-        while !input.is_empty() {
-            world.step(&mut input);
-            world.check_counts();
+            clock,
+            deadline: None,
+            scratch,
+            drained: true,
+            most_pools: 0,
+            live,
         }
-        world.timeout();
-        world.outputs
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
-        match input.u8() % 10 {
+        match input.u8() % 11 {
             0 => self.create(client(input)),
             1 => self.ping(client(input), input.u8()),
             2 => self.list(client(input)),
             3 => self.join(client(input), input.u8()),
-            4 => {
-                let (from, len) = (client(input), usize::from(input.u16() % 1_200));
-                self.receive(from, input.bytes(len));
-            }
-            5 => self.clock = self.clock + Duration::from_millis(input.u8().into()),
-            6 => self.clock = self.clock + Duration::from_micros(input.u16().into()),
-            7 => self.clock = any_time(input),
+            4 => self.raw(client(input), input),
+            5 => self.clock.millis(input),
+            6 => self.clock.micros(input),
+            7 => self.clock.jump(input),
             8 => self.timeout(),
-            _ => drop(self.drain()),
+            9 => self.clock.go_to(self.deadline.unwrap_or_default()),
+            _ => self.drain(|_, _, _| {}),
         }
     }
 
     /// Hands in a datagram, and nothing more. The pools it may make are nobody's to the model.
     fn receive(&mut self, from: SocketAddr, datagram: &[u8]) {
-        self.latest = self.latest.max(self.clock);
+        let now = self.clock.now();
         let before = self.broadcaster.stats();
         let known = match Dialect::of(datagram).decode_request(datagram) {
             Ok(Request::Ping(pool)) if datagram.len() <= self.config.max_datagram => {
-                self.model.ping(pool, from, self.latest)
+                self.model.ping(&pool, from, self.clock.latest())
             }
             _ => None,
         };
-        self.broadcaster.handle_datagram(self.clock, from, datagram);
+        self.broadcaster.act(|broadcaster| broadcaster.handle_datagram(now, from, datagram));
         let after = self.broadcaster.stats();
         assert_eq!(after.datagrams, before.datagrams + 1);
         if let Some(counts) = known {
             assert_eq!(after.pings > before.pings, counts, "a ping that should have counted, or not");
         }
+        let count = self.broadcaster.pool_count();
+        let room = self.drained && self.config.max_queued >= self.most_pools;
+        if room && before.pools_created == self.model.named() as u64 {
+            let living = self.model.living_at(self.clock.latest());
+            assert_eq!(count as u64, living as u64 + after.pools_created - before.pools_created);
+        }
+        self.drained = false;
+        self.most_pools = self.most_pools.max(count);
+    }
+
+    /// Any bytes, sometimes more than a request may have.
+    fn raw(&mut self, from: SocketAddr, input: &mut Input<'_>) {
+        let len = input.u8();
+        let mut datagram = core::mem::take(&mut self.scratch);
+        datagram.clear();
+        datagram.extend_from_slice(input.bytes(usize::from(len % 64)));
+        if len >= 224 {
+            datagram.resize(usize::from(len) * 4, 0);
+        }
+        self.receive(from, &datagram);
+        self.scratch = datagram;
     }
 
     fn request(&mut self, from: SocketAddr, request: &Request) {
-        let mut datagram = bytes::BytesMut::new();
+        let mut datagram = core::mem::take(&mut self.scratch);
+        datagram.clear();
         Dialect::Classic.encode_request(request, &mut datagram);
         self.receive(from, &datagram);
+        self.scratch = datagram;
     }
 
     /// Creates a pool when nothing waits, so that nothing is dropped and its name is learned.
     fn create(&mut self, from: SocketAddr) {
         self.timeout();
         self.request(from, &Request::Create);
-        for output in self.drain() {
+        let latest = self.clock.latest();
+        self.drain(|model, output, _| {
             if let Output::Event(BroadcasterEvent::PoolCreated { pool, host }) = output {
-                assert_eq!(host, canonical(from));
-                self.model.created(pool, host, self.latest);
+                assert_eq!(*host, canonical(from));
+                model.created(*pool, *host, latest);
             }
-        }
+        });
     }
 
     fn ping(&mut self, from: SocketAddr, choice: u8) {
@@ -121,61 +192,77 @@ impl World {
         let joined = self.broadcaster.stats().peers_joined;
         self.request(from, &Request::Join(pool));
         let joined = self.broadcaster.stats().peers_joined > joined;
-        assert!(!joined || !self.model.is_dead(&pool, self.latest), "somebody joined a dead pool");
+        assert!(!joined || !self.model.is_dead(&pool, self.clock.latest()), "somebody joined a dead pool");
     }
 
     /// Lists when nothing waits. While all pools fit an answer, all are there.
     fn list(&mut self, from: SocketAddr) {
-        self.timeout();
+        self.drain(|_, _, _| {});
         self.request(from, &Request::List);
-        let count = self.broadcaster.pool_count();
-        for output in self.drain() {
-            let Output::Transmit(transmit) = output else { continue };
-            if let Ok(Response::Pools(ids)) = Dialect::Classic.decode_response(&transmit.payload) {
-                assert_eq!(ids.len(), count.min(Dialect::Classic.list_capacity()));
-                assert!(
-                    ids.iter().all(|pool| !self.model.is_dead(pool, self.latest)),
-                    "a dead pool is listed"
-                );
+        let count = self.broadcaster.pool_count().min(Dialect::Classic.list_capacity());
+        let latest = self.clock.latest();
+        self.drain(|model, _, answer| {
+            if let Some(Response::Pools(ids)) = answer {
+                assert_eq!(ids.len(), count);
+                assert!(ids.iter().all(|pool| !model.is_dead(pool, latest)), "a dead pool is listed");
             }
-        }
+        });
     }
 
     /// Says what time it is, and drains: what is dead is gone, what lives is there.
     fn timeout(&mut self) {
-        self.latest = self.latest.max(self.clock);
-        self.broadcaster.handle_timeout(self.clock);
-        self.drain();
-        let (count, living) = (self.broadcaster.pool_count(), self.model.living());
+        let now = self.clock.now();
+        self.broadcaster.act(|broadcaster| broadcaster.handle_timeout(now));
+        self.drain(|_, _, _| {});
+        let (count, living) = (self.broadcaster.pool_count(), self.model.living_at(self.clock.latest()));
         let all_named = self.broadcaster.stats().pools_created == self.model.named() as u64;
         assert!(count == living || (count > living && !all_named), "{count} pools, {living} should live");
     }
 
-    /// Does what the broadcaster says until it waits.
-    fn drain(&mut self) -> Vec<Output<BroadcasterEvent>> {
-        let first = self.outputs.len();
+    /// Does what the broadcaster says until it waits, and shows each output to `see`, with its answer if it is one.
+    fn drain(&mut self, mut see: impl FnMut(&mut Model, &Output<BroadcasterEvent>, Option<Response>)) {
+        self.check_memory();
+        let latest = self.clock.latest();
+        let (mut answers, mut told) = (0, 0);
         let deadline = loop {
-            let output = self.broadcaster.poll_output();
-            self.outputs.push(output.clone());
-            match output {
-                Output::Transmit(transmit) => check_answer(&transmit.payload),
+            let output = self.broadcaster.act(Broadcaster::poll_output);
+            let answer = match &output {
+                Output::Transmit(transmit) => Some(answer(&transmit.payload)),
                 Output::Event(BroadcasterEvent::PoolEnded { pool, host }) => {
-                    self.model.ended(&pool, host, self.latest);
+                    self.model.ended(pool, *host, latest);
+                    None
                 }
-                Output::Event(_) => {}
-                Output::Wait(deadline) => break deadline,
-            }
+                Output::Event(_) => None,
+                Output::Wait(deadline) => break *deadline,
+            };
+            // Of pools that end the rest is told when there is room.
+            answers += usize::from(answer.as_ref().is_some_and(|answer| *answer != Response::PoolEnded));
+            told += usize::from(matches!(output, Output::Event(_)));
+            see(&mut self.model, &output, answer);
         };
-        // What was dropped can't be told: the model forgets what is over, too.
-        self.model.forget_dead(self.latest);
+        assert!(answers <= self.config.max_queued, "{answers} answers were queued");
+        assert!(told <= 2 * self.config.max_queued + self.most_pools, "{told} events were queued");
+        self.drained = true;
+        let again = self.broadcaster.act(Broadcaster::poll_output);
+        assert_eq!(again, Output::Wait(deadline), "a second drain yields nothing");
+        self.deadline = deadline;
+        self.model.forget_dead(latest);
         if let Some(deadline) = deadline {
-            assert!(deadline > self.latest, "{deadline:?} is not after {:?}", self.latest);
+            assert!(deadline > latest, "{deadline:?} is not after {latest:?}");
             assert!(self.broadcaster.pool_count() > 0, "nothing is left to wait for");
         } else {
-            let endless = self.latest + self.config.ping_timeout == Instant::NEVER;
+            let endless = latest + self.config.ping_timeout == Instant::NEVER;
             assert!(endless || self.broadcaster.pool_count() == 0, "pools that never end");
         }
-        self.outputs.get(first..).unwrap_or_default().to_vec()
+    }
+
+    /// What is in use is what [`BroadcasterConfig`] states for the pools there were at most, and the peers there are.
+    fn check_memory(&self) {
+        let peers = self.broadcaster.peer_count();
+        let first = peers.min(self.broadcaster.pool_count());
+        let pools = self.most_pools * POOL + first * FIRST_PEER + (peers - first) * PEER;
+        let most = pools + 2 * self.config.max_queued * OUTPUT + OWN;
+        self.live.check(self.broadcaster.count() * most);
     }
 
     fn check_counts(&self) {
@@ -192,46 +279,32 @@ impl World {
     }
 }
 
-/// An answer is short, can be read, and can't set two broadcasters talking for ever.
-fn check_answer(payload: &[u8]) {
+/// Reads an answer: it is short, and can't set two broadcasters talking for ever.
+fn answer(payload: &[u8]) -> Response {
     assert!(payload.len() <= MAX_ANSWER, "{} bytes", payload.len());
     let dialect = Dialect::of(payload);
-    dialect.decode_response(payload).expect("a broadcaster sends responses");
     match dialect.decode_request(payload) {
         Err(RequestFault::Answer | RequestFault::NotAPoolId(_) | RequestFault::UnknownType(_)) => {}
         other => panic!("an answer that another broadcaster takes for {other:?}"),
     }
+    dialect.decode_response(payload).expect("a broadcaster sends responses")
 }
 
-/// Early, or close to the end of time.
-fn any_time(input: &mut Input<'_>) -> Instant {
-    let (late, micros) = (input.u8() % 2 == 1, u64::from(input.u16()));
-    Instant::from_micros(if late { u64::MAX - micros } else { micros })
-}
-
-/// Small limits, so that a few operations reach them.
-fn config(input: &mut Input<'_>) -> BroadcasterConfig {
+/// Small limits, so that a few operations reach them, and whether there are two broadcasters.
+fn config(input: &mut Input<'_>) -> (BroadcasterConfig, bool) {
     let mut config = BroadcasterConfig::default();
     config.ping_timeout = match input.u8() {
         255 => Duration::MAX,
         millis => Duration::from_millis(millis.into()),
     };
-    config.max_pools = input.one_to(64);
-    config.max_pools_per_source = input.one_to(64);
+    config.max_pools = input.one_to(40);
+    config.max_pools_per_source = input.one_to(40);
     config.max_peers = input.one_to(128);
     config.max_peers_total = usize::from(input.u8());
     config.max_queued = usize::from(input.u8() % 32) + 1;
-    config.max_datagram = usize::from(input.u16() % 1_100);
-    config
-}
-
-/// A counter, or a source that is stuck.
-fn random(step: u8) -> Random {
-    let mut state = 0u128;
-    Box::new(move || {
-        state = state.wrapping_add(u128::from(step) << 100);
-        state
-    })
+    let limit = input.u16();
+    config.max_datagram = usize::from(limit % 1_100);
+    (config, limit >= 0xf000)
 }
 
 /// A client: of few machines, in all the ways a socket may name them.

@@ -4,20 +4,27 @@
 //! any toolchain runs them over what it has found so far (`tests/corpus.rs`). See the README beside this crate.
 
 pub mod broadcaster;
+pub mod client;
+mod clock;
 pub mod frames;
 mod input;
+mod memory;
 pub mod packet;
 pub mod request;
 pub mod response;
+pub mod trace;
+mod twins;
 
 /// The body of one target: it panics if what it asserts doesn't hold for these bytes.
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is the name of its program and of its folder in `corpus/`, too.
-pub const TARGETS: [(&str, Check); 5] = [
+pub const TARGETS: [(&str, Check); 7] = [
     ("broadcaster", broadcaster::check),
+    ("client", client::check),
     ("frames", frames::check),
     ("packet", packet::check),
     ("request", request::check),
     ("response", response::check),
+    ("trace", trace::check),
 ];

@@ -5,6 +5,10 @@ use core::time::Duration;
 use crate::wire::Dialect;
 
 /// The settings and limits of a [`Client`](super::Client). Take the default and change what is to differ.
+///
+/// In memory a client takes at most about 1 KiB for each of `max_calls` and `max_hosted`, 512 bytes for each of
+/// `max_queued`, 8 KiB, and what the outcomes hold that nobody has polled: lists take up to 32 times as much as their
+/// bytes did, and [`MAX_DECODED`](crate::wire::MAX_DECODED) at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientConfig {

@@ -1,9 +1,10 @@
 //! Runs lobbies in virtual time, seed after seed, and says what did not hold.
 
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufReader, IsTerminal, Write};
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,10 +12,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use poolmesh_proto::trace::Digest;
+use poolmesh_proto::trace::{Digest, Entry, Recorder};
 use poolmesh_testkit::patience::now;
 use poolmesh_testkit::sim::WorldStats;
 use poolmesh_testkit::simulate::{Faults, Keep, Options, Report, run};
+use poolmesh_testkit::trace;
 
 /// Runs whole lobbies of poolmesh in virtual time: a broadcaster or two, peers with random programs, and everything that
 /// can go wrong. From each seed follows one run, the same on every machine and in every build.
@@ -57,6 +59,11 @@ struct Cli {
     /// Write every input of every machine to this file; for a single seed
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+
+    /// Play a file that --record or `poolmesh-broadcaster --record` has written against the machines of this build, and
+    /// compare all that they say; with --trace print each input and output
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "hours", "nodes", "faults", "attackers", "jobs", "stop", "record"])]
+    replay: Option<PathBuf>,
 }
 
 impl Cli {
@@ -86,12 +93,19 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(file) = &cli.replay {
+        return said(play(file, cli.trace));
+    }
     let single = cli.trace || cli.record.is_some();
     if single && cli.count() != 1 {
         let _ = writeln!(io::stderr(), "simulate: --trace and --record are for a single seed: --seeds 7..8");
         return ExitCode::FAILURE;
     }
-    let done = if single { one(&cli) } else { many(&cli) };
+    said(if single { one(&cli) } else { many(&cli) })
+}
+
+/// How the program ends.
+fn said(done: io::Result<bool>) -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -102,32 +116,70 @@ fn main() -> ExitCode {
     }
 }
 
+/// Plays a trace.
+fn play(file: &Path, log: bool) -> io::Result<bool> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+    let input = BufReader::new(File::open(file).map_err(named)?);
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    match trace::replay(input, log.then_some(&mut stdout as &mut dyn Write)) {
+        Ok(replayed) => {
+            writeln!(stdout, "{}: as it was: {:?}", file.display(), replayed.summary)?;
+            if let Some(cut) = replayed.cut {
+                writeln!(stdout, "it has no end: {cut}")?;
+            }
+            stdout.flush()?;
+            Ok(true)
+        }
+        Err(failure) => {
+            stdout.flush()?;
+            Err(io::Error::other(format!("{}: {failure}", file.display())))
+        }
+    }
+}
+
+/// Writes all that was recorded to a file.
+fn write_record(file: &Path, trace: &[Entry]) -> io::Result<()> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+    let mut out = io::BufWriter::new(File::create(file).map_err(named)?);
+    let mut recorder = Recorder::new();
+    for entry in trace {
+        recorder.record(entry.program, entry.now, &entry.input);
+        if recorder.waiting() > 1 << 16 {
+            out.write_all(&recorder.take()).map_err(named)?;
+        }
+    }
+    out.write_all(&recorder.take()).map_err(named)?;
+    out.flush().map_err(named)
+}
+
 /// What a seed came to, a panic included.
 fn attempt(options: &Options, keep: Keep) -> Result<Report, String> {
-    let report = panic::catch_unwind(AssertUnwindSafe(|| run(options, keep))).map_err(|panic| {
+    panic::catch_unwind(AssertUnwindSafe(|| run(options, keep))).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         format!("D2: panic: {}", text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?"))
-    })?;
-    match &report.violation {
-        Some(violation) => Err(violation.to_string()),
-        None => Ok(report),
-    }
+    })
 }
 
 /// One seed, with all that is to be seen of it.
 fn one(cli: &Cli) -> io::Result<bool> {
     let options = cli.options(cli.seeds.start);
     let log = cli.trace.then(|| Box::new(io::BufWriter::new(io::stdout())) as Box<dyn Write>);
-    match attempt(&options, Keep { log, trace: cli.record.is_some() }) {
-        Ok(report) => {
-            println!("seed {}: {:016x}, {:?}", options.seed, report.fingerprint, report.stats);
-            Ok(true)
-        }
+    let report = match attempt(&options, Keep { log, trace: cli.record.is_some() }) {
+        Ok(report) => report,
         Err(what) => {
             failed(&options, &what)?;
-            Ok(false)
+            return Ok(false);
         }
+    };
+    if let Some(file) = &cli.record {
+        write_record(file, &report.trace)?;
     }
+    if let Some(violation) = &report.violation {
+        failed(&options, &violation.to_string())?;
+        return Ok(false);
+    }
+    writeln!(io::stdout(), "seed {}: {:016x}, {:?}", options.seed, report.fingerprint, report.stats)?;
+    Ok(true)
 }
 
 fn failed(options: &Options, what: &str) -> io::Result<()> {
@@ -192,16 +244,22 @@ fn work(cli: &Cli, total: &Total) {
             return;
         }
         let options = cli.options(cli.seeds.start + place);
-        match attempt(&options, Keep::default()) {
-            Ok(report) => {
+        let attempt = attempt(&options, Keep::default());
+        let failure = match &attempt {
+            Ok(report) => report.violation.as_ref().map(ToString::to_string),
+            Err(panic) => Some(panic.clone()),
+        };
+        match (failure, attempt) {
+            (None, Ok(report)) => {
                 *total.stats.lock().unwrap_or_else(PoisonError::into_inner) += report.stats;
                 let mut prints = total.prints.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(print) = prints.get_mut(place as usize) {
                     *print = report.fingerprint;
                 }
             }
-            Err(what) => {
+            (what, _) => {
                 total.violations.fetch_add(1, Ordering::Relaxed);
+                let what = what.unwrap_or_default();
                 if cli.stop {
                     // The seeds before it were all begun, and come to their end.
                     total.next.store(cli.count(), Ordering::Relaxed);

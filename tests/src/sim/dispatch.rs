@@ -7,7 +7,7 @@ use super::actor::{self, Wire};
 use super::address::{self, Addr, Place};
 use super::app::App;
 use super::core::{Core, Datagram, What};
-use super::drive::{drain_peer, drain_server, read};
+use super::drive::{drain_peer, drain_server, note_drawn, read};
 use super::flow::Moved;
 use super::node::{Kind, Node, State};
 use super::streams::{ACCEPTOR, ConnId, DIALER, Role, Side};
@@ -109,6 +109,7 @@ impl<A: App> World<A> {
                 }
                 server.check.datagram(now, from, &payload);
                 server.machine.handle_datagram(now, from, &payload);
+                note_drawn(core, place, now, server);
             }
             Kind::Peer(peer) => {
                 peer.machines.datagram(core, now, from, &payload, datagram.doubtful);

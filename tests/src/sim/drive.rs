@@ -15,14 +15,18 @@ use super::streams::{ConnId, DIALER, Piece, Role};
 /// How often the machines of a node may make each other say something in one drain.
 const ROUNDS: u32 = 10_000;
 
-/// Drains a broadcaster. `timeout`: it was told the time before, so that its deadline must lie ahead.
-pub(super) fn drain_server(core: &mut Core, place: usize, own: Addr, server: &mut Server, timeout: bool) {
-    let now = server.check.latest();
+/// Writes down what a broadcaster has drawn, right behind the input that drew it: the drain may be late.
+pub(super) fn note_drawn(core: &mut Core, place: usize, now: Instant, server: &Server) {
     for bits in server.drawn.borrow_mut().drain(..) {
         if let Some(tape) = &mut core.tape {
             tape.note(place, now, Input::Drawn(bits));
         }
     }
+}
+
+/// Drains a broadcaster. `timeout`: it was told the time before, so that its deadline must lie ahead.
+pub(super) fn drain_server(core: &mut Core, place: usize, own: Addr, server: &mut Server, timeout: bool) {
+    let now = server.check.latest();
     let mut waits = 0;
     while waits < 2 {
         let output = server.machine.poll_output();

@@ -1,7 +1,5 @@
 //! Everything that happened, in one number.
 
-use bytes::Buf;
-
 /// A running fingerprint. Two runs that differ in anything that was taken in differ in it, but by chance; it is no
 /// defence against anybody. The same on every machine and in every build.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,12 +11,13 @@ impl Fingerprint {
         self.0 = (self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
-    pub(super) fn bytes(&mut self, mut bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
-        while bytes.len() >= 8 {
-            self.number(bytes.get_u64_le());
+        let mut words = bytes.chunks_exact(8);
+        for word in words.by_ref().filter_map(<[u8]>::first_chunk) {
+            self.number(u64::from_le_bytes(*word));
         }
-        let rest = bytes.iter().rev().fold(0, |rest, byte| rest << 8 | u64::from(*byte));
+        let rest = words.remainder().iter().rev().fold(0, |rest, byte| rest << 8 | u64::from(*byte));
         self.number(rest);
     }
 

@@ -23,7 +23,10 @@
 //!     fn handle(&mut self, event: AppEvent, context: &mut Context<'_>) {
 //!         match event {
 //!             AppEvent::Started => {
-//!                 let call = self.join.map_or_else(|| context.create(), |pool| context.join(pool));
+//!                 let call = match self.join {
+//!                     Some(pool) => context.join(pool),
+//!                     None => context.create(),
+//!                 };
 //!                 call.expect("it is the first call");
 //!                 context.wake_after(Duration::from_secs(60), 0);
 //!             }

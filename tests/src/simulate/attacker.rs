@@ -149,7 +149,10 @@ impl Actor for Attacker {
         self.next = wire.now() + Duration::from_micros(wait);
     }
 
-    fn datagram(&mut self, _: &mut Wire<'_>, _: SocketAddr, datagram: &Bytes) {
+    fn datagram(&mut self, wire: &mut Wire<'_>, _: SocketAddr, datagram: &Bytes) {
+        if self.heard.len() >= KEPT && wire.rng().chance(800_000) {
+            return;
+        }
         if let Ok(Response::Pools(pools)) = Dialect::Classic.decode_response(datagram) {
             self.pools = pools;
         }

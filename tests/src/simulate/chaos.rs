@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use poolmesh_proto::{CallId, ClientEvent, ConnectId, LinkEvent, Outcome, Packet, PeerId, PoolId, PoolInfo};
 
 use crate::sim::{App, AppEvent, Context};
@@ -18,8 +19,8 @@ const GREETING: &str = "greeting";
 pub struct Chaos {
     /// How long it waits from one act to the next, on average.
     every: Duration,
-    /// The longest payload it sends, in bytes.
-    longest: usize,
+    /// The longest payload it sends; others are parts of it.
+    longest: Bytes,
     /// Where others are.
     others: Vec<SocketAddr>,
     resting: bool,
@@ -44,9 +45,9 @@ pub struct Meeting {
 }
 
 impl Chaos {
-    /// A program that acts every so often, sends at most so many bytes at a time, and knows where others are.
+    /// A program that acts every so often, sends parts of a payload, and knows where others are.
     #[must_use]
-    pub fn new(every: Duration, longest: usize, others: Vec<SocketAddr>) -> Self {
+    pub fn new(every: Duration, longest: Bytes, others: Vec<SocketAddr>) -> Self {
         Self {
             every,
             longest,
@@ -124,18 +125,18 @@ impl Chaos {
     fn act(&mut self, context: &mut Context<'_>) {
         match context.rng().below(100) {
             0..8 => self.last_call = context.list().ok(),
-            8..14 => self.last_call = context.create().ok(),
-            14..34 => {
+            8..12 => self.last_call = context.create().ok(),
+            12..32 => {
                 if let Some(pool) = self.some_pool(context) {
                     self.last_call = context.join(pool).ok();
                 }
             }
-            34..36 => {
+            32..34 => {
                 if let Some(call) = self.last_call {
                     context.cancel(call);
                 }
             }
-            36..39 => self.release_one(context),
+            34..39 => self.release_one(context),
             39..40 if context.rng().chance(100_000) => {
                 self.closed = true;
                 context.close();
@@ -166,8 +167,7 @@ impl Chaos {
                 // More than fits: what is refused is told.
                 if let Some(peer) = some_peer(context) {
                     for _ in 0..8 {
-                        let payload = vec![7; self.longest];
-                        let _ = context.send(peer, "much", payload);
+                        let _ = context.send(peer, "much", self.longest.clone());
                     }
                 }
             }
@@ -203,11 +203,12 @@ impl Chaos {
         self.last_connect = context.connect(addresses).ok();
     }
 
-    fn payload(&self, context: &mut Context<'_>) -> Vec<u8> {
+    fn payload(&self, context: &mut Context<'_>) -> Bytes {
         let rng = context.rng();
-        let len = if rng.chance(100_000) { rng.index(self.longest) } else { rng.index(64) };
-        let mark = rng.u64().to_le_bytes();
-        mark.iter().copied().cycle().take(len).collect()
+        let most = if rng.chance(100_000) { self.longest.len() } else { self.longest.len().min(64) };
+        let len = rng.index(most);
+        let start = rng.index(self.longest.len() - len);
+        self.longest.slice(start..start + len)
     }
 
     fn finished(&mut self, call: CallId, outcome: Outcome, context: &mut Context<'_>) {

@@ -10,9 +10,10 @@ use super::chaos::Chaos;
 use super::foreign::Foreign;
 use super::options::{Options, Setup};
 use crate::sim::{NodeId, Rng, State, World};
+use bytes::Bytes;
 
 /// How often an attacker strikes, on average.
-pub const STRIKE_EVERY: Duration = Duration::from_secs(1);
+pub const STRIKE_EVERY: Duration = Duration::from_secs(3);
 
 /// A world with everyone in it.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Lobby {
     /// The peers, each with its broadcaster.
     pub(super) peers: Vec<(NodeId, NodeId)>,
     pub(super) foreign: Vec<NodeId>,
+    /// The longest payload that is sent.
+    payload: Bytes,
     /// Whether attackers forge addresses.
     pub(super) forges: Rc<Cell<bool>>,
 }
@@ -40,7 +43,9 @@ impl Lobby {
         let broadcasters: Vec<NodeId> =
             (0..setup.broadcasters).map(|_| world.broadcaster(setup.broadcaster.clone())).collect();
         let count = options.nodes.max(3) - setup.broadcasters - setup.foreign;
+        let payload = (0..setup.longest as u32).flat_map(u32::to_le_bytes).take(setup.longest).collect();
         let mut lobby = Self {
+            payload,
             options: options.clone(),
             setup,
             world,
@@ -84,7 +89,7 @@ impl Lobby {
     fn program(&self) -> Chaos {
         let nodes: Vec<NodeId> = self.peers.iter().map(|(node, _)| *node).collect();
         let others = [self.addresses(&nodes), self.addresses(&self.foreign)].concat();
-        Chaos::new(self.setup.act_every, self.setup.longest, others)
+        Chaos::new(self.setup.act_every, self.payload.clone(), others)
     }
 
     /// Any node but an attacker.

@@ -180,7 +180,7 @@ fn peer(rng: &mut Rng, ping_timeout: Duration) -> (PeerConfig, usize) {
     mesh.max_pending_accepts = *rng.pick(&[8, 64]);
     mesh.max_queued_total = *rng.pick(&[100_000, 10_000_000]);
     let link = &mut mesh.link;
-    link.max_frame = *rng.pick(&[100, 4_000, 100_000]);
+    link.max_frame = *rng.pick(&[100, 1_000, 4_000, 4_000, 100_000]);
     link.max_queued = *rng.pick(&[500, 20_000, 1_000_000]);
     link.max_received = *rng.pick(&[1, 1_000, 128 * 1_024]);
     link.pack = *rng.pick(&[1, 100, 64 * 1_024]);
