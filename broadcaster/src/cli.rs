@@ -1,10 +1,12 @@
 //! The flags.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use poolmesh_proto::BroadcasterConfig;
+use poolmesh_proto::trace::RecordLimits;
 
 /// Lists, creates and joins pools of peers, over UDP.
 ///
@@ -48,6 +50,18 @@ pub(crate) struct Cli {
     /// The longest request, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = BroadcasterConfig::default().max_datagram)]
     max_datagram: usize,
+
+    /// Write all that the server is told to FILE, to be replayed by a developer
+    ///
+    /// It is overwritten if it is there, and else made so that only its owner may read it: it holds the addresses of all
+    /// who ask and the ids of all pools. A request takes its own length and about 30 bytes. What was recorded is written
+    /// after a second at the latest. If that fails the server says so and goes on without.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// The length of that file from which on nothing more is recorded, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = RecordLimits::default().max_bytes, requires = "record")]
+    record_limit: u64,
 }
 
 /// What the server runs on.
@@ -71,6 +85,13 @@ impl Cli {
         config.max_queued = self.max_queued;
         config.max_datagram = self.max_datagram;
         config
+    }
+
+    /// The limits of the recording.
+    pub(crate) fn record_limits(&self) -> RecordLimits {
+        let mut limits = RecordLimits::default();
+        limits.max_bytes = self.record_limit;
+        limits
     }
 }
 
@@ -103,6 +124,14 @@ mod tests {
         assert_eq!(config.ping_timeout, Duration::from_millis(250));
         assert_eq!((config.max_pools, config.max_pools_per_source, config.max_peers), (1, 2, 3));
         assert_eq!((config.max_peers_total, config.max_queued, config.max_datagram), (4, 5, 6));
+    }
+
+    #[test]
+    fn a_recording_has_a_limit() {
+        assert_eq!(parse(&["--record", "x"]).unwrap().record_limits(), RecordLimits::default());
+        let limited = parse(&["--record", "x", "--record-limit", "7"]).unwrap();
+        assert_eq!(limited.record_limits().max_bytes, 7);
+        assert!(parse(&["--record-limit", "7"]).is_err(), "of nothing");
     }
 
     #[test]

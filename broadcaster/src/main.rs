@@ -2,6 +2,7 @@
 
 mod cli;
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::{self, ExitCode};
@@ -49,8 +50,12 @@ fn serve_std(cli: &Cli) -> io::Result<BroadcasterStats> {
         .map_err(|error| cannot_listen(cli.listen, &error))?;
     let stopper = server.stopper();
     on_signal(move || stopper.stop())?;
+    let trace = trace_file(cli)?;
     announce(server.local_addr());
-    server.run(ignore)
+    match trace {
+        Some(trace) => server.run_recorded(trace, cli.record_limits(), ignore),
+        None => server.run(ignore),
+    }
 }
 
 async fn serve_smol(cli: &Cli) -> io::Result<BroadcasterStats> {
@@ -58,8 +63,26 @@ async fn serve_smol(cli: &Cli) -> io::Result<BroadcasterStats> {
         .map_err(|error| cannot_listen(cli.listen, &error))?;
     let stopper = server.stopper();
     on_signal(move || stopper.stop())?;
+    let trace = trace_file(cli)?;
     announce(server.local_addr());
-    server.run(ignore).await
+    match trace {
+        Some(trace) => server.run_recorded(trace, cli.record_limits(), ignore).await,
+        None => server.run(ignore).await,
+    }
+}
+
+/// The file to record to, if that is wanted. It tells who talks to whom, so nobody else may read it.
+fn trace_file(cli: &Cli) -> io::Result<Option<File>> {
+    let Some(path) = &cli.record else { return Ok(None) };
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path).map_err(|error| {
+        io::Error::new(error.kind(), format!("can't record to {}: {error}", path.display()))
+    })?;
+    tracing::info!(file = %path.display(), limit = cli.record_limits().max_bytes, "recording");
+    Ok(Some(file))
 }
 
 /// Says where it serves, to whoever has started it. That nobody listens is no reason not to serve.

@@ -14,13 +14,14 @@ pub mod mesh;
 pub mod packet;
 pub mod request;
 pub mod response;
+pub mod trace;
 mod twins;
 
 /// The body of one target: it panics if what it asserts doesn't hold for these bytes.
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is the name of its program and of its folder in `corpus/`, too.
-pub const TARGETS: [(&str, Check); 8] = [
+pub const TARGETS: [(&str, Check); 9] = [
     ("broadcaster", broadcaster::check),
     ("client", client::check),
     ("frames", frames::check),
@@ -29,4 +30,5 @@ pub const TARGETS: [(&str, Check); 8] = [
     ("packet", packet::check),
     ("request", request::check),
     ("response", response::check),
+    ("trace", trace::check),
 ];

@@ -56,8 +56,12 @@ struct World {
 
 impl World {
     fn new(input: &mut Input<'_>) -> Self {
-        let config = config(input);
+        let mut config = config(input);
         let bits = input.u8();
+        config.frame_timeout = match bits >> 4 & 3 {
+            0 => None,
+            time => Some(Duration::from_millis(4 << (2 * time))),
+        };
         let shared = if bits & 0x0f == 0 { usize::MAX } else { usize::from(bits & 0x0f) * 64 };
         let (near, far) = (End::new(MOST_STEPS), End::new(MOST_STEPS));
         let live = Live::start();
@@ -238,10 +242,10 @@ impl World {
     fn poll_event(&mut self, side: Side) -> bool {
         self.end(side).holding = false;
         let Some(event) = self.links.act(|pair| pair.link(side).poll_event()) else {
-            self.end(side).waiting = Some(0);
+            self.end(side).nothing();
             return false;
         };
-        let idle = self.config.idle_timeout;
+        let (idle, slow) = (self.config.idle_timeout, self.config.frame_timeout);
         let (end, other) = match side {
             Side::Near => (&mut self.near, &self.far),
             Side::Far => (&mut self.far, &self.near),
@@ -258,7 +262,7 @@ impl World {
                 end.refused = false;
             }
             LinkEvent::Closed(reason) => {
-                end.end(reason, other, idle);
+                end.end(reason, other, idle, slow);
                 assert!(
                     !matches!(reason, CloseReason::FrameTooLong { len } if len as usize <= self.config.max_frame)
                 );

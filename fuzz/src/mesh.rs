@@ -346,7 +346,10 @@ impl World {
             !links.peers().any(|peer| !self.model.is_writing(peer) && stuck(peer)),
             "a write is not asked for"
         );
-        let [_, deadline] = self.deadlines;
+        let [mesh, deadline] = self.deadlines;
+        let endless =
+            self.clock.latest() + self.config.dial_deadline.max(self.config.dial_timeout) == Instant::NEVER;
+        assert!(mesh.is_some() || self.model.pending() == 0 || endless, "a call is slept over");
         assert!(deadline.is_none() || links.peers().next().is_some(), "no links, and a deadline");
         done
     }
@@ -445,6 +448,7 @@ fn config(input: &mut Input<'_>) -> (MeshConfig, bool) {
     config.link.max_frame = 200;
     config.link.pack = 256;
     config.link.close_timeout = Duration::from_millis(100);
+    config.link.frame_timeout = (bits & 0x10 != 0).then_some(Duration::from_millis(150));
     config.link.idle_timeout = (bits & 0x08 != 0).then_some(Duration::from_millis(200));
     (config, bits >= 0xf0)
 }

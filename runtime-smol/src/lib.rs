@@ -65,6 +65,8 @@ pub use link::Peer;
 pub use mesh::Mesh;
 pub use poolmesh_proto as proto;
 pub use poolmesh_proto::driver::ConnectFailed;
+#[cfg(feature = "record")]
+pub use poolmesh_proto::trace::RecordLimits;
 pub use poolmesh_proto::{
     BroadcasterConfig, BroadcasterEvent, BroadcasterStats, CallFailed, ClientConfig, CloseReason,
     DialFailure, LinkConfig, MeshConfig, Message, Packet, PacketError, PacketReader, PeerId, PoolId,

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use event_listener::Event as Signal;
 use poolmesh_proto::driver::Severity;
+#[cfg(feature = "record")]
+use poolmesh_proto::trace::{RecordLimits, RecordedBroadcaster, WriterSink};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output,
 };
@@ -85,17 +87,47 @@ impl BroadcasterServer {
     ///
     /// # Errors
     /// If the socket fails for good, or the system has no random numbers.
-    pub async fn run(self, mut on_event: impl FnMut(BroadcasterEvent)) -> io::Result<BroadcasterStats> {
+    pub async fn run(self, on_event: impl FnMut(BroadcasterEvent)) -> io::Result<BroadcasterStats> {
+        let mut machine = Broadcaster::new(self.config.clone(), random);
+        self.serve(&mut machine, on_event).await?;
+        Ok(machine.stats())
+    }
+
+    /// As [`run`](Self::run), and writes what the machine is told to `trace`, within `limits` (feature `record`). What
+    /// it costs, and what happens when it can't be written, say the docs of
+    /// [`RecordedBroadcaster`](crate::proto::trace::RecordedBroadcaster).
+    ///
+    /// The trace is written by the task that serves, a large piece at a time, so `trace` needs no buffer of its own; its
+    /// thread waits meanwhile.
+    ///
+    /// # Errors
+    /// If the socket fails for good, or the system has no random numbers. Not if the trace can't be written.
+    #[cfg(feature = "record")]
+    pub async fn run_recorded(
+        self,
+        trace: impl io::Write,
+        limits: RecordLimits,
+        on_event: impl FnMut(BroadcasterEvent),
+    ) -> io::Result<BroadcasterStats> {
+        let mut machine = RecordedBroadcaster::new(self.config.clone(), random, limits, WriterSink(trace));
+        self.serve(&mut machine, on_event).await?;
+        Ok(machine.stats())
+    }
+
+    async fn serve(
+        &self,
+        machine: &mut impl Machine<Event = BroadcasterEvent>,
+        mut on_event: impl FnMut(BroadcasterEvent),
+    ) -> io::Result<()> {
         getrandom::u64()?;
         let clock = Clock::start();
         let mut buffer = vec![0; self.config.max_datagram.saturating_add(1).min(1 << 16)];
-        let mut machine = Broadcaster::new(self.config.clone(), random);
         loop {
             let stopped = self.stopper.stop.1.listen();
             if self.stopper.is_stopped() {
-                return Ok(machine.stats());
+                return Ok(());
             }
-            let deadline = self.drain(&mut machine, &mut on_event).await;
+            let deadline = self.drain(machine, &mut on_event).await;
             let woken = async {
                 stopped.or(clock.reach(deadline)).await;
                 None

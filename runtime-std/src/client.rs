@@ -263,8 +263,7 @@ impl Shared {
     fn pump(&self, state: &mut State) {
         loop {
             match state.machine.poll_output() {
-                // A datagram that can't be sent is one that was lost: what matters is sent again.
-                Output::Transmit(transmit) => drop(self.socket.send(&transmit.payload)),
+                Output::Transmit(transmit) => self.transmit(&transmit.payload),
                 Output::Event(ClientEvent::Finished { call, outcome }) => {
                     state.outcomes.insert(call, outcome);
                     self.changed.notify_all();
@@ -286,6 +285,15 @@ impl Shared {
                     return;
                 }
             }
+        }
+    }
+
+    /// Sends a datagram. One that can't be sent is one that was lost: what matters is sent again.
+    fn transmit(&self, datagram: &[u8]) {
+        let sent = self.socket.send(datagram);
+        if sent.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            // Word that the one before met a closed port; it comes once, and this one has not been sent.
+            let _ = self.socket.send(datagram);
         }
     }
 

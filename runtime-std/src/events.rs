@@ -1,11 +1,12 @@
 //! The stream of events of a mesh.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use poolmesh_proto::MeshConfig;
 use poolmesh_proto::driver::{self, Inbox};
 
 use crate::Peer;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// What happens in a mesh.
 pub type Event = driver::Event<Peer>;
@@ -16,18 +17,18 @@ pub type Event = driver::Event<Peer>;
 /// peers that send are no longer read from, and so slowed down. Several share the events: each goes to one of them.
 #[derive(Debug)]
 pub struct Events {
-    feed: Arc<Feed>,
+    feed: Arc<Feed<Peer>>,
 }
 
 impl Events {
-    pub(crate) fn new(feed: Arc<Feed>) -> Self {
-        feed.lock().add_reader();
+    pub(crate) fn new(feed: Arc<Feed<Peer>>) -> Self {
+        feed.add_reader();
         Self { feed }
     }
 
     /// The next event if there is one already.
     pub fn try_next(&mut self) -> Option<Event> {
-        self.feed.take(&mut self.feed.lock())
+        self.feed.try_next()
     }
 }
 
@@ -36,51 +37,50 @@ impl Iterator for Events {
 
     /// Waits for the next event.
     fn next(&mut self) -> Option<Event> {
-        let mut inbox = self.feed.lock();
-        loop {
-            if let Some(event) = self.feed.take(&mut inbox) {
-                return Some(event);
-            }
-            if inbox.is_ended() {
-                return None;
-            }
-            inbox = self.feed.filled.wait(inbox).unwrap_or_else(PoisonError::into_inner);
-        }
+        self.feed.next()
     }
 }
 
 impl Drop for Events {
     fn drop(&mut self) {
-        self.feed.lock().remove_reader();
-        self.feed.emptied.notify_all();
+        self.feed.remove_reader();
     }
 }
 
 /// The queue behind [`Events`].
 #[derive(Debug)]
-pub(crate) struct Feed {
-    inbox: Mutex<Inbox<Peer>>,
+pub(crate) struct Feed<P> {
+    inbox: Mutex<Inbox<P>>,
     filled: Condvar,
     emptied: Condvar,
 }
 
-impl Feed {
+impl<P> Feed<P> {
     pub(crate) fn new(config: &MeshConfig) -> Self {
         Self { inbox: Mutex::new(Inbox::new(config)), filled: Condvar::new(), emptied: Condvar::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inbox<Peer>> {
+    fn lock(&self) -> MutexGuard<'_, Inbox<P>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn add_reader(&self) {
+        self.lock().add_reader();
+    }
+
+    pub(crate) fn remove_reader(&self) {
+        self.lock().remove_reader();
+        self.emptied.notify_all();
+    }
+
     /// Tells of something that is bounded elsewhere, without waiting.
-    pub(crate) fn tell(&self, event: Event) {
+    pub(crate) fn tell(&self, event: driver::Event<P>) {
         self.lock().put(event);
         self.filled.notify_one();
     }
 
     /// Hands over what a peer sent, once there is room.
-    pub(crate) fn deliver(&self, event: Event) {
+    pub(crate) fn deliver(&self, event: driver::Event<P>) {
         self.wait_for_room().put(event);
         self.filled.notify_one();
     }
@@ -90,7 +90,7 @@ impl Feed {
         drop(self.wait_for_room());
     }
 
-    fn wait_for_room(&self) -> MutexGuard<'_, Inbox<Peer>> {
+    fn wait_for_room(&self) -> MutexGuard<'_, Inbox<P>> {
         let mut inbox = self.lock();
         while !inbox.has_room() {
             inbox = self.emptied.wait(inbox).unwrap_or_else(PoisonError::into_inner);
@@ -110,7 +110,26 @@ impl Feed {
         self.filled.notify_all();
     }
 
-    fn take(&self, inbox: &mut Inbox<Peer>) -> Option<Event> {
+    /// Takes the next event, if there is one already.
+    fn try_next(&self) -> Option<driver::Event<P>> {
+        self.take(&mut self.lock())
+    }
+
+    /// Waits for the next event; none at the end.
+    pub(crate) fn next(&self) -> Option<driver::Event<P>> {
+        let mut inbox = self.lock();
+        loop {
+            if let Some(event) = self.take(&mut inbox) {
+                return Some(event);
+            }
+            if inbox.is_ended() {
+                return None;
+            }
+            inbox = self.filled.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn take(&self, inbox: &mut Inbox<P>) -> Option<driver::Event<P>> {
         let event = inbox.take()?;
         self.emptied.notify_all();
         Some(event)

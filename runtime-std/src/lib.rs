@@ -53,8 +53,12 @@ mod clock;
 mod events;
 mod link;
 mod mesh;
+#[cfg(test)]
+#[cfg(poolmesh_loom)]
+mod model;
 mod server;
 mod sockets;
+mod sync;
 
 pub use bytes::Bytes;
 pub use client::Client;
@@ -63,6 +67,8 @@ pub use link::Peer;
 pub use mesh::Mesh;
 pub use poolmesh_proto as proto;
 pub use poolmesh_proto::driver::ConnectFailed;
+#[cfg(feature = "record")]
+pub use poolmesh_proto::trace::RecordLimits;
 pub use poolmesh_proto::{
     BroadcasterConfig, BroadcasterEvent, BroadcasterStats, CallFailed, ClientConfig, CloseReason,
     DialFailure, LinkConfig, MeshConfig, Message, Packet, PacketError, PacketReader, PeerId, PoolId,

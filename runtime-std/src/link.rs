@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::panic;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use poolmesh_proto::{
 };
 
 use crate::clock::Clock;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// What is read at a time, in bytes.
 const READ: usize = 64 * 1_024;
@@ -216,6 +217,11 @@ impl Peer {
         self.shared.room.notify_all();
     }
 
+    #[cfg(all(test, poolmesh_loom))]
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     pub(crate) fn handlers(&self) -> &Handlers<Self> {
         &self.shared.handlers
     }
@@ -349,6 +355,16 @@ impl Shared {
 
     /// The writing thread.
     fn write(&self, stream: &TcpStream) {
+        while let Some(write) = self.next_write() {
+            self.carry_out(stream, write);
+        }
+        // Wakes the reader. That the connection is gone already is no harm.
+        let _ = stream.shutdown(Shutdown::Both);
+        self.room.notify_all();
+    }
+
+    /// Waits for the next thing to write, which says that the one before is done; none at the end.
+    pub(crate) fn next_write(&self) -> Option<Write> {
         let mut link = self.lock();
         loop {
             let queued = link.queued();
@@ -357,24 +373,13 @@ impl Shared {
             if link.queued() < queued || link.interest().deadline == Some(Instant::ZERO) {
                 self.room.notify_all();
             }
-            match write {
-                Some(write) => {
-                    drop(link);
-                    self.carry_out(stream, write);
-                    link = self.lock();
-                }
-                None if link.is_ended() => break,
-                None => {
-                    // Events are the reader's to poll; that some wait is no reason to look again.
-                    let deadline = link.interest().deadline.filter(|at| *at > Instant::ZERO);
-                    link = self.wait(link, &self.work, deadline);
-                }
+            if write.is_some() || link.is_ended() {
+                return write;
             }
+            // Events are the reader's to poll; that some wait is no reason to look again.
+            let deadline = link.interest().deadline.filter(|at| *at > Instant::ZERO);
+            link = self.wait(link, &self.work, deadline);
         }
-        drop(link);
-        // Wakes the reader. That the connection is gone already is no harm.
-        let _ = stream.shutdown(Shutdown::Both);
-        self.room.notify_all();
     }
 
     fn carry_out(&self, stream: &TcpStream, write: Write) {
@@ -414,4 +419,22 @@ impl Shared {
 /// Systems differ in what they call a timeout of a socket.
 fn timed_out(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// What a model of the threads does in place of the reading thread.
+#[cfg(all(test, poolmesh_loom))]
+impl Shared {
+    /// Looks for an event.
+    pub(crate) fn look(&self) {
+        let event = self.lock().poll_event();
+        if let Some(LinkEvent::Writable) = event {
+            self.room.notify_all();
+        }
+    }
+
+    /// The peer has closed, too.
+    pub(crate) fn eof(&self) {
+        self.lock().handle_eof(self.clock.now());
+        self.work.notify_one();
+    }
 }

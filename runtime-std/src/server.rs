@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use poolmesh_proto::driver::Severity;
+#[cfg(feature = "record")]
+use poolmesh_proto::trace::{RecordLimits, RecordedBroadcaster, WriterSink};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output,
 };
@@ -83,13 +85,42 @@ impl BroadcasterServer {
     ///
     /// # Errors
     /// If the socket fails for good, or the system has no random numbers.
-    pub fn run(self, mut on_event: impl FnMut(BroadcasterEvent)) -> io::Result<BroadcasterStats> {
+    pub fn run(self, on_event: impl FnMut(BroadcasterEvent)) -> io::Result<BroadcasterStats> {
+        let mut machine = Broadcaster::new(self.config.clone(), random);
+        self.serve(&mut machine, on_event)?;
+        Ok(machine.stats())
+    }
+
+    /// As [`run`](Self::run), and writes what the machine is told to `trace`, within `limits` (feature `record`). What
+    /// it costs, and what happens when it can't be written, say the docs of
+    /// [`RecordedBroadcaster`](crate::proto::trace::RecordedBroadcaster).
+    ///
+    /// The trace is written by the thread that serves, a large piece at a time, so `trace` needs no buffer of its own.
+    ///
+    /// # Errors
+    /// If the socket fails for good, or the system has no random numbers. Not if the trace can't be written.
+    #[cfg(feature = "record")]
+    pub fn run_recorded(
+        self,
+        trace: impl io::Write,
+        limits: RecordLimits,
+        on_event: impl FnMut(BroadcasterEvent),
+    ) -> io::Result<BroadcasterStats> {
+        let mut machine = RecordedBroadcaster::new(self.config.clone(), random, limits, WriterSink(trace));
+        self.serve(&mut machine, on_event)?;
+        Ok(machine.stats())
+    }
+
+    fn serve(
+        &self,
+        machine: &mut impl Machine<Event = BroadcasterEvent>,
+        mut on_event: impl FnMut(BroadcasterEvent),
+    ) -> io::Result<()> {
         getrandom::u64()?;
         let clock = Clock::start();
         let mut buffer = vec![0; self.config.max_datagram.saturating_add(1).min(1 << 16)];
-        let mut machine = Broadcaster::new(self.config.clone(), random);
         while !self.stopper.is_stopped() {
-            let deadline = self.drain(&mut machine, &mut on_event);
+            let deadline = self.drain(machine, &mut on_event);
             self.wait(&clock, deadline)?;
             match self.socket.recv_from(&mut buffer) {
                 Ok((len, from)) => {
@@ -106,7 +137,7 @@ impl BroadcasterServer {
                 }
             }
         }
-        Ok(machine.stats())
+        Ok(())
     }
 
     /// Bounds the next receive by the machine's deadline.

@@ -10,6 +10,7 @@ use core::net::SocketAddr;
 use std::alloc::System;
 
 use bytes::{Bytes, BytesMut};
+use poolmesh_proto::trace::{Input, Reader, RecordLimits, RecordedBroadcaster, Recorder, Sink};
 use poolmesh_proto::wire::{Dialect, FrameReader, MAX_DECODED, Request};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Link, LinkConfig, Machine, Output, PoolId,
@@ -26,7 +27,7 @@ const OWN: usize = 2_048;
 /// The largest datagram there is.
 const DATAGRAM: usize = 65_507;
 
-const RULES: [(&str, fn()); 10] = [
+const RULES: [(&str, fn()); 12] = [
     ("decoding_hostile_lists_stays_within_what_is_stated", decoding_hostile_lists),
     ("decoding_arbitrary_datagrams_stays_within_what_is_stated", decoding_arbitrary_datagrams),
     ("an_announced_length_reserves_nothing", announced_lengths),
@@ -37,6 +38,8 @@ const RULES: [(&str, fn()); 10] = [
     ("a_link_whose_peer_does_not_read_stays_within_its_queue", unread_link),
     ("a_flooded_broadcaster_stays_within_its_limits", flooded_broadcaster),
     ("a_broadcaster_that_is_filled_again_takes_no_more_than_at_first", refilled_broadcaster),
+    ("a_trace_in_chunks_takes_two_entries_and_chunks", trace_in_chunks),
+    ("a_recorded_broadcaster_takes_what_waits_to_be_written", recorded_broadcaster),
 ];
 
 fn main() {
@@ -378,5 +381,63 @@ fn refilled_broadcaster() {
         machine.handle_timeout(now);
         while !matches!(machine.poll_output(), Output::Wait(_)) {}
         assert_eq!((machine.pool_count(), machine.peer_count()), (0, 0));
+    }
+}
+
+fn trace_in_chunks() {
+    const ENTRY: usize = 3_000;
+    const CHUNK: usize = 4_096;
+    let datagram = Bytes::from(vec![7; ENTRY - 20]);
+    let from = SocketAddr::from(([192, 0, 2, 1], 1));
+    let mut recorder = Recorder::new();
+    for _ in 0..500 {
+        recorder.record(0, Instant::ZERO, &Input::Datagram { from, datagram: datagram.clone() });
+    }
+    let mut file = recorder.take().to_vec();
+    // At last one that claims to be as long as they may be, and isn't there.
+    file.extend_from_slice(&[0x80, 0x80, 0x80, 0x20]);
+    let live = Live::start();
+    let (mut reader, mut read, mut most) = (Reader::new(), 0, 0);
+    for chunk in file.chunks(CHUNK) {
+        reader.push(chunk);
+        most = most.max(live.bytes());
+        while reader.next_entry().unwrap().is_some() {
+            read += 1;
+        }
+        most = most.max(live.bytes());
+    }
+    assert_eq!(read, 500);
+    assert!(most <= 2 * (ENTRY + CHUNK) + OWN, "{most}");
+}
+
+fn recorded_broadcaster() {
+    const WAITING: usize = 10_000;
+    let (mut limits, config) = (RecordLimits::default(), BroadcasterConfig::default());
+    limits.max_waiting = WAITING;
+    let from = SocketAddr::from(([192, 0, 2, 1], 1));
+    let mut plain = Broadcaster::new(config.clone(), || 7);
+    let mut recorded = RecordedBroadcaster::new(config, || 7, limits, Nowhere);
+    let datagram = [99; 1_000];
+    let flood = |machine: &mut dyn Machine<Event = BroadcasterEvent>| {
+        let (live, mut most) = (Live::start(), 0);
+        for _ in 0..1_000 {
+            machine.handle_datagram(Instant::ZERO, from, &datagram);
+            most = most.max(live.bytes());
+            while !matches!(machine.poll_output(), Output::Wait(_)) {}
+        }
+        most
+    };
+    let (plain, recorded) = (flood(&mut plain), flood(&mut recorded));
+    // What waits, what is being written, and the room to grow of either.
+    assert!(recorded <= plain + 2 * (WAITING + datagram.len()) + OWN, "{recorded} and {plain} without");
+}
+
+struct Nowhere;
+
+impl Sink for Nowhere {
+    type Error = core::convert::Infallible;
+
+    fn write(&mut self, _: &[u8]) -> Result<(), Self::Error> {
+        Ok(())
     }
 }

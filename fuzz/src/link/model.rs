@@ -54,6 +54,8 @@ pub(super) struct End {
     /// Bytes that came in since there was no event, if none was polled since.
     pub(super) waiting: Option<usize>,
     heard: Instant,
+    /// When a frame that is not whole was looked at first.
+    begun: Option<Instant>,
     /// The application has an event in hand: silence is not the peer's.
     pub(super) holding: bool,
     pub(super) latest: Instant,
@@ -86,6 +88,7 @@ impl End {
             longest_chunk: 0,
             waiting: Some(0),
             heard: Instant::ZERO,
+            begun: None,
             holding: false,
             latest: Instant::ZERO,
             spoiled: false,
@@ -225,6 +228,14 @@ impl End {
         }
     }
 
+    /// No event was there: all that came in was looked at.
+    pub(super) fn nothing(&mut self) {
+        self.waiting = Some(0);
+        if self.came > self.taken_bytes {
+            self.begun.get_or_insert(self.latest);
+        }
+    }
+
     /// Bytes that came in and were not taken as events, those of skipped frames among them.
     pub(super) fn held(&self) -> usize {
         self.came - self.taken_bytes.min(self.came)
@@ -238,15 +249,23 @@ impl End {
             assert_eq!(message.name(), [name(self.taken)], "in order, none lost");
             assert_eq!(Some(message.payload()), len.and_then(|len| PAYLOADS.get(..len)));
         }
+        self.begun = None;
         self.taken += 1;
         self.taken_bytes += 8 + message.name().len() + message.payload().len();
         assert!(self.taken_bytes <= self.came, "before it came");
     }
 
     /// The end has come, for a reason that is true.
-    pub(super) fn end(&mut self, reason: CloseReason, other: &Self, idle: Option<Duration>) {
+    pub(super) fn end(
+        &mut self,
+        reason: CloseReason,
+        other: &Self,
+        idle: Option<Duration>,
+        slow: Option<Duration>,
+    ) {
         self.ended = Some(reason);
         let due = |after| (self.heard + after).is_due(self.latest);
+        let too_slow = |after| self.begun.is_some_and(|begun| (begun + after).is_due(self.latest));
         let whole = self.came == self.taken_bytes;
         match reason {
             CloseReason::Local => assert!(self.closed && self.is_written()),
@@ -257,6 +276,10 @@ impl End {
                 assert!(self.spoiled || self.taken < other.lens.len());
             }
             CloseReason::FrameTooLong { .. } => assert!(self.spoiled),
+            CloseReason::FrameTooSlow { bytes } => {
+                assert!(bytes > 0 && slow.is_some());
+                assert!(self.spoiled || (slow.is_some_and(too_slow) && bytes == self.held()));
+            }
             CloseReason::Idle => assert!(idle.is_some_and(due)),
             CloseReason::Failed(fault) => assert!(self.failed && fault == Fault::Reset),
             other => panic!("{other:?} is not known here"),

@@ -141,6 +141,12 @@ impl<R: RandomSource> Broadcaster<R> {
         BroadcasterStats { outputs_dropped: self.outbox.dropped(), ..self.stats }
     }
 
+    /// Where it draws its ids from.
+    #[cfg(feature = "trace")]
+    pub(crate) fn random_mut(&mut self) -> &mut R {
+        &mut self.random
+    }
+
     /// Moves on to `now` and ends what is due, as far as there is room for the notices; `poll_output` goes on.
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);

@@ -29,7 +29,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Names one call of one [`Client`]. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallId(u64);
+pub struct CallId(pub(crate) u64);
 
 /// How a call ended. Every call has exactly one.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,6 +24,13 @@ pub struct LinkConfig {
     /// After this time without a byte from the peer the link ends. Default: never. The classic wire has no
     /// keepalive: a peer that has nothing to say is idle, too.
     pub idle_timeout: Option<Duration>,
+    /// A frame that isn't whole after this time, counted from when its first byte was looked at, ends the link.
+    /// Default: never.
+    ///
+    /// It ends peers that are never idle, for they send a byte now and then, and never say anything. Where it is set,
+    /// the longest event that honest peers send must come within it on the slowest line. It is off by default because
+    /// silence is allowed by default, too: alone it would keep nobody out.
+    pub frame_timeout: Option<Duration>,
     /// How long a link that is being closed waits for what is queued to be written, and for the peer to close, too.
     /// Default: 1 s.
     pub close_timeout: Duration,
@@ -37,6 +44,7 @@ impl Default for LinkConfig {
             max_received: 128 * 1_024,
             pack: 64 * 1_024,
             idle_timeout: None,
+            frame_timeout: None,
             close_timeout: Duration::from_secs(1),
         }
     }

@@ -49,8 +49,8 @@ enum State {
 /// `max_received` bytes wait, the link asks for no more: a peer that sends faster than the application takes is slowed
 /// down by the connection itself. Bytes handed in all the same are kept.
 ///
-/// After the end, the driver drops the connection. A link that ends by itself (idle, a frame too long) does so
-/// without waiting for the peer.
+/// After the end, the driver drops the connection. A link that ends by itself (idle, a frame too long or too slow) does
+/// so without waiting for the peer.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -74,6 +74,8 @@ pub struct Link {
     heard: Instant,
     state: State,
     reader: FrameReader,
+    /// When the frame that is not whole yet was begun.
+    begun: Option<Instant>,
     queue: SendQueue,
     refused: Option<Refused>,
     /// Whether the application has an event in hand, and has not asked for the next.
@@ -104,6 +106,7 @@ impl Link {
             heard: now,
             state: State::Open,
             reader: FrameReader::new(config.max_frame),
+            begun: None,
             queue: SendQueue::new(config.pack, budget),
             refused: None,
             holding: false,
@@ -163,10 +166,11 @@ impl Link {
     pub fn handle_bytes(&mut self, now: Instant, bytes: Bytes) {
         // Before the idle check: after a stall of the driver, what waited proves that the peer is alive.
         self.heard = self.now.max(now);
-        self.tick(now);
         if self.state == State::Open {
+            // As well: they may be the rest of a frame that is waited for.
             self.reader.push(bytes);
         }
+        self.tick(now);
     }
 
     /// The peer has closed its writing half.
@@ -205,6 +209,9 @@ impl Link {
                 let idle = self.config.idle_timeout.map(|timeout| self.heard + timeout);
                 if idle.is_some_and(|at| at.is_due(self.now)) {
                     self.end(CloseReason::Idle);
+                } else if self.reader.waiting() == 0 {
+                    // What waits to be looked at may be the rest of it.
+                    self.end_if_too_slow();
                 }
             }
             State::Closing { .. } | State::Ending(_) | State::Ended(..) => {}
@@ -221,6 +228,17 @@ impl Link {
         }
         if refused.retry.is_none_or(|at| at.is_due(self.now)) {
             self.refused = Some(Refused { retry: Some(self.now + BUDGET_RETRY), ..refused });
+        }
+    }
+
+    /// When the frame that is not whole yet has to be.
+    fn whole_by(&self) -> Option<Instant> {
+        Some(self.begun? + self.config.frame_timeout?)
+    }
+
+    fn end_if_too_slow(&mut self) {
+        if self.whole_by().is_some_and(|at| at.is_due(self.now)) {
+            self.end(CloseReason::FrameTooSlow { bytes: self.reader.unfinished() });
         }
     }
 
@@ -256,6 +274,9 @@ impl Link {
                 return Some(LinkEvent::Received(message));
             }
         }
+        if let State::Open = self.state {
+            self.end_if_too_slow();
+        }
         if let State::Ending(reason) = self.state {
             let within = reason == CloseReason::Remote && self.reader.unfinished() > 0;
             self.end(if within { CloseReason::CutShort } else { reason });
@@ -271,14 +292,23 @@ impl Link {
 
     fn next_message(&mut self) -> Option<Message> {
         loop {
-            match self.reader.next_frame() {
+            let frame = self.reader.next_frame();
+            if let Ok(Some(_)) = frame {
+                self.begun = None;
+            }
+            match frame {
                 Ok(Some(Frame::Message(message))) => {
                     self.stats.received += 1;
                     return Some(message);
                 }
                 Ok(Some(Frame::Empty)) => self.stats.empty += 1,
                 Ok(Some(Frame::Malformed)) => self.stats.malformed += 1,
-                Ok(None) => return None,
+                Ok(None) => {
+                    if self.reader.unfinished() > 0 {
+                        self.begun.get_or_insert(self.now);
+                    }
+                    return None;
+                }
                 Err(error) => {
                     self.end(CloseReason::FrameTooLong { len: error.len });
                     return None;
@@ -352,7 +382,7 @@ impl Link {
     fn open_deadline(&self) -> Option<Instant> {
         let idle = self.config.idle_timeout.map(|timeout| self.heard + timeout).filter(|_| !self.holding);
         let retry = self.refused.filter(|refused| self.roomy(*refused)).and_then(|refused| refused.retry);
-        [idle, retry].into_iter().flatten().filter(|at| *at != Instant::NEVER).min()
+        [idle, self.whole_by(), retry].into_iter().flatten().filter(|at| *at != Instant::NEVER).min()
     }
 
     /// Whether the link has ended: nothing can be sent, and the connection can be dropped. Events may still wait.

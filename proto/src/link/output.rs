@@ -41,6 +41,11 @@ pub enum CloseReason {
         /// The length it announced, in bytes.
         len: u32,
     },
+    /// The peer began a frame and didn't end it within the frame timeout.
+    FrameTooSlow {
+        /// How much of it came, in bytes.
+        bytes: usize,
+    },
     /// Nothing came from the peer for the idle timeout.
     Idle,
     /// The connection failed.
@@ -55,6 +60,9 @@ impl fmt::Display for CloseReason {
             Self::Remote => f.write_str("closed by peer"),
             Self::CutShort => f.write_str("closed by peer within a frame"),
             Self::FrameTooLong { len } => write!(f, "peer announced a frame of {len} bytes, over the limit"),
+            Self::FrameTooSlow { bytes } => {
+                write!(f, "peer took too long over a frame, of which {bytes} bytes came")
+            }
             Self::Idle => f.write_str("idle"),
             Self::Failed(fault) => write!(f, "{fault}"),
         }

@@ -215,6 +215,62 @@ fn an_application_that_takes_its_time_makes_no_peer_idle() {
 }
 
 #[test]
+fn a_frame_has_to_be_whole_in_time() {
+    let mut patient = link(|_| {});
+    patient.handle_bytes(at(0), Bytes::from_static(&MSG[..1]));
+    assert_eq!(events(&mut patient), []);
+    patient.handle_timeout(at(1_000_000_000));
+    assert_eq!((patient.interest().deadline, events(&mut patient)), (None, vec![]));
+
+    let strict = |config: &mut LinkConfig| config.frame_timeout = Some(Duration::from_secs(1));
+    let mut trickled = link(strict);
+    for (millis, byte) in (0..).step_by(200).zip(&MSG[..6]) {
+        trickled.handle_bytes(at(millis), Bytes::copy_from_slice(&[*byte]));
+        let end = if millis < 1_000 { vec![] } else { closed(CloseReason::FrameTooSlow { bytes: 6 }) };
+        assert_eq!(events(&mut trickled), end, "after {millis} ms");
+    }
+
+    // Silence within a frame ends it as well, and each frame has its own time.
+    let mut silent = link(strict);
+    assert_eq!(silent.interest().deadline, None);
+    silent.handle_bytes(at(0), Bytes::from_static(&MSG[..5]));
+    assert_eq!((events(&mut silent), silent.interest().deadline), (vec![], Some(at(1_000))));
+    silent.handle_bytes(at(900), Bytes::from([&MSG[5..], &MSG[..5]].concat()));
+    assert_eq!(events(&mut silent).len(), 1);
+    assert_eq!(silent.interest().deadline, Some(at(1_900)));
+    silent.handle_timeout(at(1_899));
+    assert_eq!(events(&mut silent), []);
+    silent.handle_timeout(at(1_900));
+    assert_eq!(events(&mut silent), closed(CloseReason::FrameTooSlow { bytes: 5 }));
+}
+
+#[test]
+fn empty_and_malformed_frames_end_a_slow_one() {
+    for rest in [&b"\0"[..], &b"\0\x02\0\0\0ab"[..]] {
+        let mut link = link(|config| config.frame_timeout = Some(Duration::from_secs(1)));
+        link.handle_bytes(at(0), Bytes::from_static(&[0, 0, 0]));
+        assert_eq!(events(&mut link), []);
+        link.handle_bytes(at(999), Bytes::from_static(rest));
+        assert_eq!((events(&mut link), link.interest().deadline), (vec![], None));
+    }
+}
+
+#[test]
+fn a_stall_of_driver_or_application_makes_no_frame_slow() {
+    let mut link = link(|config| config.frame_timeout = Some(Duration::from_secs(1)));
+    // The application is busy with the event before it.
+    link.handle_bytes(at(0), Bytes::from([MSG, &MSG[..5]].concat()));
+    assert!(link.poll_event().is_some());
+    link.handle_timeout(at(10_000));
+    assert_eq!((events(&mut link), link.interest().deadline), (vec![], Some(at(11_000))));
+    // What came meanwhile is looked at before the time is.
+    link.handle_bytes(at(20_000), Bytes::from_static(&MSG[5..]));
+    link.handle_timeout(at(20_000));
+    assert!(matches!(events(&mut link)[..], [LinkEvent::Received(_)]));
+    assert_eq!(link.interest().deadline, None);
+}
+
+#[test]
 fn nothing_follows_the_end() {
     let mut link = link(|_| {});
     link.handle_failure(at(0), Fault::Reset);

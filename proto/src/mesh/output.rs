@@ -13,7 +13,7 @@ use crate::{CloseReason, Fault, Instant};
 
 /// Names one link of one [`Mesh`]. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerId(pub(super) u64);
+pub struct PeerId(pub(crate) u64);
 
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,11 +23,11 @@ impl fmt::Display for PeerId {
 
 /// Names one attempt at a connection. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DialId(pub(super) u64);
+pub struct DialId(pub(crate) u64);
 
 /// Names one call of [`Mesh::connect`] or [`Mesh::enter`]. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectId(pub(super) u64);
+pub struct ConnectId(pub(crate) u64);
 
 /// Who opened a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

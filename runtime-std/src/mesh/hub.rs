@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub(super) config: MeshConfig,
     pub(super) state: Mutex<State>,
     pub(super) changed: Condvar,
-    pub(super) feed: Arc<Feed>,
+    pub(super) feed: Arc<Feed<Peer>>,
     pub(super) handlers: Handlers<Peer>,
 }
 

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use crate::{address, calm, config, has_a_future, wild};
 
 #[derive(Clone, Debug)]
-pub(crate) enum Ask {
+enum Ask {
     Create,
     List,
     /// The pool that was made as the so-many-th.
@@ -25,7 +25,7 @@ pub(crate) enum Ask {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Op {
+enum Op {
     Ask(Instant, SocketAddr, Ask),
     Timeout(Instant),
     PollOnce,
@@ -45,7 +45,7 @@ fn ask() -> impl Strategy<Value = Ask> {
     ]
 }
 
-pub(crate) fn ops(time: &BoxedStrategy<Instant>) -> impl Strategy<Value = Vec<Op>> + use<> {
+fn ops(time: &BoxedStrategy<Instant>) -> impl Strategy<Value = Vec<Op>> + use<> {
     let op = prop_oneof![
         10 => (time.clone(), address(), ask()).prop_map(|(now, from, ask)| Op::Ask(now, from, ask)),
         2 => time.clone().prop_map(Op::Timeout),
@@ -73,7 +73,7 @@ fn settings() -> impl Strategy<Value = BroadcasterConfig> {
     )
 }
 
-pub(crate) fn broadcaster(config: &BroadcasterConfig) -> Broadcaster<impl RandomSource + use<>> {
+fn broadcaster(config: &BroadcasterConfig) -> Broadcaster<impl RandomSource + use<>> {
     let mut number = 0u128;
     let random = move || {
         number += 0x0001_0000_0001_0000_0001_0000_0001;
@@ -83,7 +83,7 @@ pub(crate) fn broadcaster(config: &BroadcasterConfig) -> Broadcaster<impl Random
 }
 
 /// The bytes of a request, given the pools made so far. Of a pool that is not made yet the id is made up.
-pub(crate) fn datagram(ask: &Ask, made: &[PoolId]) -> Vec<u8> {
+fn datagram(ask: &Ask, made: &[PoolId]) -> Vec<u8> {
     let id = |at: &usize| made.get(*at).copied().unwrap_or_else(|| "nobody's".parse().unwrap());
     let request = match ask {
         Ask::Create => Request::Create,

@@ -59,14 +59,17 @@ fn ops(time: &BoxedStrategy<Instant>) -> impl Strategy<Value = Vec<(usize, Op)>>
 fn settings() -> impl Strategy<Value = LinkConfig> {
     let millis = |range| Strategy::prop_map(range, Duration::from_millis);
     let idle = prop_oneof![Just(None), millis(1..3_000u64).prop_map(Some)];
-    (1..300usize, 0..200usize, prop_oneof![1..300usize, Just(65_536)], idle, millis(1..2_000u64)).prop_map(
-        |(max_queued, max_received, pack, idle, close)| {
+    let slow = prop_oneof![Just(None), millis(0..3_000u64).prop_map(Some)];
+    let times = (idle, slow, millis(1..2_000u64));
+    (1..300usize, 0..200usize, prop_oneof![1..300usize, Just(65_536)], times).prop_map(
+        |(max_queued, max_received, pack, (idle, slow, close))| {
             let mut config = LinkConfig::default();
             config.max_queued = max_queued;
             config.max_received = max_received;
             config.max_frame = 30_000;
             config.pack = pack;
             config.idle_timeout = idle;
+            config.frame_timeout = slow;
             config.close_timeout = close;
             config
         },
@@ -268,7 +271,7 @@ proptest! {
     fn a_refused_sender_is_told_when_there_is_room(config in settings(), lens in vec(0..150usize, 1..20)) {
         let budget = Budget::new(SHARED);
         let mut config = config;
-        config.idle_timeout = None;
+        (config.idle_timeout, config.frame_timeout) = (None, None);
         let mut ends = [End::new(&config, budget.clone()), End::new(&config, budget)];
         for len in lens {
             ends[0].send(len);
@@ -291,7 +294,7 @@ proptest! {
         config in settings(), sizes in vec(1..100usize, 1..30)
     ) {
         let mut config = config;
-        config.idle_timeout = None;
+        (config.idle_timeout, config.frame_timeout) = (None, None);
         let mut end = End::new(&config, Budget::new(SHARED));
         let mut held = 0;
         for size in sizes {

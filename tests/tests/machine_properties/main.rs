@@ -10,7 +10,6 @@ mod broadcaster;
 mod client;
 mod link;
 mod mesh;
-mod model;
 
 use core::net::SocketAddr;
 

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use bytes::BytesMut;
 use poolmesh_proto::PoolId;
 use poolmesh_proto::wire::{Dialect, Request, RequestFault};
+use poolmesh_testkit::model::wire::{Asked, asked};
 
 use crate::file::Vector;
 
-/// Every request is read as what it means, or as what is wrong with it. The encoding of each that can be read is
+/// Every request is read as what it means, or as what is wrong with it, by the model's wire, too. The encoding of each that can be read is
 /// canonical: none has bytes behind its fields.
 pub(crate) fn check(vectors: &[Vector]) -> BTreeSet<String> {
     let mut covered = BTreeSet::new();
@@ -16,6 +17,7 @@ pub(crate) fn check(vectors: &[Vector]) -> BTreeSet<String> {
         let decoded = Dialect::of(&vector.bytes).decode_request(&vector.bytes);
         let id = vector.pool_id();
         assert_eq!(decoded, expected(vector, id.as_deref()), "{}", vector.name);
+        assert_eq!(asked(&vector.bytes), by_hand(decoded), "{}", vector.name);
         if let Ok(request) = decoded {
             let mut encoded = BytesMut::new();
             Dialect::Classic.encode_request(&request, &mut encoded);
@@ -43,5 +45,21 @@ fn expected<'a>(vector: &Vector, id: Option<&'a [u8]>) -> Result<Request, Reques
             let missing = vector.number("string_len").map_or(4, |len| len - present);
             Err(RequestFault::Truncated { missing })
         }
+    }
+}
+
+/// The same in the words of the model.
+fn by_hand(decoded: Result<Request, RequestFault<'_>>) -> Asked {
+    match decoded {
+        Ok(Request::Create) => Asked::Create,
+        Ok(Request::Ping(id)) => Asked::Ping(id.as_bytes().to_vec()),
+        Ok(Request::List) => Asked::List,
+        Ok(Request::Join(id)) => Asked::Join(id.as_bytes().to_vec()),
+        Err(RequestFault::Empty) => Asked::Nothing,
+        Err(RequestFault::UnknownType(_)) => Asked::Unknown,
+        Err(RequestFault::Truncated { missing }) => Asked::Short(missing),
+        // Those that were captured are joins.
+        Err(RequestFault::NotAPoolId(id)) => Asked::Join(id.to_vec()),
+        Err(fault) => panic!("none such was captured: {fault}"),
     }
 }

@@ -6,15 +6,24 @@ use std::collections::BTreeSet;
 use bytes::BytesMut;
 use poolmesh_proto::wire::{Dialect, Response, Words};
 use poolmesh_proto::{PoolId, PoolInfo, Refusal};
+use poolmesh_testkit::model::wire::{Said, said};
 
 use crate::file::{Vector, shown};
 
-/// Every answer and notice is read as what it means, and is canonical: it is written back as it came.
+/// Every answer and notice is read as what it means, and is canonical: it is written back as it came. The
+/// model's wire reads it alike.
 pub(crate) fn check(vectors: &[Vector]) -> BTreeSet<String> {
     let mut covered = BTreeSet::new();
     for vector in vectors.iter().filter(|vector| vector.is_from_broadcaster()) {
         let decoded = Dialect::of(&vector.bytes).decode_response(&vector.bytes).unwrap();
         assert_eq!(decoded, expected(vector), "{}", vector.name);
+        let by_hand = match said(&vector.bytes).unwrap() {
+            Said::Pools(ids) => Response::Pools(ids),
+            Said::Pool(info) => Response::Joined(info),
+            Said::Error(refusal) => Response::Refused(refusal),
+            Said::PoolEnded => Response::PoolEnded,
+        };
+        assert_eq!(by_hand, decoded, "{}", vector.name);
         let mut encoded = BytesMut::new();
         Dialect::Classic.encode_response(&decoded, &mut encoded);
         assert_eq!(encoded, vector.bytes, "{}", vector.name);

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use poolmesh_proto::wire::{Frame, FrameReader, Message};
 use poolmesh_proto::{CloseReason, Instant, Link, LinkConfig, LinkEvent, Packet, PacketReader, Write};
+use poolmesh_testkit::model::frames::{self, Tail};
 use serde_json::Value;
 
 use crate::file::{Vector, alphabet, unhex};
@@ -27,6 +28,7 @@ pub(crate) fn check(vectors: &[Vector]) -> BTreeSet<String> {
             assert_frames(vector, &expected, &chunks(&bytes, cuts));
             assert_events(vector, &expected, &chunks(&bytes, cuts));
         }
+        assert_cut_by_hand(vector, &expected);
         let messages = expected.messages();
         assert_received(vector, &messages);
         assert_payload(vector, &messages);
@@ -134,6 +136,19 @@ fn assert_frames(vector: &Vector, expected: &Expected, chunks: &[Bytes]) {
     if error.is_none() {
         assert_eq!((reader.waiting(), reader.unfinished()), (0, 0), "{}: nothing is left", vector.name);
     }
+}
+
+/// The model cuts the stream into the same frames.
+fn assert_cut_by_hand(vector: &Vector, expected: &Expected) {
+    let (pieces, tail) = frames::cut(&vector.bytes, 1 << 24);
+    assert_eq!(tail, expected.too_long.map_or(Tail::Nothing, Tail::TooLong), "{}", vector.name);
+    let kinds = expected.frames.iter().map(|kind| match kind {
+        Kind::Event { name, payload } => frames::Frame::Event(name.as_bytes().to_vec(), payload.to_vec()),
+        Kind::Empty => frames::Frame::Empty,
+        Kind::Malformed => frames::Frame::Malformed,
+    });
+    let cut: Vec<frames::Frame> = pieces.into_iter().map(|piece| piece.frame).collect();
+    assert_eq!(cut, kinds.collect::<Vec<_>>(), "{}", vector.name);
 }
 
 /// A link tells the events among the frames, skips and counts the others, and goes on.

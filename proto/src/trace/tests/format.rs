@@ -1,0 +1,261 @@
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::super::*;
+use crate::{
+    BroadcasterConfig, CallId, ClientConfig, CloseReason, ConnectId, DialId, Fault, Instant, MeshConfig,
+    PeerId, PoolId, PoolInfo,
+};
+
+fn address(text: &str) -> core::net::SocketAddr {
+    text.parse().unwrap()
+}
+
+/// One of each input.
+fn inputs() -> Vec<Input> {
+    let (peer, dial, call) = (PeerId(1), DialId(u64::MAX), CallId(300));
+    let pool: PoolId = "306c97f9-4b65-451f-a914-68a573d71508".parse().unwrap();
+    let (name, payload) = (Bytes::from_static(b"name"), Bytes::from_static(&[0xff; 300]));
+    let scoped = core::net::SocketAddrV6::new(core::net::Ipv6Addr::LOCALHOST, 9, 1, u32::MAX);
+    let info =
+        PoolInfo::new(pool, address("192.0.2.1:1"), address("[2001:db8::1]:2"), [address("1.2.3.4:5")]);
+    let mut mesh = MeshConfig::default();
+    mesh.link.idle_timeout = Some(Duration::MAX);
+    mesh.max_links = usize::MAX;
+    let client = ClientConfig { recreate_after: None, ..ClientConfig::default() };
+    let start = PeerStart { client, broadcaster: address("192.0.2.1:6969"), mesh };
+    vec![
+        Input::Start(Start::Broadcaster(Box::default())),
+        Input::Start(Start::Peer(Box::new(start))),
+        Input::Polled { machine: Polled::Links, outputs: u32::MAX, digest: u64::MAX - 1 },
+        Input::Drawn(u128::MAX / 3),
+        Input::Datagram { from: scoped.into(), datagram: payload.clone() },
+        Input::Timeout,
+        Input::List,
+        Input::Create,
+        Input::Join(pool),
+        Input::Cancel(call),
+        Input::Release(pool),
+        Input::CloseClient,
+        Input::MeshTimeout,
+        Input::Enter(info),
+        Input::Connect(vec![address("192.0.2.1:1"), address("[::]:0")]),
+        Input::CancelConnect(ConnectId(0)),
+        Input::Listen(address("0.0.0.0:0")),
+        Input::Disconnect(peer),
+        Input::CloseMesh,
+        Input::Dialed(dial),
+        Input::DialFailed(dial, Fault::Other),
+        Input::Accepted(address("192.0.2.1:1")),
+        Input::LinkClosed(peer, CloseReason::FrameTooLong { len: u32::MAX }),
+        Input::Listening(address("192.0.2.1:1")),
+        Input::ListenFailed(address("192.0.2.1:1"), Fault::AddressInUse),
+        Input::LinksTimeout,
+        Input::Send { peer, name: name.clone(), payload: payload.clone() },
+        Input::SendToAll { name, payload: Bytes::new() },
+        Input::CloseLink(peer),
+        Input::Bytes(peer, payload),
+        Input::Eof(peer),
+        Input::Failure(peer, Fault::Reset),
+        Input::Written(peer),
+    ]
+}
+
+fn times() -> impl Iterator<Item = Instant> {
+    [7, 7, 0, u64::MAX, 5_000_000, 4_999_999].into_iter().map(Instant::from_micros).cycle()
+}
+
+fn all_entries() -> Vec<Entry> {
+    let entry = |(input, (now, program))| Entry { program, now, input };
+    inputs().into_iter().zip(times().zip([0, 1, u32::MAX].into_iter().cycle())).map(entry).collect()
+}
+
+fn recorded(entries: &[Entry]) -> Bytes {
+    let mut recorder = Recorder::new();
+    for entry in entries {
+        recorder.record(entry.program, entry.now, &entry.input);
+    }
+    recorder.take()
+}
+
+/// A file with one entry of these bytes.
+fn file(entry: &[u8]) -> Vec<u8> {
+    let mut file = Recorder::new().take().to_vec();
+    file.push(u8::try_from(entry.len()).unwrap());
+    file.extend_from_slice(entry);
+    file
+}
+
+fn fault(file: &[u8]) -> TraceFault {
+    entries(file).last().unwrap().unwrap_err().fault
+}
+
+#[test]
+fn every_input_is_read_as_it_was_recorded() {
+    let all = all_entries();
+    let file = recorded(&all);
+    assert_eq!(entries(&file).collect::<Result<Vec<_>, _>>().unwrap(), all);
+}
+
+#[test]
+fn a_file_may_come_in_any_chunks() {
+    let all = all_entries();
+    let file = recorded(&all);
+    for size in [1, 2, 3, 7, 100, file.len()] {
+        let (mut reader, mut read) = (Reader::new(), vec![]);
+        for chunk in file.chunks(size) {
+            reader.push(chunk);
+            while let Some(entry) = reader.next_entry().unwrap() {
+                read.push(entry);
+            }
+        }
+        assert_eq!(reader.finish(), Ok(()));
+        assert_eq!(reader.offset(), file.len() as u64);
+        assert_eq!(read, all, "in chunks of {size}");
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_reads_up_to_the_cut_and_says_so() {
+    let all = all_entries();
+    let file = recorded(&all);
+    let mut whole = 0;
+    for len in 0..file.len() {
+        let cut = &file[..len];
+        let mut reader = Reader::new();
+        reader.push(cut);
+        let (mut read, mut ends_whole) = (0, false);
+        for entry in entries(cut) {
+            match entry {
+                Ok(entry) => {
+                    assert_eq!(entry, all[read]);
+                    assert_eq!(reader.next_entry(), Ok(Some(entry)));
+                    read += 1;
+                }
+                Err(error) => {
+                    assert!(matches!(error.fault, TraceFault::Cut { missing } if missing > 0), "{error}");
+                    assert_eq!(reader.next_entry(), Ok(None));
+                    assert_eq!(reader.finish(), Err(error));
+                    assert_eq!(reader.offset(), error.offset);
+                    assert!(error.offset <= len as u64);
+                    ends_whole = true;
+                }
+            }
+        }
+        whole += u32::from(!ends_whole);
+    }
+    assert_eq!(whole as usize, all.len(), "behind the header, and behind each entry but the last");
+}
+
+#[test]
+fn the_header_says_who_wrote_it() {
+    let mut reader = Reader::new();
+    reader.push(&Recorder::new().take());
+    assert_eq!(reader.next_entry(), Ok(None));
+    assert_eq!(reader.finish(), Ok(()));
+    let header = reader.header().unwrap();
+    assert_eq!((header.version, header.writer.starts_with("poolmesh-proto 0.")), (1, true));
+}
+
+/// The bytes of version 1, so that it stays readable.
+#[test]
+fn the_format_is_what_the_table_says() {
+    let mut recorder = Recorder::new();
+    let from = address("192.0.2.1:258");
+    recorder.record(
+        2,
+        Instant::from_micros(64),
+        &Input::Datagram { from, datagram: Bytes::from_static(b"hi") },
+    );
+    recorder.record(2, Instant::from_micros(63), &Input::Eof(PeerId(300)));
+    let file = recorder.take();
+    let header = Recorder::new().take();
+    assert_eq!(
+        &header[..10],
+        [&b"\x89pmtrace\x01"[..], &[u8::try_from(header.len() - 10).unwrap()]].concat()
+    );
+    let expected =
+        [&[14, 2, 0x80, 0x01, 4, 4, 192, 0, 2, 1, 1, 2, 2, b'h', b'i'][..], &[5, 2, 0x01, 53, 0xac, 0x02]];
+    assert_eq!(&file[header.len()..], expected.concat());
+}
+
+#[test]
+fn what_is_no_trace_is_refused() {
+    assert_eq!(fault(b"listening on"), TraceFault::NotATrace);
+    assert_eq!(fault(b"\x89pmtrace\x02\x00"), TraceFault::UnknownVersion { version: 2 });
+    let long = TraceFault::TooLong { len: 16_383, max: 1_024 };
+    assert_eq!(fault(b"\x89pmtrace\x01\xff\x7f"), long);
+    assert_eq!(fault(b""), TraceFault::Cut { missing: 10 });
+}
+
+#[test]
+fn what_is_newer_or_spoiled_is_named_with_its_place() {
+    assert_eq!(fault(&file(&[0, 0, 99])), TraceFault::Unknown { what: "kind of input", number: 99 });
+    assert_eq!(fault(&file(&[0, 0, 1, 7])), TraceFault::Unknown { what: "kind of program", number: 7 });
+    assert_eq!(fault(&file(&[0, 0, 5, 1, 2])), TraceFault::Trailing { bytes: 2 });
+    assert_eq!(fault(&file(&[0, 0, 12 + 37])), TraceFault::Short { missing: 1 });
+    assert_eq!(fault(&file(&[0, 0, 52, 1, 9, b'x'])), TraceFault::Short { missing: 8 });
+    assert_eq!(fault(&file(&[0, 0, 18, 0])), TraceFault::PoolId(crate::InvalidPoolId::Empty));
+    let spoiled = file(&[0, 0, 54, 1, 77]);
+    let error = entries(&spoiled).last().unwrap().unwrap_err();
+    assert_eq!(error.fault, TraceFault::Unknown { what: "fault", number: 77 });
+    assert_eq!(error.offset, spoiled.len() as u64 - 1);
+}
+
+#[test]
+fn an_error_is_the_last_thing_a_reader_says() {
+    let mut file = file(&[0, 0, 99]);
+    file.extend_from_slice(&[3, 0, 0, 5]);
+    assert_eq!(entries(&file).count(), 1);
+    let mut reader = Reader::new();
+    reader.push(&file);
+    let error = reader.next_entry().unwrap_err();
+    reader.push(&file);
+    assert_eq!(reader.next_entry(), Err(error));
+    assert_eq!(reader.finish(), Err(error));
+}
+
+#[test]
+fn an_entry_that_claims_to_be_too_long_is_refused_before_it_is_there() {
+    let mut reader = Reader::with_max_entry(100);
+    reader.push(&Recorder::new().take());
+    reader.push(&[101]);
+    let error = reader.next_entry().unwrap_err();
+    assert_eq!(error.fault, TraceFault::TooLong { len: 101, max: 100 });
+    let mut reader = Reader::with_max_entry(100);
+    reader.push(&Recorder::new().take());
+    reader.push(&[100]);
+    assert_eq!(reader.next_entry(), Ok(None));
+}
+
+/// The settings of a broadcaster, from their bytes.
+fn broadcaster(settings: &[u8]) -> Vec<u8> {
+    file(&[&[0, 0, 1, 0, u8::try_from(settings.len()).unwrap()], settings].concat())
+}
+
+#[test]
+fn settings_that_are_not_there_or_not_known_are_named() {
+    let all = [1, 5, 2, 5, 3, 5, 4, 5, 5, 5, 6, 5, 7, 5];
+    let read = entries(&broadcaster(&all)).next().unwrap().unwrap();
+    let Input::Start(Start::Broadcaster(config)) = read.input else { panic!("{read:?}") };
+    assert_eq!(
+        *config,
+        BroadcasterConfig {
+            ping_timeout: Duration::from_nanos(5),
+            max_pools: 5,
+            max_pools_per_source: 5,
+            max_peers: 5,
+            max_peers_total: 5,
+            max_queued: 5,
+            max_datagram: 5,
+        }
+    );
+    let what = "setting of a broadcaster";
+    assert_eq!(fault(&broadcaster(&all[..12])), TraceFault::Missing { what, number: 7 });
+    let newer = [&all[..], &[8, 1]].concat();
+    assert_eq!(fault(&broadcaster(&newer)), TraceFault::Unknown { what, number: 8 });
+}

@@ -1,0 +1,87 @@
+//! A second implementation of the protocol, to hold a first one against.
+//!
+//! These models are written for clarity alone: vectors of what happened, no timers, no clever structures; what they
+//! need to know they look up in that history each time. They share types with the machines, but no code of the wire.
+//!
+//! A model is told what an implementation is told, and then each thing the implementation did, in order. It says
+//! whether that was right: whether it was due, to the byte, and whether nothing is missing when the implementation
+//! says that it has nothing left to do.
+//!
+//! - [`BroadcasterModel`]: which datagram every datagram is answered by, and when hosts are told that their pools have
+//!   ended.
+//! - [`ClientModel`]: what is sent when, and which outcome each call has.
+//! - [`LinkModel`]: what one end of a connection takes, gives and says, frame by frame.
+//! - [`StreamModel`]: what came out of a link is the beginning of what went in at the other end; [`frames`] cuts bytes
+//!   into frames.
+//! - [`wire`]: the datagrams in bytes.
+//!
+//! What is random in an implementation, the ids of pools, the models take from its answers, and hold them to what is
+//! said of ids. Where the protocol leaves an order open, they do, too: that of pools in a list, and that of pools that
+//! end in the same moment.
+//!
+//! A broadcaster of your own, which needs to know nothing of this workspace but the model:
+//!
+//! ```
+//! use core::net::SocketAddr;
+//! use core::time::Duration;
+//! use poolmesh_proto::{BroadcasterConfig, Instant};
+//! use poolmesh_testkit::model::BroadcasterModel;
+//!
+//! /// Knows how to list, as long as there are no pools.
+//! fn answer(datagram: &[u8]) -> &'static [u8] {
+//!     match datagram {
+//!         [2, ..] => &[2, 0, 0, 0, 0],
+//!         _ => b"\x04\x1b\0\0\0ERROR: unknown message type",
+//!     }
+//! }
+//!
+//! let mut model = BroadcasterModel::new(BroadcasterConfig::default());
+//! let asker: SocketAddr = "192.0.2.1:5000".parse().unwrap();
+//! for datagram in [&[2][..], &[7, 7]] {
+//!     model.handle_datagram(Instant::ZERO, asker, datagram);
+//!     model.sent(asker, answer(datagram)).unwrap();
+//!     model.rests().unwrap();
+//! }
+//! // It takes this for an unknown type, but a type 1 is a ping, and this one is 4 bytes short.
+//! model.handle_datagram(Instant::ZERO, asker, &[1]);
+//! let wrong = model.sent(asker, answer(&[1])).unwrap_err();
+//! assert!(wrong.to_string().contains("out of bound by 4 elements"));
+//! ```
+
+mod broadcaster;
+mod client;
+pub mod frames;
+mod hosting;
+mod link;
+mod stream;
+pub mod wire;
+
+use core::fmt;
+
+pub use broadcaster::BroadcasterModel;
+pub use client::ClientModel;
+pub use link::LinkModel;
+pub use stream::StreamModel;
+
+/// An implementation did something else than its model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong(String);
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for Wrong {}
+
+/// What a model says of one thing that an implementation did.
+pub type Verdict<T = ()> = Result<T, Wrong>;
+
+/// A word for one kind of answer, datagram or event, to be counted by: what a test never saw, it has not tested.
+pub type Kind = &'static str;
+
+/// Wrong, unless it `holds`.
+pub(crate) fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Verdict {
+    if holds { Ok(()) } else { Err(Wrong(otherwise())) }
+}

@@ -1,0 +1,14 @@
+//! What must hold at every moment, and is looked at after every event.
+//!
+//! The names in the messages (P1, G2, …) are those of the invariants in the module's documentation.
+
+mod calls;
+mod dials;
+mod frames;
+mod links;
+mod peer;
+mod server;
+
+pub(super) use frames::Frames;
+pub(super) use peer::PeerCheck;
+pub(super) use server::ServerCheck;

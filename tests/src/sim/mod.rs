@@ -1,0 +1,165 @@
+//! A whole lobby in one thread and in virtual time: put your own program into it, and let everything go wrong.
+//!
+//! A [`World`] holds broadcasters, peers and others, each with a clock of its own, and the network between them. A peer
+//! runs a program of yours, an [`App`]: events in, calls out, over the same machines that your real program embeds.
+//! Nothing sleeps and nothing touches a socket: an hour passes in some milliseconds, and the same seed brings the same
+//! hour, bit for bit, in every build and on every machine.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use poolmesh_proto::{BroadcasterConfig, ClientEvent, LinkEvent, Outcome, Packet, PoolId};
+//! use poolmesh_testkit::sim::{App, AppEvent, Context, PeerConfig, Violation, World};
+//!
+//! /// Hosts or joins a pool, and says hello once a minute.
+//! #[derive(Debug, Default)]
+//! struct Greeter {
+//!     join: Option<PoolId>,
+//!     pool: Option<PoolId>,
+//!     heard: u32,
+//! }
+//!
+//! impl App for Greeter {
+//!     fn handle(&mut self, event: AppEvent, context: &mut Context<'_>) {
+//!         match event {
+//!             AppEvent::Started => {
+//!                 let call = match self.join {
+//!                     Some(pool) => context.join(pool),
+//!                     None => context.create(),
+//!                 };
+//!                 call.expect("it is the first call");
+//!                 context.wake_after(Duration::from_secs(60), 0);
+//!             }
+//!             AppEvent::Client(ClientEvent::Finished { outcome, .. }) => {
+//!                 if let Outcome::Created(pool) | Outcome::Joined(pool) = outcome {
+//!                     self.pool = Some(pool.id());
+//!                     context.enter(&pool).expect("the mesh is open");
+//!                 }
+//!             }
+//!             AppEvent::Woken(_) => {
+//!                 context.send_to_all("msg", Packet::new().string("hello"));
+//!                 context.wake_after(Duration::from_secs(60), 0);
+//!             }
+//!             AppEvent::Link(_, LinkEvent::Received(_)) => self.heard += 1,
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//!
+//! let mut world = World::new(7); // the seed
+//! world.weather().loss = 100_000; // a datagram of ten is lost
+//! let server = world.broadcaster(BroadcasterConfig::default());
+//! let ann = world.peer(Greeter::default(), server, PeerConfig::default());
+//! world.run_for(Duration::from_secs(10))?;
+//!
+//! let join = world.app(ann).and_then(|ann| ann.pool);
+//! let bob = world.peer(Greeter { join, ..Greeter::default() }, server, PeerConfig::default());
+//! world.run_for(Duration::from_secs(3_600))?; // an hour
+//! assert!(world.app(bob).is_some_and(|bob| bob.heard >= 59));
+//!
+//! world.crash(ann, false); // her system says so to bob
+//! world.run_for(Duration::from_secs(1))?;
+//! assert_eq!(world.honest_links(bob), []);
+//! # Ok::<(), Violation>(())
+//! ```
+//!
+//! # What can go wrong
+//!
+//! - **Datagrams** ([`Weather`]): delay with a least and a spread, so that they overtake each other; loss, also in
+//!   bursts; copies at once, and old ones much later; flipped bits; cuts.
+//! - **Streams** ([`StreamWeather`]): pieces of any size, cuts of the connection at any byte, small buffers, bandwidth,
+//!   slow readers, pieces that are lost and sent again; refused, unanswered and half-open connections; a system that
+//!   gives up; flipped bits.
+//! - **Ways**: [`block`](World::block) one direction, [`isolate`](World::isolate) some nodes, put nodes behind a
+//!   [NAT](NatConfig).
+//! - **Programs**: [`crash`](World::crash) with or without a word to the others, [`restart`](World::restart) with
+//!   nothing, [`freeze`](World::freeze) and [`thaw`](World::thaw).
+//! - **Clocks**: [`drift`](World::drift), [`jump`](World::jump) ahead and back, stand still.
+//! - **Loops** ([`Lateness`]): outputs drained late, timeouts late, early, twice.
+//! - **Others**: an [`Actor`] is a node that speaks bytes: foreign peers, attackers with forged addresses.
+//!
+//! # What is looked at after every event
+//!
+//! A [`World`] fails with a [`Violation`] as soon as one of these doesn't hold:
+//!
+//! | | what must hold |
+//! | --- | --- |
+//! | P1 | a pool's id is new each time one is made, at every broadcaster together |
+//! | P2, P3 | a broadcaster's pools and peers are those that its events tell of, as many as it counts, within its limits |
+//! | P2, V7 | a list names every pool once; one that has to be cut, as many as fit, and in turns |
+//! | P4 | a peer joins a pool once; an answer names the asker, the host, then who joined last, as many as fit |
+//! | P3 | links, dials at a time, and bytes queued on one link and on all stay within the limits of a mesh; it has as many links as it told of; a link asks for no more than it may hold, and packs no more into a write |
+//! | M3, M4 | a client is told of no pool that no broadcaster has made, and once of each that it made itself |
+//! | G1, G2, V4 | a pool lives exactly as long as its host pings: none ends early, none outlives the ping timeout; its host is told once; a client pings no pool of which it was told that it is gone |
+//! | G2, V4 | a link is idle exactly when its peer was silent for the idle timeout |
+//! | L1 | a link's name is new; no address is dialed twice at a time |
+//! | L2, L3 | what comes out of a link is what went in at its other end: in order, once, unaltered, wherever it was cut; all of it, if that end was closed well; an end within a frame is told from one between two |
+//! | L4 | no frame up to the longest length ends a link, or is too long to be sent |
+//! | L5 | nothing comes of a link before it is told of or after its end, which is told once |
+//! | A2, A3 | a broadcaster sends at most one datagram for each that came, exactly one for each create, list and join, and one for each pool that ended, none over 1,024 bytes |
+//! | V2, V7 | each call ends once, by its deadline, the oldest first of those that an answer fits; each dial ends by its own, and not before; nothing goes on after a close |
+//! | V6 | an event finds room where nothing waits; whoever was refused is told when there is room |
+//! | V8 | no request is sent again, no pool pinged, no address dialed sooner or more often than is set: a stall causes no burst |
+//! | D3 | after a timeout and a drain every deadline lies ahead, none sleeps past the end of a pool, a call or a dial; what said that it waits says nothing more; the machines come to rest |
+//! | D2 | nothing panics; nothing overflows where overflows are checked (debug builds, and the profile `quick`) |
+//!
+//! What must have happened some time after the faults have stopped, the seeds of [`simulate`](crate::simulate) demand
+//! after each storm: no call, dial or queue is left over (V2, V6), no pool without its host (V4, G3); a pool can be made
+//! and joined, also while an attacker goes on from his own address (V7); its members are linked, each pair once if they
+//! came one by one (V5, L1), hear each other (V6), and the pool lives (G2).
+//!
+//! # Not held by the classic dialect, and why
+//!
+//! The wire of gop2p has no proof of address, no request ids, no leave, no notice of who came or went, and no integrity
+//! of its own. So these don't hold, and the simulator doesn't ask for them:
+//!
+//! | | what does not hold | why |
+//! | --- | --- | --- |
+//! | M1, M2 | a peer appears only if its address is proven, goes only by its own word | a datagram's source is all there is; nobody can leave, so a pool's list of peers only grows and names the dead |
+//! | M3 | an incarnation that was replaced never acts again | nothing tells a program that came back to its address from the one before: a late ping of the old one keeps a pool alive, a late answer to it may be taken by the new one |
+//! | M4 | nobody is told of a pool that was not made | only as long as nobody forges the broadcaster's address, and no bit of its answers flips unnoticed |
+//! | P5, V1 | equal rosters at equal epochs, the same view everywhere | there are no epochs; a peer knows those who were there when it came; of more than about 59 only the latest are named |
+//! | M5, V3 | another host when the host is gone; pools are back after a broadcaster's restart | a pool is its host's, and the broadcaster's memory is all there is of it: it ends, and its host is told. Links go on |
+//! | G1 | a ping prolongs only the life of its sender | whoever forges the host's address, or sends an old ping of the host again, prolongs it as well |
+//! | L1 | at most one link for each pair | an accepted link comes from any port, so two peers that learn of each other at the same moment may open two. Each of them dials an address at most once at a time |
+//! | L2 | unaltered | streams are checked by TCP alone. What was corrupted on the way may be read as other frames; it never panics, and never takes more than its limits |
+//! | V4 | the dead are gone from the list | see M2. Links to them end when the system says so, or by [`idle_timeout`](poolmesh_proto::LinkConfig::idle_timeout): without it a link over which nobody says anything stays half-open for ever |
+//! | V5 | every pair that can be is linked | nobody behind a NAT can be dialed from outside; a NAT that forgets its mapping, or has one for each destination, gives a host another address, and its pool ends |
+//! | V7 | honest joins end in time whatever an attacker does | not if he forges addresses: an answer to one's call, a full pool, all pools of a source. He can take all links of a mesh from one address |
+//! | A1 | no more bytes out than in before an address is proven | one byte draws a list of 1,024 |
+//! | V8 | no storm of reconnects | a restarted broadcaster answers each ping with a refusal, and programs that create at once do so at once: there is no jitter |
+//! | S1, S2 | secrecy | there is none |
+//!
+//! A clock that jumps back is no fault of the dialect but of the driver: a machine never goes back behind the latest time
+//! it was told, so it stands still until that time is reached again. [`World::calm`] ends that, too.
+
+mod actor;
+mod address;
+mod app;
+mod check;
+mod clock;
+mod core;
+mod dispatch;
+mod drive;
+mod fingerprint;
+mod flow;
+mod machines;
+mod nat;
+mod node;
+mod queue;
+mod rng;
+mod streams;
+mod tape;
+mod weather;
+mod world;
+
+pub use self::core::WorldStats;
+pub use actor::{Actor, Wire};
+pub use app::{App, AppEvent, Context};
+pub use machines::PeerConfig;
+pub use nat::{Filtering, Mapping, NatConfig};
+pub use node::State;
+pub use rng::{MILLION, Rng};
+pub use streams::ConnId;
+pub use weather::{Lateness, StreamWeather, Weather};
+pub use world::{NatId, NodeId, Violation, World};

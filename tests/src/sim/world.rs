@@ -1,0 +1,486 @@
+//! The world: nodes, what is between them, and the hand that moves both.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use poolmesh_proto::trace::{Entry, Input, Start};
+use poolmesh_proto::{BroadcasterConfig, BroadcasterStats, Client, Instant, Links, Mesh, PoolId};
+
+use super::actor::Actor;
+use super::address::{self, Addr};
+use super::app::{App, Context};
+use super::core::{Core, WorldStats, micros};
+use super::machines::{Machines, PeerConfig};
+use super::nat::{Nat, NatConfig};
+use super::node::{Kind, Node, Peer, Server, State};
+use super::rng::Rng;
+use super::streams::{ConnId, DIALER, Side};
+use super::tape::Tape;
+use super::weather::{Lateness, Weather};
+
+/// The port of every broadcaster.
+const BROADCASTER_PORT: u16 = 6_969;
+/// The port of every other node.
+const PEER_PORT: u16 = 5_000;
+
+/// Names a node of a [`World`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub(super) usize);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{}", self.0)
+    }
+}
+
+/// Names a NAT of a [`World`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NatId(usize);
+
+/// Something did not hold that must always hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// When, in true time since the world's beginning.
+    pub at: Duration,
+    /// What, beginning with the name of the invariant.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {:?}: {}", self.at, self.what)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Broadcasters, peers with programs of the type `A`, and others, in virtual time. See the [module](super).
+#[derive(Debug)]
+pub struct World<A> {
+    pub(super) core: Core,
+    pub(super) nodes: Vec<Node<A>>,
+}
+
+impl<A: App> World<A> {
+    /// An empty world in which all chance follows from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { core: Core::new(seed), nodes: Vec::new() }
+    }
+
+    /// Adds a broadcaster.
+    pub fn broadcaster(&mut self, config: BroadcasterConfig) -> NodeId {
+        let own = Addr::new(address::of_node(self.nodes.len()), BROADCASTER_PORT);
+        let kind = self.server(self.nodes.len(), config);
+        self.add(own, None, kind)
+    }
+
+    fn server(&mut self, place: usize, config: BroadcasterConfig) -> Kind<A> {
+        if let Some(tape) = &mut self.core.tape {
+            tape.note(place, Instant::ZERO, Input::Start(Start::Broadcaster(Box::new(config.clone()))));
+        }
+        Kind::Server(Box::new(Server::new(config, self.core.rng.fork())))
+    }
+
+    /// Adds a peer that knows that broadcaster.
+    pub fn peer(&mut self, app: A, broadcaster: NodeId, config: PeerConfig) -> NodeId {
+        let own = Addr::new(address::of_node(self.nodes.len()), PEER_PORT);
+        self.add_peer(own, None, app, broadcaster, config)
+    }
+
+    /// Adds a peer behind a NAT.
+    pub fn peer_behind(&mut self, nat: NatId, app: A, broadcaster: NodeId, config: PeerConfig) -> NodeId {
+        let place = self.nodes.len();
+        let number = self.core.nats.get_mut(nat.0).map_or(0, |nat| {
+            nat.members.push(place);
+            nat.members.len() - 1
+        });
+        let own = Addr::new(address::behind(nat.0, number), PEER_PORT);
+        self.add_peer(own, Some(nat.0), app, broadcaster, config)
+    }
+
+    fn add_peer(
+        &mut self,
+        own: Addr,
+        nat: Option<usize>,
+        app: A,
+        broadcaster: NodeId,
+        config: PeerConfig,
+    ) -> NodeId {
+        let broadcaster = self.nodes.get(broadcaster.0).map_or(own, |node| node.own);
+        let kind = self.program(self.nodes.len(), own, app, broadcaster, &config);
+        self.add(own, nat, kind)
+    }
+
+    fn program(
+        &mut self,
+        place: usize,
+        own: Addr,
+        app: A,
+        broadcaster: Addr,
+        config: &PeerConfig,
+    ) -> Kind<A> {
+        let machines = Machines::new(&mut self.core, place, own, broadcaster, config);
+        let deadlines = [None; 3];
+        Kind::Peer(Box::new(Peer { machines, app, deadlines, started: false }))
+    }
+
+    /// Adds a node that speaks for itself.
+    pub fn actor(&mut self, actor: impl Actor + 'static) -> NodeId {
+        let own = Addr::new(address::of_node(self.nodes.len()), PEER_PORT);
+        self.add(own, None, Kind::Actor(Box::new(actor)))
+    }
+
+    /// Adds a NAT, for [`peer_behind`](Self::peer_behind).
+    pub fn nat(&mut self, config: NatConfig) -> NatId {
+        let number = self.core.nats.len();
+        self.core.nats.push(Nat::new(number, config));
+        NatId(number)
+    }
+
+    fn add(&mut self, own: Addr, nat: Option<usize>, kind: Kind<A>) -> NodeId {
+        let place = self.nodes.len();
+        self.core.add_host(own.ip, nat);
+        self.nodes.push(Node::new(own, kind));
+        self.drain(place, false);
+        NodeId(place)
+    }
+
+    /// Lets time pass, and everything happen that happens meanwhile.
+    ///
+    /// # Errors
+    /// If something did not hold that must. The world stands still from then on.
+    pub fn run_for(&mut self, time: Duration) -> Result<(), Violation> {
+        let end = self.core.now.saturating_add(micros(time));
+        while self.core.violation.is_none() {
+            let Some((at, what)) = self.core.queue.pop(end) else {
+                self.core.now = end;
+                return Ok(());
+            };
+            self.core.now = at;
+            self.dispatch(what);
+        }
+        self.violation().map_or(Ok(()), Err)
+    }
+
+    /// What did not hold, if anything did not.
+    #[must_use]
+    pub fn violation(&self) -> Option<Violation> {
+        let what = self.core.violation.clone()?;
+        Some(Violation { at: Duration::from_micros(self.core.now), what })
+    }
+
+    /// Lets a test say that something does not hold; [`run_for`](Self::run_for) fails from now on.
+    pub fn fail(&mut self, what: impl fmt::Display) {
+        self.core.violated(what);
+    }
+
+    /// True time since the world's beginning.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        Duration::from_micros(self.core.now)
+    }
+
+    /// One number for everything that has happened. The same seed and the same calls bring the same, in every build and
+    /// on every machine.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        self.core.print.get()
+    }
+
+    /// What has happened, counted.
+    #[must_use]
+    pub fn stats(&self) -> WorldStats {
+        self.core.stats
+    }
+
+    /// The world's source of chance.
+    pub fn rng(&mut self) -> &mut Rng {
+        &mut self.core.rng
+    }
+
+    /// Has a line written for each thing that happens.
+    pub fn log_to(&mut self, log: Box<dyn io::Write>) {
+        self.core.log = Some(log);
+    }
+
+    /// Writes down every input of every machine from now on. To be called before the first node is added.
+    pub fn record(&mut self) {
+        self.core.tape = Some(Tape::default());
+    }
+
+    /// What was written down.
+    pub fn take_record(&mut self) -> Vec<Entry> {
+        self.core.tape.take().map_or_else(Vec::new, Tape::into_entries)
+    }
+
+    /// The network's weather, to be changed.
+    pub fn weather(&mut self) -> &mut Weather {
+        &mut self.core.weather
+    }
+
+    /// How well a node's loop drives its machines, to be changed. None for no such node.
+    pub fn lateness(&mut self, node: NodeId) -> Option<&mut Lateness> {
+        self.nodes.get_mut(node.0).map(|node| &mut node.lateness)
+    }
+
+    /// Where a node is; behind a NAT its inner address.
+    #[must_use]
+    pub fn address(&self, node: NodeId) -> Option<SocketAddr> {
+        self.nodes.get(node.0).map(|node| node.own.to_socket())
+    }
+
+    /// Whether a node runs.
+    #[must_use]
+    pub fn state(&self, node: NodeId) -> Option<State> {
+        self.nodes.get(node.0).map(|node| node.state)
+    }
+
+    /// A peer's program, none while it is down.
+    #[must_use]
+    pub fn app(&self, node: NodeId) -> Option<&A> {
+        self.nodes.get(node.0)?.peer().map(|peer| &peer.app)
+    }
+
+    /// A peer's machines, to look at.
+    #[must_use]
+    pub fn machines(&self, node: NodeId) -> Option<(&Client, &Mesh, &Links)> {
+        let machines = &self.nodes.get(node.0)?.peer()?.machines;
+        Some((&machines.client, &machines.mesh, &machines.links))
+    }
+
+    /// What a broadcaster counts, and how many pools it has.
+    #[must_use]
+    pub fn broadcaster_stats(&self, node: NodeId) -> Option<(BroadcasterStats, usize)> {
+        let server = self.nodes.get(node.0)?.server()?;
+        Some((server.machine.stats(), server.machine.pool_count()))
+    }
+
+    /// How many calls, connects and dials of a peer wait for their end.
+    #[must_use]
+    pub fn pending(&self, node: NodeId) -> usize {
+        self.nodes.get(node.0).and_then(Node::peer).map_or(0, |peer| peer.machines.check.pending())
+    }
+
+    /// Bytes that wait in the queues of a peer's links.
+    #[must_use]
+    pub fn queued(&self, node: NodeId) -> usize {
+        self.nodes.get(node.0).and_then(Node::peer).map_or(0, |peer| peer.machines.mesh.queued())
+    }
+
+    /// The peers that a peer has links to, once for each link. Links to actors don't count.
+    #[must_use]
+    pub fn honest_links(&self, node: NodeId) -> Vec<NodeId> {
+        let Some(peer) = self.nodes.get(node.0).and_then(Node::peer) else { return Vec::new() };
+        let there = |(conn, side): &(ConnId, Side)| self.core.conns.end(*conn, 1 - side);
+        let honest = peer.machines.ends.values().filter_map(there).filter(|end| end.honest);
+        honest.map(|end| NodeId(end.node)).collect()
+    }
+
+    /// The pools that a broadcaster must have by all that it was told, and who hosts each.
+    #[must_use]
+    pub fn hosts(&self, node: NodeId) -> Vec<(PoolId, SocketAddr)> {
+        self.nodes
+            .get(node.0)
+            .and_then(Node::server)
+            .map_or_else(Vec::new, |server| server.check.pools().collect())
+    }
+
+    /// Lets a peer's program do something between two events. None if it doesn't run.
+    pub fn with<T>(&mut self, node: NodeId, act: impl FnOnce(&mut A, &mut Context<'_>) -> T) -> Option<T> {
+        let place = node.0;
+        let node = self.nodes.get_mut(place).filter(|node| node.runs())?;
+        let now = node.clock.show(self.core.now);
+        let Kind::Peer(peer) = &mut node.kind else { return None };
+        let mut context = Context { machines: &mut peer.machines, core: &mut self.core, now };
+        let result = act(&mut peer.app, &mut context);
+        self.drain(place, false);
+        Some(result)
+    }
+
+    /// Kills a node's program. Its system closes what it held. With `dark` the whole machine loses power: nobody is
+    /// told anything.
+    pub fn crash(&mut self, node: NodeId, dark: bool) {
+        let place = node.0;
+        let Some(node) = self.nodes.get_mut(place) else { return };
+        if matches!(node.state, State::Crashed | State::Dark) {
+            return;
+        }
+        node.state = if dark { State::Dark } else { State::Crashed };
+        if !matches!(node.kind, Kind::Actor(_)) {
+            node.kind = Kind::Nothing;
+        }
+        node.held.clear();
+        node.unread.clear();
+        node.wake = u64::MAX;
+        (node.early, node.draining) = (false, false);
+        self.core.say(|| format!("n{place} crashes{}", if dark { ", without power" } else { "" }));
+        if let Some(host) = self.core.hosts.get_mut(place) {
+            host.dark = dark;
+        }
+        for (id, side) in self.core.conns.held_by(place) {
+            if dark {
+                self.core.vanish(id, side);
+            } else {
+                self.core.close(id, side);
+            }
+        }
+    }
+
+    /// Starts a peer's program anew, with nothing but its address.
+    pub fn restart(&mut self, node: NodeId, app: A, broadcaster: NodeId, config: PeerConfig) {
+        let Some(own) = self.nodes.get(node.0).map(|node| node.own) else { return };
+        let broadcaster = self.nodes.get(broadcaster.0).map_or(own, |node| node.own);
+        self.crash(node, false);
+        let kind = self.program(node.0, own, app, broadcaster, &config);
+        self.start(node, kind);
+    }
+
+    /// Starts a broadcaster anew: it has forgotten every pool.
+    pub fn restart_broadcaster(&mut self, node: NodeId, config: BroadcasterConfig) {
+        self.crash(node, false);
+        let kind = self.server(node.0, config);
+        self.start(node, kind);
+    }
+
+    /// Lets an actor that crashed go on.
+    pub fn restart_actor(&mut self, node: NodeId) {
+        if let Some(entry) = self.nodes.get_mut(node.0) {
+            let kind = std::mem::replace(&mut entry.kind, Kind::Nothing);
+            self.start(node, kind);
+        }
+    }
+
+    fn start(&mut self, node: NodeId, kind: Kind<A>) {
+        let place = node.0;
+        self.core.say(|| format!("n{place} starts"));
+        if let Some(host) = self.core.hosts.get_mut(place) {
+            host.dark = false;
+        }
+        if let Some(entry) = self.nodes.get_mut(place) {
+            entry.kind = kind;
+            entry.state = State::Running;
+        }
+        self.drain(place, false);
+    }
+
+    /// Stops a node's program where it stands, as SIGSTOP does. `clock`: its clock stands still, too, as that of a
+    /// virtual machine does.
+    pub fn freeze(&mut self, node: NodeId, clock: bool) {
+        let now = self.core.now;
+        let Some(entry) = self.nodes.get_mut(node.0).filter(|node| node.runs()) else { return };
+        entry.state = State::Frozen;
+        if clock {
+            entry.clock.stop(now);
+        }
+        self.core.say(|| format!("{node} freezes"));
+    }
+
+    /// Lets a frozen node go on.
+    pub fn thaw(&mut self, node: NodeId) {
+        let place = node.0;
+        let now = self.core.now;
+        let Some(entry) = self.nodes.get_mut(place).filter(|node| node.state == State::Frozen) else {
+            return;
+        };
+        entry.state = State::Running;
+        entry.clock.resume(now);
+        entry.wake = u64::MAX;
+        let held = std::mem::take(&mut entry.held);
+        self.core.say(|| format!("{node} goes on"));
+        if entry.draining {
+            self.core.queue.push(now, super::core::What::Drain { node: place });
+        }
+        for what in held {
+            self.core.queue.push(now, what);
+        }
+        self.plan(place);
+    }
+
+    /// Has a node's clock gain so many microseconds in a million; it loses them if negative.
+    pub fn drift(&mut self, node: NodeId, ppm: i32) {
+        let now = self.core.now;
+        if let Some(entry) = self.nodes.get_mut(node.0) {
+            entry.clock.set_drift(now, ppm);
+            self.replan(node);
+        }
+    }
+
+    /// Has a node's clock jump so many microseconds ahead, or back if negative.
+    pub fn jump(&mut self, node: NodeId, micros: i64) {
+        let now = self.core.now;
+        if let Some(entry) = self.nodes.get_mut(node.0) {
+            entry.clock.jump(now, micros);
+            self.core.say(|| format!("the clock of {node} jumps by {micros} µs"));
+            self.replan(node);
+        }
+    }
+
+    fn replan(&mut self, node: NodeId) {
+        if let Some(entry) = self.nodes.get_mut(node.0).filter(|node| node.runs()) {
+            entry.wake = u64::MAX;
+            self.plan(node.0);
+        }
+    }
+
+    /// Nothing of `from` reaches `to`, or does so again. Streams need both directions.
+    pub fn block(&mut self, from: NodeId, to: NodeId, blocked: bool) {
+        self.core.set_blocked(from.0, to.0, blocked);
+    }
+
+    /// Cuts these nodes off from all others, in both directions.
+    pub fn isolate(&mut self, nodes: &[NodeId]) {
+        for there in 0..self.nodes.len() {
+            for node in nodes.iter().filter(|_| !nodes.contains(&NodeId(there))) {
+                self.core.set_blocked(node.0, there, true);
+                self.core.set_blocked(there, node.0, true);
+            }
+        }
+    }
+
+    /// Everyone reaches everyone again.
+    pub fn heal(&mut self) {
+        for row in &mut self.core.blocked {
+            row.fill(false);
+        }
+    }
+
+    /// Has a NAT forget its mappings.
+    pub fn flush(&mut self, nat: NatId) {
+        if let Some(nat) = self.core.nats.get_mut(nat.0) {
+            nat.flush();
+        }
+    }
+
+    /// Cuts connections by chance, so many in a million.
+    pub fn cut_some(&mut self, ppm: u32) {
+        for place in 0..self.nodes.len() {
+            for (id, side) in self.core.conns.held_by(place) {
+                if side == DIALER && self.core.rng.chance(ppm) {
+                    self.core.cut(id);
+                }
+            }
+        }
+    }
+
+    /// The storm is over: fair weather, whole loops, no partition, no replay of what was sent before. Crashed nodes stay
+    /// down. Clocks no longer drift; those that had jumped back show the latest time again that their machines were told,
+    /// behind which no machine goes: until then it would stand still.
+    pub fn calm(&mut self) {
+        self.core.say(|| "calm".to_owned());
+        self.core.weather = Weather::calm();
+        self.core.storm += 1;
+        self.heal();
+        let now = self.core.now;
+        for place in 0..self.nodes.len() {
+            let Some(node) = self.nodes.get_mut(place) else { return };
+            node.lateness = Lateness::none();
+            node.clock.set_drift(now, 0);
+            let ahead = node.latest().saturating_duration_since(node.clock.show(now));
+            node.clock.jump(now, micros(ahead) as i64);
+            self.replan(NodeId(place));
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Seeds: from one number a lobby, its programs, its storms, and what must hold after each of them.
+//!
+//! The program `simulate` runs many of them; a test can run one with [`run`].
+
+mod attacker;
+mod chaos;
+mod foreign;
+mod lobby;
+mod options;
+mod run;
+mod storm;
+
+pub use attacker::Attacker;
+pub use chaos::{Chaos, Meeting};
+pub use foreign::Foreign;
+pub use lobby::STRIKE_EVERY;
+pub use options::{Faults, Options, Setup};
+pub use run::{Keep, Report, run};

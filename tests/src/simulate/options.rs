@@ -1,0 +1,206 @@
+//! What a simulation is asked for, and what follows from its seed.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use poolmesh_proto::BroadcasterConfig;
+
+use crate::sim::{PeerConfig, Rng};
+
+/// What a seed is run with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// What all chance follows from.
+    pub seed: u64,
+    /// How long it runs, in virtual hours.
+    pub hours: u32,
+    /// Broadcasters, peers and foreign peers together; at least 3.
+    pub nodes: usize,
+    /// Attackers beside those.
+    pub attackers: usize,
+    /// What may go wrong.
+    pub faults: Faults,
+}
+
+/// What may go wrong in a simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Faults {
+    /// Datagrams and pieces of streams are late, lost, doubled, replayed, reordered.
+    pub network: bool,
+    /// They are changed and cut short.
+    pub spoil: bool,
+    /// Streams are cut, their pieces and buffers small, their readers slow.
+    pub streams: bool,
+    /// Nodes are cut off from each other, in one or both directions.
+    pub partitions: bool,
+    /// Programs crash and start anew; machines lose power.
+    pub crashes: bool,
+    /// Programs stop and go on.
+    pub freezes: bool,
+    /// Clocks drift and jump.
+    pub clocks: bool,
+    /// The loops that drive the machines are late, early, and say things twice.
+    pub driver: bool,
+}
+
+/// The names of the faults, with what each switches.
+type Named = (&'static str, fn(&mut Faults) -> &mut bool);
+
+const NAMES: [Named; 8] = [
+    ("network", |faults| &mut faults.network),
+    ("spoil", |faults| &mut faults.spoil),
+    ("streams", |faults| &mut faults.streams),
+    ("partitions", |faults| &mut faults.partitions),
+    ("crashes", |faults| &mut faults.crashes),
+    ("freezes", |faults| &mut faults.freezes),
+    ("clocks", |faults| &mut faults.clocks),
+    ("driver", |faults| &mut faults.driver),
+];
+
+impl Faults {
+    /// Nothing goes wrong.
+    pub const NONE: Self = Self::all(false);
+    /// Everything does.
+    pub const ALL: Self = Self::all(true);
+
+    const fn all(on: bool) -> Self {
+        Self {
+            network: on,
+            spoil: on,
+            streams: on,
+            partitions: on,
+            crashes: on,
+            freezes: on,
+            clocks: on,
+            driver: on,
+        }
+    }
+}
+
+impl FromStr for Faults {
+    type Err = String;
+
+    /// `all`, `none`, or names with commas between them.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut faults = match text {
+            "all" => return Ok(Self::ALL),
+            "none" => return Ok(Self::NONE),
+            _ => Self::NONE,
+        };
+        for name in text.split(',') {
+            let Some((_, switch)) = NAMES.iter().find(|(known, _)| *known == name) else {
+                let known: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+                return Err(format!("no fault is named {name:?}; there are all, none, {}", known.join(", ")));
+            };
+            *switch(&mut faults) = true;
+        }
+        Ok(faults)
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut copy = *self;
+        let on: Vec<&str> =
+            NAMES.iter().filter(|(_, switch)| *switch(&mut copy)).map(|(name, _)| *name).collect();
+        match on.len() {
+            0 => f.write_str("none"),
+            8 => f.write_str("all"),
+            _ => f.write_str(&on.join(",")),
+        }
+    }
+}
+
+/// What follows from the seed before anything happens.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// How many of the nodes are broadcasters.
+    pub broadcasters: usize,
+    /// How many are foreign peers.
+    pub foreign: usize,
+    /// How long programs wait between two acts, on average.
+    pub act_every: Duration,
+    /// How long it is from one fault to the next, on average.
+    pub fault_every: Duration,
+    /// The longest payload that is sent, in bytes.
+    pub longest: usize,
+    /// The broadcasters' settings.
+    pub broadcaster: BroadcasterConfig,
+    /// The peers' settings.
+    pub peer: PeerConfig,
+}
+
+impl Setup {
+    /// Draws it.
+    #[must_use]
+    pub fn draw(options: &Options, rng: &mut Rng) -> Self {
+        let peers = options.nodes.max(3) - 1;
+        let broadcasters = 1 + usize::from(peers >= 5 && rng.chance(300_000));
+        let foreign = usize::from(peers >= 4 && rng.chance(500_000));
+        let (broadcaster, ping_timeout) = broadcaster(rng);
+        let (peer, longest) = peer(rng, ping_timeout);
+        Self {
+            broadcasters,
+            foreign,
+            act_every: Duration::from_secs(rng.range(5, 40)),
+            fault_every: Duration::from_secs(rng.range(5, 60)),
+            longest,
+            broadcaster,
+            peer,
+        }
+    }
+}
+
+fn broadcaster(rng: &mut Rng) -> (BroadcasterConfig, Duration) {
+    // A minute more often than a second: the less there is to ping, the more hours fit into one.
+    let ping_timeout = Duration::from_secs(*rng.pick(&[1, 5, 15, 30, 30, 60, 60, 60]));
+    let mut config = BroadcasterConfig::default();
+    config.ping_timeout = ping_timeout;
+    config.max_pools = *rng.pick(&[64, 1_000]);
+    config.max_pools_per_source = *rng.pick(&[3, 16]);
+    config.max_peers = *rng.pick(&[16, 256]);
+    (config, ping_timeout)
+}
+
+fn peer(rng: &mut Rng, ping_timeout: Duration) -> (PeerConfig, usize) {
+    let mut config = PeerConfig::default();
+    let client = &mut config.client;
+    client.ping_interval = ping_timeout / *rng.pick(&[3, 5]);
+    client.recreate_after = Some(ping_timeout + Duration::from_secs(1)).filter(|_| rng.chance(800_000));
+    client.call_timeout = Duration::from_secs(rng.range(2, 20));
+    client.resend_after = Duration::from_millis(rng.range(100, 1_000));
+    client.max_calls = *rng.pick(&[2, 64]);
+    client.max_hosted = *rng.pick(&[1, 64]);
+    let mesh = &mut config.mesh;
+    mesh.max_dialing = *rng.pick(&[1, 3, 64]);
+    mesh.dial_timeout = Duration::from_millis(rng.range(500, 4_000));
+    mesh.dial_deadline = Duration::from_secs(rng.range(2, 8));
+    mesh.dial_attempts = rng.range(1, 6) as u32;
+    mesh.max_pending_accepts = *rng.pick(&[8, 64]);
+    mesh.max_queued_total = *rng.pick(&[100_000, 10_000_000]);
+    let link = &mut mesh.link;
+    link.max_frame = *rng.pick(&[100, 1_000, 4_000, 4_000, 100_000]);
+    link.max_queued = *rng.pick(&[500, 20_000, 1_000_000]);
+    link.max_received = *rng.pick(&[1, 1_000, 128 * 1_024]);
+    link.pack = *rng.pick(&[1, 100, 64 * 1_024]);
+    link.idle_timeout = Some(Duration::from_secs(rng.range(60, 600))).filter(|_| rng.chance(300_000));
+    link.frame_timeout = Some(Duration::from_secs(rng.range(1, 60))).filter(|_| rng.chance(300_000));
+    let longest = link.max_frame - 20;
+    (config, longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_have_names() {
+        assert_eq!("all".parse(), Ok(Faults::ALL));
+        assert_eq!("none".parse(), Ok(Faults::NONE));
+        let some: Faults = "clocks,network".parse().unwrap();
+        assert!(some.clocks && some.network && !some.driver);
+        assert_eq!(some.to_string(), "network,clocks");
+        assert!("weather".parse::<Faults>().unwrap_err().contains("partitions"));
+    }
+}

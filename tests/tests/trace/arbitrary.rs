@@ -1,0 +1,259 @@
+//! Any entries at all. Strategies of many parts are boxes: their values are made on the stack.
+
+use core::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use core::time::Duration;
+
+use bytes::Bytes;
+use poolmesh_proto::trace::{Entry, Input, PeerStart, Polled, Start};
+use poolmesh_proto::{
+    BroadcasterConfig, CallId, Client, ClientConfig, CloseReason, ConnectId, DialId, Fault, Instant,
+    LinkConfig, Machine, Mesh, MeshConfig, MeshOutput, Output, PeerId, PoolId, PoolInfo,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+pub(crate) fn address() -> impl Strategy<Value = SocketAddr> {
+    let scoped =
+        (any::<u128>(), any::<u16>(), any::<u32>(), any::<u32>()).prop_map(|(ip, port, flow, scope)| {
+            SocketAddrV6::new(Ipv6Addr::from_bits(ip), port, flow, scope).into()
+        });
+    prop_oneof![any::<SocketAddr>(), scoped]
+}
+
+fn pool_id() -> impl Strategy<Value = PoolId> {
+    let byte = any::<u8>().prop_filter("a space separates ids", |byte| *byte != b' ');
+    vec(byte, 1..=PoolId::MAX_LEN).prop_map(|bytes| PoolId::new(&bytes).unwrap())
+}
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..300).prop_map(Bytes::from)
+}
+
+/// The ids of a machine are made by it alone, so there are few.
+const IDS: usize = 5;
+
+fn call() -> impl Strategy<Value = CallId> {
+    let mut client = Client::new(ClientConfig::default(), ([192, 0, 2, 1], 1).into());
+    select((0..IDS).map(|_| client.list(Instant::ZERO).unwrap()).collect::<Vec<_>>())
+}
+
+fn connect() -> impl Strategy<Value = ConnectId> {
+    let mut mesh = Mesh::new(MeshConfig::default());
+    select((0..IDS).map(|_| mesh.connect(Instant::ZERO, []).unwrap()).collect::<Vec<_>>())
+}
+
+fn peer() -> impl Strategy<Value = PeerId> {
+    let mut mesh = Mesh::new(MeshConfig::default());
+    let mut accept = |_| mesh.handle_accepted(Instant::ZERO, ([192, 0, 2, 1], 1).into()).unwrap().0;
+    select((0..IDS).map(&mut accept).collect::<Vec<_>>())
+}
+
+fn dial() -> impl Strategy<Value = DialId> {
+    let mut mesh = Mesh::new(MeshConfig::default());
+    let addresses = (1..=IDS).map(|port| ([192, 0, 2, 1], u16::try_from(port).unwrap()).into());
+    mesh.connect(Instant::ZERO, addresses).unwrap();
+    let dials = core::iter::from_fn(|| match mesh.poll_output() {
+        MeshOutput::Dial { dial, .. } => Some(dial),
+        _ => None,
+    });
+    select(dials.collect::<Vec<_>>())
+}
+
+fn fault() -> BoxedStrategy<Fault> {
+    select(vec![
+        Fault::Refused,
+        Fault::Reset,
+        Fault::TimedOut,
+        Fault::Unreachable,
+        Fault::AddressInUse,
+        Fault::NoResources,
+        Fault::NotPermitted,
+        Fault::HandlerPanicked,
+        Fault::Other,
+    ])
+    .boxed()
+}
+
+fn reason() -> impl Strategy<Value = CloseReason> {
+    prop_oneof![
+        Just(CloseReason::Local),
+        any::<usize>().prop_map(|bytes| CloseReason::Unwritten { bytes }),
+        Just(CloseReason::Remote),
+        Just(CloseReason::CutShort),
+        any::<u32>().prop_map(|len| CloseReason::FrameTooLong { len }),
+        Just(CloseReason::Idle),
+        any::<usize>().prop_map(|bytes| CloseReason::FrameTooSlow { bytes }),
+        fault().prop_map(CloseReason::Failed),
+    ]
+}
+
+fn size() -> BoxedStrategy<usize> {
+    prop_oneof![0..10usize, any::<usize>(), Just(usize::MAX)].boxed()
+}
+
+fn duration() -> BoxedStrategy<Duration> {
+    prop_oneof![
+        (0..5_000u64).prop_map(Duration::from_millis),
+        any::<Duration>(),
+        Just(Duration::MAX),
+        Just(Duration::ZERO),
+    ]
+    .boxed()
+}
+
+fn optional() -> impl Strategy<Value = Option<Duration>> {
+    proptest::option::of(duration())
+}
+
+fn broadcaster_config() -> impl Strategy<Value = BroadcasterConfig> {
+    (duration(), [size(), size(), size()], [size(), size(), size()]).prop_map(|(timeout, first, second)| {
+        let mut config = BroadcasterConfig::default();
+        config.ping_timeout = timeout;
+        [config.max_pools, config.max_pools_per_source, config.max_peers] = first;
+        [config.max_peers_total, config.max_queued, config.max_datagram] = second;
+        config
+    })
+}
+
+fn client_config() -> impl Strategy<Value = ClientConfig> {
+    let durations = [duration(), duration(), duration()];
+    (durations, optional(), [size(), size(), size(), size()]).prop_map(|(durations, recreate, sizes)| {
+        let mut config = ClientConfig::default();
+        [config.call_timeout, config.resend_after, config.ping_interval] = durations;
+        config.recreate_after = recreate;
+        [config.max_calls, config.max_hosted, config.max_queued, config.max_datagram] = sizes;
+        config
+    })
+}
+
+fn link_config() -> BoxedStrategy<LinkConfig> {
+    ([size(), size(), size(), size()], [optional(), optional()], duration())
+        .prop_map(|(sizes, most, close)| {
+            let mut config = LinkConfig::default();
+            [config.max_frame, config.max_queued, config.max_received, config.pack] = sizes;
+            [config.idle_timeout, config.frame_timeout] = most;
+            config.close_timeout = close;
+            config
+        })
+        .boxed()
+}
+
+fn mesh_config() -> impl Strategy<Value = MeshConfig> {
+    let sizes = ([size(), size(), size(), size()], [size(), size(), size()]);
+    let durations = [duration(), duration(), duration()];
+    (link_config(), sizes, durations, any::<u32>()).prop_map(
+        |(link, (first, second), durations, attempts)| {
+            let mut config = MeshConfig::default();
+            config.link = link;
+            [
+                config.max_links,
+                config.max_pending_accepts,
+                config.max_queued_total,
+                config.max_waiting_events,
+            ] = first;
+            [config.max_waiting_bytes, config.max_dialing, config.max_dials] = second;
+            [config.dial_timeout, config.dial_backoff, config.dial_deadline] = durations;
+            config.dial_attempts = attempts;
+            config
+        },
+    )
+}
+
+pub(crate) fn start() -> BoxedStrategy<Start> {
+    let peer = (client_config(), address(), mesh_config()).prop_map(|(client, broadcaster, mesh)| {
+        Start::Peer(Box::new(PeerStart { client, broadcaster, mesh }))
+    });
+    prop_oneof![broadcaster_config().prop_map(|config| Start::Broadcaster(Box::new(config))), peer].boxed()
+}
+
+fn pool_info() -> impl Strategy<Value = PoolInfo> {
+    (pool_id(), address(), address(), vec(address(), 0..5))
+        .prop_map(|(id, host, you, peers)| PoolInfo::new(id, host, you, peers))
+}
+
+fn polled() -> impl Strategy<Value = Input> {
+    let machine = select(vec![Polled::Broadcaster, Polled::Client, Polled::Mesh, Polled::Links]);
+    (machine, any::<u32>(), any::<u64>()).prop_map(|(machine, outputs, digest)| Input::Polled {
+        machine,
+        outputs,
+        digest,
+    })
+}
+
+fn of_datagram_machines() -> BoxedStrategy<Input> {
+    prop_oneof![
+        start().prop_map(Input::Start),
+        polled(),
+        any::<u128>().prop_map(Input::Drawn),
+        (address(), bytes()).prop_map(|(from, datagram)| Input::Datagram { from, datagram }),
+        Just(Input::Timeout),
+        Just(Input::List),
+        Just(Input::Create),
+        pool_id().prop_map(Input::Join),
+        call().prop_map(Input::Cancel),
+        pool_id().prop_map(Input::Release),
+        Just(Input::CloseClient),
+    ]
+    .boxed()
+}
+
+fn of_mesh() -> BoxedStrategy<Input> {
+    prop_oneof![
+        Just(Input::MeshTimeout),
+        pool_info().prop_map(Input::Enter),
+        vec(address(), 0..5).prop_map(Input::Connect),
+        connect().prop_map(Input::CancelConnect),
+        address().prop_map(Input::Listen),
+        peer().prop_map(Input::Disconnect),
+        Just(Input::CloseMesh),
+        dial().prop_map(Input::Dialed),
+        (dial(), fault()).prop_map(|(dial, fault)| Input::DialFailed(dial, fault)),
+        address().prop_map(Input::Accepted),
+        (peer(), reason()).prop_map(|(peer, reason)| Input::LinkClosed(peer, reason)),
+        address().prop_map(Input::Listening),
+        (address(), fault()).prop_map(|(address, fault)| Input::ListenFailed(address, fault)),
+    ]
+    .boxed()
+}
+
+fn of_links() -> BoxedStrategy<Input> {
+    prop_oneof![
+        Just(Input::LinksTimeout),
+        (peer(), bytes(), bytes()).prop_map(|(peer, name, payload)| Input::Send { peer, name, payload }),
+        (bytes(), bytes()).prop_map(|(name, payload)| Input::SendToAll { name, payload }),
+        peer().prop_map(Input::CloseLink),
+        (peer(), bytes()).prop_map(|(peer, bytes)| Input::Bytes(peer, bytes)),
+        peer().prop_map(Input::Eof),
+        (peer(), fault()).prop_map(|(peer, fault)| Input::Failure(peer, fault)),
+        peer().prop_map(Input::Written),
+    ]
+    .boxed()
+}
+
+pub(crate) fn input() -> impl Strategy<Value = Input> {
+    prop_oneof![of_datagram_machines(), of_mesh(), of_links()]
+}
+
+pub(crate) fn time() -> impl Strategy<Value = Instant> {
+    prop_oneof![0..6_000_000u64, any::<u64>(), Just(u64::MAX)].prop_map(Instant::from_micros)
+}
+
+pub(crate) fn entry() -> impl Strategy<Value = Entry> {
+    (prop_oneof![0..3u32, any::<u32>()], time(), input()).prop_map(|(program, now, input)| Entry {
+        program,
+        now,
+        input,
+    })
+}
+
+/// Polls a datagram machine to its end.
+pub(crate) fn drain<M: Machine>(machine: &mut M) -> Vec<Output<M::Event>> {
+    let mut outputs = Vec::new();
+    loop {
+        outputs.push(machine.poll_output());
+        if matches!(outputs.last(), Some(Output::Wait(_))) {
+            return outputs;
+        }
+    }
+}
