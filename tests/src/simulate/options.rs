@@ -185,6 +185,7 @@ fn peer(rng: &mut Rng, ping_timeout: Duration) -> (PeerConfig, usize) {
     link.max_received = *rng.pick(&[1, 1_000, 128 * 1_024]);
     link.pack = *rng.pick(&[1, 100, 64 * 1_024]);
     link.idle_timeout = Some(Duration::from_secs(rng.range(60, 600))).filter(|_| rng.chance(300_000));
+    link.frame_timeout = Some(Duration::from_secs(rng.range(1, 60))).filter(|_| rng.chance(300_000));
     let longest = link.max_frame - 20;
     (config, longest)
 }
