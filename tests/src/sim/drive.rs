@@ -300,8 +300,6 @@ fn follow_end(core: &mut Core, place: usize, from: (ConnId, usize), reason: Clos
         CloseReason::Remote if followed && from.ended_well && !from.sent.is_empty() => {
             "L2: events are missing at the good end of a link"
         }
-        CloseReason::Remote if !from.handed.whole() => "L2: a link ended well in the middle of a frame",
-        CloseReason::CutShort if from.handed.whole() => "L2: a link was cut short between two frames",
         CloseReason::FrameTooLong { .. } if followed => "L4: a link ended by a frame that was let in",
         CloseReason::Local
         | CloseReason::Unwritten { .. }
@@ -338,7 +336,6 @@ pub(super) fn read(
         match end.arrived.pop_front() {
             Some(Piece::Bytes(bytes)) => {
                 end.held = end.held.saturating_sub(bytes.len());
-                end.handed.follow(&bytes);
                 machines.bytes(core, now, link, bytes);
             }
             Some(Piece::Fin) => machines.eof(core, now, link),

@@ -315,7 +315,7 @@ impl Machines {
 
     pub(super) fn bytes(&mut self, core: &mut Core, now: Instant, peer: PeerId, bytes: Bytes) {
         self.note(core, Polled::Links, now, || Input::Bytes(peer, bytes.clone()));
-        let checked = self.check.bytes(&self.links, peer, bytes.len(), now);
+        let checked = self.check.bytes(&self.links, peer, &bytes, now);
         self.check_that(core, checked);
         self.links.handle_bytes(now, peer, bytes);
     }

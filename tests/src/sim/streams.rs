@@ -6,7 +6,6 @@ use bytes::Bytes;
 use poolmesh_proto::{DialId, PeerId, Write};
 
 use super::address::Addr;
-use super::check::Frames;
 
 /// Names a connection. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,8 +63,6 @@ pub(super) struct End {
     pub(super) stuck: Option<u64>,
     /// The reader at the other end does something else until then.
     pub(super) paused: u64,
-    /// Where the frames stand that were handed to the link at the other end.
-    pub(super) handed: Frames,
     /// Fingerprints of the events that were sent and not yet received.
     pub(super) sent: VecDeque<u64>,
     /// Bits were flipped: what arrives is not what was sent.
@@ -92,7 +89,6 @@ impl End {
             dead: false,
             stuck: None,
             paused: 0,
-            handed: Frames::START,
             sent: VecDeque::new(),
             spoiled: false,
             ended_well: false,

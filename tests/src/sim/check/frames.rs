@@ -2,7 +2,7 @@
 
 /// Counts frames as their bytes go by.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::sim) struct Frames {
+pub(super) struct Frames {
     /// The length of the frame that has begun, as far as it was seen.
     length: u32,
     /// How many of its four bytes were.
@@ -13,10 +13,10 @@ pub(in crate::sim) struct Frames {
 
 impl Frames {
     /// The beginning of a stream.
-    pub(in crate::sim) const START: Self = Self { length: 0, seen: 0, left: 0 };
+    pub(super) const START: Self = Self { length: 0, seen: 0, left: 0 };
 
     /// Follows further bytes. Answers how many frames begin in them.
-    pub(in crate::sim) fn follow(&mut self, mut bytes: &[u8]) -> usize {
+    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> usize {
         let mut begun = 0;
         while let Some((first, behind)) = bytes.split_first() {
             if self.left > 0 {
@@ -37,7 +37,7 @@ impl Frames {
     }
 
     /// Whether the last frame is whole.
-    pub(in crate::sim) fn whole(self) -> bool {
+    pub(super) fn whole(self) -> bool {
         self.seen == 0 && self.left == 0
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use poolmesh_proto::{CloseReason, Instant, LinkEvent, Links, Mesh, MeshConfig, PeerId, SendError, Write};
+use poolmesh_proto::{
+    CloseReason, Instant, Link, LinkEvent, Links, Mesh, MeshConfig, PeerId, SendError, Write,
+};
 
 use super::frames::Frames;
 
@@ -24,7 +26,40 @@ struct Watched {
     /// A write was handed out that is not done.
     writing: bool,
     /// The frames that were handed out.
-    frames: Frames,
+    written: Frames,
+    /// The frames that were handed in.
+    received: Frames,
+    /// The earliest time at which the one that is not whole may have begun, and the latest once it was drained.
+    begun: Option<(Instant, Option<Instant>)>,
+}
+
+impl Watched {
+    /// It ends for a reason that there is.
+    fn ends(&self, reason: CloseReason, config: &MeshConfig, now: Instant) -> Result<(), String> {
+        let early = |since: Option<Instant>, timeout: Option<Duration>| {
+            since.zip(timeout).is_none_or(|(since, timeout)| since + timeout > now)
+        };
+        let what = match reason {
+            CloseReason::Idle if early(Some(self.heard.0), config.link.idle_timeout) => "G2: idle too early",
+            CloseReason::FrameTooSlow { .. }
+                if early(self.begun.map(|(first, _)| first), config.link.frame_timeout) =>
+            {
+                "G2: a frame too slow too early"
+            }
+            CloseReason::Remote if !self.received.whole() => "L2: ended well in the middle of a frame",
+            CloseReason::CutShort if self.received.whole() => "L2: cut short between two frames",
+            CloseReason::Local
+            | CloseReason::Unwritten { .. }
+            | CloseReason::Remote
+            | CloseReason::CutShort
+            | CloseReason::FrameTooLong { .. }
+            | CloseReason::FrameTooSlow { .. }
+            | CloseReason::Idle
+            | CloseReason::Failed(_)
+            | _ => return Ok(()),
+        };
+        Err(format!("{what}, {self:?}"))
+    }
 }
 
 /// Follows the links of a mesh from outside.
@@ -43,8 +78,15 @@ impl LinkCheck {
 
     /// A link stands.
     pub(super) fn opened(&mut self, peer: PeerId, now: Instant) {
-        let watched =
-            Watched { heard: (now, now), unread: 0, refused: false, writing: false, frames: Frames::START };
+        let watched = Watched {
+            heard: (now, now),
+            unread: 0,
+            refused: false,
+            writing: false,
+            written: Frames::START,
+            received: Frames::START,
+            begun: None,
+        };
         self.links.insert(peer, watched);
     }
 
@@ -53,18 +95,22 @@ impl LinkCheck {
         &mut self,
         links: &Links,
         peer: PeerId,
-        len: usize,
+        bytes: &[u8],
         now: Instant,
         latest: Instant,
     ) -> Result<(), String> {
         let Some(link) = self.links.get_mut(&peer) else { return Ok(()) };
         link.heard = (link.heard.0.max(now), link.heard.1.max(latest));
-        if link.unread >= self.config.link.max_received.max(1)
-            && links.get(peer).is_some_and(|link| link.is_open())
-        {
+        if link.unread >= self.config.link.max_received.max(1) && links.get(peer).is_some_and(Link::is_open) {
             return Err(format!("P3: {peer} asks for more with {} bytes unread", link.unread));
         }
-        link.unread += len;
+        link.unread += bytes.len();
+        let begun = link.received.follow(bytes);
+        if link.received.whole() {
+            link.begun = None;
+        } else if begun > 0 {
+            link.begun = Some((now, None));
+        }
         Ok(())
     }
 
@@ -106,7 +152,7 @@ impl LinkCheck {
             return Err(format!("L2: {peer} writes before the last write is done"));
         }
         let Write::Bytes(bytes) = write else { return Ok(()) };
-        let frames = link.frames.follow(bytes);
+        let frames = link.written.follow(bytes);
         if bytes.len() > self.config.link.pack && frames > 1 {
             return Err(format!("P3: {peer} packs {frames} frames into {} bytes", bytes.len()));
         }
@@ -129,14 +175,9 @@ impl LinkCheck {
                 Err(format!("V6: {peer} tells of room that nobody was denied"))
             }
             LinkEvent::Closed(reason) => {
-                let idle = self.config.link.idle_timeout.map(|timeout| link.heard.0 + timeout);
-                let early = *reason == CloseReason::Idle && idle.is_none_or(|at| at > latest);
-                let heard = link.heard;
+                let result = link.ends(*reason, &self.config, latest);
                 self.links.remove(&peer);
-                if early {
-                    return Err(format!("G2: {peer} is idle at {latest:?}, heard at {heard:?}"));
-                }
-                Ok(())
+                result.map_err(|what| format!("{what}: {peer} at {latest:?}"))
             }
             LinkEvent::Received(_) | LinkEvent::Writable | _ => Ok(()),
         }
@@ -160,12 +201,15 @@ impl LinkCheck {
         let mut refused = None;
         for (peer, link) in &mut self.links {
             link.unread = 0;
+            if let Some((_, latest @ None)) = &mut link.begun {
+                *latest = Some(now);
+            }
             if link.refused {
                 refused = refused.or(Some(*peer));
             }
         }
         self.look_for_room(refused.filter(|_| mesh.queued() == 0), now, timeout)?;
-        if timeout { self.look_for_idle(links, now) } else { Ok(()) }
+        if timeout { self.look_for_late(links, now) } else { Ok(()) }
     }
 
     /// Whoever was refused is told when there is room: at the latest when nothing at all waits any more.
@@ -181,16 +225,21 @@ impl LinkCheck {
         Ok(())
     }
 
-    /// No link outlives its idle timeout.
-    fn look_for_idle(&self, links: &Links, now: Instant) -> Result<(), String> {
-        let Some(timeout) = self.config.link.idle_timeout else { return Ok(()) };
-        let idle = self.links.iter().find(|(peer, link)| {
-            link.heard.1 + timeout <= now && links.get(**peer).is_some_and(|link| link.is_open())
-        });
-        match idle {
-            Some((peer, link)) => {
-                Err(format!("V4: {peer} lives at {now:?}, silent since {:?}", link.heard.1))
-            }
+    /// No link outlives its idle timeout, or its frame timeout.
+    fn look_for_late(&self, links: &Links, now: Instant) -> Result<(), String> {
+        let (idle, frame) = (self.config.link.idle_timeout, self.config.link.frame_timeout);
+        if idle.or(frame).is_none() {
+            return Ok(());
+        }
+        let due = |since: Option<Instant>, timeout: Option<Duration>| {
+            since.zip(timeout).is_some_and(|(since, timeout)| since + timeout <= now)
+        };
+        let late = |link: &Watched| {
+            due(Some(link.heard.1), idle) || due(link.begun.and_then(|(_, latest)| latest), frame)
+        };
+        let open = |peer: &PeerId| links.get(*peer).is_some_and(Link::is_open);
+        match self.links.iter().find(|(peer, link)| late(link) && open(peer)) {
+            Some((peer, link)) => Err(format!("V4: {peer} lives at {now:?}, it is {link:?}")),
             None => Ok(()),
         }
     }

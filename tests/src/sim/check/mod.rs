@@ -9,6 +9,5 @@ mod links;
 mod peer;
 mod server;
 
-pub(super) use frames::Frames;
 pub(super) use peer::PeerCheck;
 pub(super) use server::ServerCheck;

@@ -213,11 +213,11 @@ impl PeerCheck {
         &mut self,
         links: &Links,
         peer: PeerId,
-        len: usize,
+        bytes: &[u8],
         now: Instant,
     ) -> Result<(), String> {
         let latest = self.links_time();
-        self.links.bytes(links, peer, len, now, latest)
+        self.links.bytes(links, peer, bytes, now, latest)
     }
 
     /// What became of an event, its name and payload of `len` bytes, where `queued` waited before.
