@@ -166,7 +166,6 @@ impl Mesh {
         for address in plan.failed {
             self.give_up(address, DialFailure::TooManyDials);
         }
-        self.work();
         call
     }
 
@@ -215,7 +214,6 @@ impl Mesh {
             self.give_up(address, DialFailure::Closed);
         }
         self.outputs.extend(self.peers.keys().map(|peer| MeshOutput::Close { peer: *peer }));
-        self.work();
     }
 
     /// The connection that was to be dialed stands: its link, or none if it is not wanted any more; then drop the
@@ -227,14 +225,12 @@ impl Mesh {
         if self.peers.len() >= self.config.max_links {
             self.stats.refused += 1;
             self.give_up(address, DialFailure::TooManyLinks);
-            self.work();
             return None;
         }
         let (peer, link) = self.add_peer(address, Side::Dialed);
         self.dialed.insert(address, peer);
         self.stats.dialed += 1;
         self.connects.settle(address, Ok(peer));
-        self.work();
         Some((peer, link))
     }
 
@@ -242,7 +238,6 @@ impl Mesh {
     pub fn handle_dial_failed(&mut self, now: Instant, dial: DialId, fault: Fault) {
         self.advance(now);
         self.fail(dial, fault);
-        self.work();
     }
 
     /// A connection came in: its link, or none if it is refused; then drop the connection.
@@ -291,11 +286,14 @@ impl Mesh {
     /// Says what time it is.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
-        self.work();
     }
 
     /// The next thing to do. Call it until it answers [`MeshOutput::Wait`].
     pub fn poll_output(&mut self) -> MeshOutput {
+        if self.outputs.is_empty() {
+            // Here and nowhere else, so that no input can make an address ready and leave it at that.
+            self.work();
+        }
         let Some(output) = self.outputs.pop_front() else { return MeshOutput::Wait(self.dials.earliest()) };
         if matches!(output, MeshOutput::Event(MeshEvent::PeerConnected { side: Side::Accepted, .. })) {
             self.untold = self.untold.saturating_sub(1);

@@ -243,6 +243,29 @@ fn a_forgotten_call_is_not_reported() {
     assert!(matches!(events(drain(&mut mesh).0)[..], [MeshEvent::PeerConnected { .. }]));
 }
 
+/// Whatever tells the mesh the time may be the one that finds an attempt due.
+#[test]
+fn an_attempt_that_any_input_finds_due_is_made() {
+    let inputs: [fn(&mut Mesh, DialId); 5] = [
+        |mesh, stale| assert!(mesh.handle_dialed(at(200), stale).is_none()),
+        |mesh, stale| mesh.handle_dial_failed(at(200), stale, Fault::Refused),
+        |mesh, _| assert!(mesh.handle_accepted(at(200), address(9)).is_some()),
+        |mesh, _| mesh.handle_closed(at(200), PeerId(7), CloseReason::Remote),
+        |mesh, _| mesh.handle_timeout(at(200)),
+    ];
+    for input in inputs {
+        let mut mesh = mesh(|config| config.dial_backoff = Duration::from_millis(100));
+        mesh.connect(at(0), [address(1)]).unwrap();
+        let dial = attempts(&drain(&mut mesh).0)[0].0;
+        mesh.handle_dial_failed(at(0), dial, Fault::Refused);
+        assert_eq!(drain(&mut mesh).1, Some(at(100)), "the next attempt");
+        input(&mut mesh, dial);
+        let (outputs, deadline) = drain(&mut mesh);
+        assert_eq!(attempts(&outputs).len(), 1);
+        assert!(deadline.is_some_and(|at| at > self::at(200)));
+    }
+}
+
 #[test]
 fn listening_is_asked_for_once_but_for_any_port() {
     let mut mesh = mesh(|_| {});

@@ -48,6 +48,10 @@ struct Cli {
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 
+    /// Stop at the first seed that fails, which is the lowest
+    #[arg(long)]
+    stop: bool,
+
     /// Print a line for each thing that happens; for a single seed
     #[arg(long)]
     trace: bool,
@@ -58,7 +62,7 @@ struct Cli {
 
     /// Play a file that --record or `poolmesh-broadcaster --record` has written against the machines of this build, and
     /// compare all that they say; with --trace print each input and output
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "hours", "nodes", "faults", "attackers", "jobs", "record"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "hours", "nodes", "faults", "attackers", "jobs", "stop", "record"])]
     replay: Option<PathBuf>,
 }
 
@@ -195,6 +199,8 @@ struct Total {
     next: AtomicU64,
     stats: Mutex<WorldStats>,
     violations: AtomicU64,
+    /// The lowest seed that failed and how, if seeds stop there.
+    first: Mutex<Option<(u64, String)>>,
     finished: AtomicU64,
     prints: Mutex<Vec<u64>>,
     over: AtomicBool,
@@ -209,6 +215,7 @@ fn many(cli: &Cli) -> io::Result<bool> {
         next: AtomicU64::new(0),
         stats: Mutex::new(WorldStats::default()),
         violations: AtomicU64::new(0),
+        first: Mutex::new(None),
         finished: AtomicU64::new(0),
         prints: Mutex::new(prints),
         over: AtomicBool::new(false),
@@ -224,6 +231,9 @@ fn many(cli: &Cli) -> io::Result<bool> {
         total.over.store(true, Ordering::Release);
         shown.thread().unpark();
     });
+    if let Some((seed, what)) = total.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        failed(&cli.options(seed), &what)?;
+    }
     summary(cli, &total, &watch, jobs)
 }
 
@@ -249,7 +259,17 @@ fn work(cli: &Cli, total: &Total) {
             }
             (what, _) => {
                 total.violations.fetch_add(1, Ordering::Relaxed);
-                let _ = failed(&options, &what.unwrap_or_default());
+                let what = what.unwrap_or_default();
+                if cli.stop {
+                    // The seeds before it were all begun, and come to their end.
+                    total.next.store(cli.count(), Ordering::Relaxed);
+                    let mut first = total.first.lock().unwrap_or_else(PoisonError::into_inner);
+                    if first.as_ref().is_none_or(|(seed, _)| *seed > options.seed) {
+                        *first = Some((options.seed, what));
+                    }
+                } else {
+                    let _ = failed(&options, &what);
+                }
             }
         }
         total.finished.fetch_add(1, Ordering::Relaxed);

@@ -35,6 +35,8 @@ pub struct LinkModel {
     /// How many events were told, and up to which byte the stream has been looked at.
     told: usize,
     looked_at: usize,
+    /// When a frame was seen first that is not whole yet.
+    begun: Option<Instant>,
     /// The peer's half is closed, or the connection broken.
     ending: Option<CloseReason>,
     closing: Option<Closing>,
@@ -67,6 +69,7 @@ impl LinkModel {
             stream: Vec::new(),
             told: 0,
             looked_at: 0,
+            begun: None,
             ending: None,
             closing: None,
             ended: None,
@@ -168,6 +171,23 @@ impl LinkModel {
         if self.is_open() && self.idle_at().is_some_and(|at| at.is_due(self.now)) {
             self.ended = Some(CloseReason::Idle);
         }
+        // An application that has an event in hand has not looked at what follows it.
+        if self.is_open() && !self.holding && self.looked_at == self.stream.len() {
+            self.end_if_too_slow();
+        }
+    }
+
+    /// When the frame that was begun has to be whole.
+    fn whole_by(&self) -> Option<Instant> {
+        Some(self.begun? + self.config.frame_timeout?)
+    }
+
+    fn end_if_too_slow(&mut self) {
+        if self.whole_by().is_some_and(|at| at.is_due(self.now)) {
+            let (pieces, _) = frames::cut(&self.stream, self.config.max_frame);
+            let bytes = self.stream.len() - pieces.last().map_or(0, |piece| piece.end);
+            self.ended = Some(CloseReason::FrameTooSlow { bytes });
+        }
     }
 
     fn idle_at(&self) -> Option<Instant> {
@@ -184,10 +204,10 @@ impl LinkModel {
     /// The implementation was given bytes.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
         self.heard = self.now.max(now);
-        self.handle_timeout(now);
         if self.is_open() {
             self.stream.extend_from_slice(bytes);
         }
+        self.handle_timeout(now);
     }
 
     /// The implementation was told that the peer has closed its half.
@@ -247,6 +267,7 @@ impl LinkModel {
         }
         if self.ended.is_none() && self.closing.is_none() {
             let (pieces, tail) = frames::cut(&self.stream, self.config.max_frame);
+            let whole = pieces.last().map_or(0, |piece| piece.end);
             let events = pieces.into_iter().filter_map(|piece| match piece.frame {
                 Frame::Event(name, payload) => Some((name, payload, piece.end)),
                 Frame::Empty | Frame::Malformed => None,
@@ -254,8 +275,15 @@ impl LinkModel {
             if let Some((name, payload, end)) = events.skip(self.told).take(1).next() {
                 self.told += 1;
                 self.looked_at = end;
+                self.begun = None;
                 self.holding = true;
                 return Some(Next::Event(name, payload));
+            }
+            if whole > self.looked_at {
+                self.begun = None;
+            }
+            if tail == Tail::Begun {
+                self.begun.get_or_insert(self.now);
             }
             self.looked_at = self.stream.len();
             self.ended = match (tail, self.ending) {
@@ -263,6 +291,9 @@ impl LinkModel {
                 (Tail::Begun, Some(CloseReason::Remote)) => Some(CloseReason::CutShort),
                 (Tail::Nothing | Tail::Begun, ending) => ending,
             };
+            if self.is_open() {
+                self.end_if_too_slow();
+            }
         }
         if self.end_told {
             return None;
@@ -350,7 +381,8 @@ impl LinkModel {
             return Interest { deadline, read: !closing.eof, write: left || !closing.finished };
         }
         let idle = self.idle_at().filter(|_| !self.holding).filter(no_end);
-        let deadline = if waiting > 0 || self.is_writable() { at_once } else { idle };
+        let silent_until = [idle, self.whole_by().filter(no_end)].into_iter().flatten().min();
+        let deadline = if waiting > 0 || self.is_writable() { at_once } else { silent_until };
         Interest { deadline, read: waiting < self.config.max_received.max(1), write: left }
     }
 
@@ -386,9 +418,9 @@ fn kind(reason: CloseReason) -> Kind {
         CloseReason::Remote => "closed: remote",
         CloseReason::CutShort => "closed: cut short",
         CloseReason::FrameTooLong { .. } => "closed: frame too long",
+        CloseReason::FrameTooSlow { .. } => "closed: frame too slow",
         CloseReason::Idle => "closed: idle",
         CloseReason::Failed(_) => "closed: failed",
-        CloseReason::FrameTooSlow { .. } => "closed: frame too slow",
         _ => "closed: otherwise",
     }
 }

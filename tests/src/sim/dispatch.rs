@@ -112,10 +112,7 @@ impl<A: App> World<A> {
                 note_drawn(core, place, now, server);
             }
             Kind::Peer(peer) => {
-                if datagram.doubtful {
-                    peer.machines.check.doubtful(from);
-                }
-                peer.machines.datagram(core, now, from, &payload);
+                peer.machines.datagram(core, now, from, &payload, datagram.doubtful);
             }
             Kind::Actor(actor) => {
                 actor.datagram(&mut Wire { core, place, own: node.own, now }, from, &payload);
@@ -134,7 +131,7 @@ impl<A: App> World<A> {
         node.wake = u64::MAX;
         let early = std::mem::take(&mut node.early);
         let now = node.clock.show(core.now);
-        let due = node.deadline().is_some_and(|at| at.is_due(now));
+        let due = node.deadline().is_some_and(|at| at <= now);
         if !due && !early {
             return self.plan(place);
         }

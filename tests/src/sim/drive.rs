@@ -10,7 +10,7 @@ use super::app::{App, AppEvent, Context};
 use super::core::{Core, What};
 use super::machines::Machines;
 use super::node::{Node, Peer, Server};
-use super::streams::{DIALER, Piece, Role};
+use super::streams::{ConnId, DIALER, Piece, Role};
 
 /// How often the machines of a node may make each other say something in one drain.
 const ROUNDS: u32 = 10_000;
@@ -64,11 +64,11 @@ pub(super) fn drain_server(core: &mut Core, place: usize, own: Addr, server: &mu
         }
     }
     if let (true, Some(at)) = (timeout, server.deadline) {
-        if at.is_due(now) {
+        if at <= now {
             core.violated(format_args!("D3: the deadline {at:?} of n{place} is past at {now:?}"));
         }
     }
-    if let Err(what) = server.check.drained(&server.machine) {
+    if let Err(what) = server.check.drained(&server.machine, server.deadline) {
         core.violated(format_args!("{what} (broadcaster n{place})"));
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn drain_peer<A: App>(core: &mut Core, node: &mut Node<A>, place: usi
     }
     let latest = peer.machines.check.latest();
     if timeout {
-        let past = |(at, now): (&Option<Instant>, &Instant)| at.is_some_and(|at| at.is_due(*now));
+        let past = |(at, now): (&Option<Instant>, &Instant)| at.is_some_and(|at| at <= *now);
         if peer.deadlines.iter().zip(&latest).any(past) {
             core.violated(format_args!(
                 "D3: a deadline of n{place} is past: {:?} at {latest:?}",
@@ -109,7 +109,8 @@ pub(super) fn drain_peer<A: App>(core: &mut Core, node: &mut Node<A>, place: usi
             ));
         }
     }
-    if let Err(what) = peer.machines.check.drained(&peer.machines.mesh) {
+    let Machines { check, mesh, links, listening, .. } = &mut peer.machines;
+    if let Err(what) = check.drained(mesh, links, peer.deadlines, listening.is_some(), timeout) {
         core.violated(format_args!("{what} (n{place})"));
     }
 }
@@ -134,6 +135,8 @@ fn drain_client<A: App>(core: &mut Core, peer: &mut Peer<A>, now: Instant) -> bo
         peer.machines.note_polled(core, now, Polled::Client, &output);
         match output {
             Output::Transmit(transmit) => {
+                let result = peer.machines.check.client_transmit(&transmit);
+                check(core, place, result);
                 core.print.bytes(&transmit.payload);
                 core.say(|| format!("n{place} asks {:?}", transmit.payload));
                 if let Some(to) = Addr::of(transmit.destination) {
@@ -161,8 +164,8 @@ fn drain_mesh<A: App>(core: &mut Core, peer: &mut Peer<A>, now: Instant) -> bool
         let output = peer.machines.mesh.poll_output();
         peer.machines.note_polled(core, now, Polled::Mesh, &output);
         match output {
-            MeshOutput::Dial { dial, address, .. } => {
-                let result = peer.machines.check.dials(dial);
+            MeshOutput::Dial { dial, address, timeout } => {
+                let result = peer.machines.check.dials(dial, address, timeout);
                 check(core, place, result);
                 core.say(|| format!("n{place} dials {address}"));
                 match Addr::of(address) {
@@ -174,7 +177,8 @@ fn drain_mesh<A: App>(core: &mut Core, peer: &mut Peer<A>, now: Instant) -> bool
                 }
             }
             MeshOutput::Abandon { dial } => {
-                peer.machines.check.dial_ended(dial);
+                let result = peer.machines.check.abandoned(dial);
+                check(core, place, result);
                 if let Some(conn) = peer.machines.dials.remove(&dial) {
                     core.close(conn, DIALER);
                 }
@@ -210,7 +214,7 @@ fn drain_links<A: App>(core: &mut Core, peer: &mut Peer<A>, now: Instant, late: 
                 write_out(core, &mut peer.machines, now, link, write, late)
             }
             LinksOutput::Event { peer: link, event } => {
-                let result = peer.machines.check.link_event(link);
+                let result = peer.machines.check.link_event(link, &event);
                 check(core, peer.machines.place(), result);
                 let closed = follow(core, &mut peer.machines, link, &event);
                 tell(core, peer, now, AppEvent::Link(link, event));
@@ -235,6 +239,8 @@ fn set(deadlines: &mut [Option<Instant>; 3], place: usize, deadline: Option<Inst
 
 /// Has the system write. It may take it at once, or later, or take it and say so later.
 fn write_out(core: &mut Core, machines: &mut Machines, now: Instant, link: PeerId, write: Write, late: u32) {
+    let result = machines.check.writes(link, &write);
+    check(core, machines.place(), result);
     if let Write::Bytes(bytes) = &write {
         core.print.number(bytes.len() as u64);
     }
@@ -274,13 +280,7 @@ fn follow(core: &mut Core, machines: &mut Machines, link: PeerId, event: &LinkEv
         LinkEvent::Closed(reason) => {
             core.say(|| format!("n{place} has lost {link}: {reason}"));
             core.print.number(u64::from(*reason == CloseReason::Remote));
-            let lost = core
-                .conns
-                .end(conn, 1 - side)
-                .is_some_and(|from| from.honest && !from.spoiled && from.ended_well && !from.sent.is_empty());
-            if lost && *reason == CloseReason::Remote {
-                core.violated(format_args!("L2: events are missing at the good end of {link} (n{place})"));
-            }
+            follow_end(core, place, (conn, 1 - side), *reason);
             if let Some(end) = core.conns.end_mut(conn, side) {
                 end.ended_well = *reason == CloseReason::Local;
             }
@@ -292,6 +292,27 @@ fn follow(core: &mut Core, machines: &mut Machines, link: PeerId, event: &LinkEv
     }
 }
 
+/// A link ends for the reason that the other end has given it.
+fn follow_end(core: &mut Core, place: usize, from: (ConnId, usize), reason: CloseReason) {
+    let Some(from) = core.conns.end(from.0, from.1) else { return };
+    let followed = from.honest && !from.spoiled;
+    let what = match reason {
+        CloseReason::Remote if followed && from.ended_well && !from.sent.is_empty() => {
+            "L2: events are missing at the good end of a link"
+        }
+        CloseReason::FrameTooLong { .. } if followed => "L4: a link ended by a frame that was let in",
+        CloseReason::Local
+        | CloseReason::Unwritten { .. }
+        | CloseReason::Remote
+        | CloseReason::CutShort
+        | CloseReason::FrameTooLong { .. }
+        | CloseReason::Idle
+        | CloseReason::Failed(_)
+        | _ => return,
+    };
+    core.violated(format_args!("{what} (n{place})"));
+}
+
 /// Hands a link what has arrived for it, as much as it wants. `from` is the side it comes from. Whether something is
 /// left.
 pub(super) fn read(
@@ -299,7 +320,7 @@ pub(super) fn read(
     machines: &mut Machines,
     now: Instant,
     link: PeerId,
-    conn: super::streams::ConnId,
+    conn: ConnId,
     from: usize,
 ) -> bool {
     let true_now = core.now;

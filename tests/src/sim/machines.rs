@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poolmesh_proto::trace::{Digested, Input, PeerStart, Polled, Start};
+use poolmesh_proto::wire::Request;
 use poolmesh_proto::{
     CallError, CallId, Client, ClientConfig, CloseReason, ConnectError, ConnectId, DialId, Fault, Instant,
     Link, Links, Machine, Mesh, MeshConfig, PeerId, PoolId, PoolInfo, SendError, Write,
@@ -101,8 +102,14 @@ impl Machines {
     }
 
     pub(super) fn due_timer(&mut self, now: Instant) -> Option<u64> {
-        self.next_timer().filter(|at| at.is_due(now))?;
+        self.next_timer().filter(|at| *at <= now)?;
         self.timers.pop().map(|Reverse((_, _, number))| number)
+    }
+
+    fn check_that(&self, core: &mut Core, holds: Result<(), String>) {
+        if let Err(what) = holds {
+            core.violated(format_args!("{what} (n{})", self.place));
+        }
     }
 
     /// Writes an input down that takes no time.
@@ -125,9 +132,22 @@ impl Machines {
         }
     }
 
-    pub(super) fn datagram(&mut self, core: &mut Core, now: Instant, from: SocketAddr, datagram: &Bytes) {
+    /// `doubtful`: it is not what an honest node has sent.
+    pub(super) fn datagram(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &Bytes,
+        doubtful: bool,
+    ) {
         self.note(core, Polled::Client, now, || Input::Datagram { from, datagram: datagram.clone() });
+        if doubtful {
+            self.check.doubtful(from);
+        }
         self.client.handle_datagram(now, from, datagram);
+        let checked = if doubtful { Ok(()) } else { self.check.answered(from, datagram, &self.client) };
+        self.check_that(core, checked);
     }
 
     pub(super) fn client_timeout(&mut self, core: &mut Core, now: Instant) {
@@ -148,19 +168,19 @@ impl Machines {
     pub(super) fn list(&mut self, core: &mut Core, now: Instant) -> Result<CallId, CallError> {
         self.note(core, Polled::Client, now, || Input::List);
         let call = self.client.list(now);
-        self.check.called(call, None)
+        self.check.called(call, Request::List)
     }
 
     pub(super) fn create(&mut self, core: &mut Core, now: Instant) -> Result<CallId, CallError> {
         self.note(core, Polled::Client, now, || Input::Create);
         let call = self.client.create(now);
-        self.check.called(call, None)
+        self.check.called(call, Request::Create)
     }
 
     pub(super) fn join(&mut self, core: &mut Core, now: Instant, pool: PoolId) -> Result<CallId, CallError> {
         self.note(core, Polled::Client, now, || Input::Join(pool));
         let call = self.client.join(now, pool);
-        self.check.called(call, Some(pool))
+        self.check.called(call, Request::Join(pool))
     }
 
     pub(super) fn cancel(&mut self, core: &mut Core, now: Instant, call: CallId) {
@@ -222,6 +242,7 @@ impl Machines {
         self.client.close();
         self.note_timeless(core, now, || Input::CloseMesh);
         self.mesh.close();
+        self.check.closed();
     }
 
     pub(super) fn send(
@@ -238,7 +259,12 @@ impl Machines {
             payload: payload.clone(),
         });
         let print = of_event(name, &payload);
-        self.links.send(peer, name, payload)?;
+        let len = name.len() + payload.len();
+        let queued = self.links.get(peer).map_or(0, Link::queued);
+        let result = self.links.send(peer, name, payload);
+        let checked = self.check.sent(peer, len, queued, &self.mesh, result);
+        self.check_that(core, checked);
+        result?;
         if let Some((conn, side)) = self.ends.get(&peer) {
             if let Some(end) = core.conns.end_mut(*conn, *side) {
                 end.sent.push_back(print);
@@ -251,26 +277,28 @@ impl Machines {
     pub(super) fn dialed(&mut self, core: &mut Core, now: Instant, dial: DialId) -> Option<PeerId> {
         self.note(core, Polled::Mesh, now, || Input::Dialed(dial));
         self.dials.remove(&dial);
-        self.check.dial_ended(dial);
+        self.check.dialed(dial);
         let linked = self.mesh.handle_dialed(now, dial);
-        self.insert(linked)
+        self.insert(core, linked)
     }
 
     pub(super) fn dial_failed(&mut self, core: &mut Core, now: Instant, dial: DialId, fault: Fault) {
         self.note(core, Polled::Mesh, now, || Input::DialFailed(dial, fault));
         self.dials.remove(&dial);
-        self.check.dial_ended(dial);
+        self.check.dial_failed(dial);
         self.mesh.handle_dial_failed(now, dial, fault);
     }
 
     pub(super) fn accepted(&mut self, core: &mut Core, now: Instant, from: SocketAddr) -> Option<PeerId> {
         self.note(core, Polled::Mesh, now, || Input::Accepted(from));
         let linked = self.mesh.handle_accepted(now, from);
-        self.insert(linked)
+        self.insert(core, linked)
     }
 
-    fn insert(&mut self, linked: Option<(PeerId, Link)>) -> Option<PeerId> {
+    fn insert(&mut self, core: &mut Core, linked: Option<(PeerId, Link)>) -> Option<PeerId> {
         let (peer, link) = linked?;
+        let checked = self.check.opened(peer);
+        self.check_that(core, checked);
         self.links.insert(peer, link);
         Some(peer)
     }
@@ -287,6 +315,8 @@ impl Machines {
 
     pub(super) fn bytes(&mut self, core: &mut Core, now: Instant, peer: PeerId, bytes: Bytes) {
         self.note(core, Polled::Links, now, || Input::Bytes(peer, bytes.clone()));
+        let checked = self.check.bytes(&self.links, peer, &bytes, now);
+        self.check_that(core, checked);
         self.links.handle_bytes(now, peer, bytes);
     }
 
@@ -302,6 +332,7 @@ impl Machines {
 
     pub(super) fn written(&mut self, core: &mut Core, now: Instant, peer: PeerId) {
         self.note_timeless(core, now, || Input::Written(peer));
+        self.check.written(peer);
         self.links.handle_written(peer);
     }
 

@@ -86,15 +86,21 @@
 //! | --- | --- |
 //! | P1 | a pool's id is new each time one is made, at every broadcaster together |
 //! | P2, P3 | a broadcaster's pools and peers are those that its events tell of, as many as it counts, within its limits |
-//! | P3 | links, and dials at a time, stay within the limits of a mesh; it has as many links as it told of |
-//! | M4 | a client is told of no pool that no broadcaster has made |
-//! | G1, G2, V4 | a pool lives exactly as long as its host pings: none ends early, none outlives the ping timeout |
+//! | P2, V7 | a list names every pool once; one that has to be cut, as many as fit, and in turns |
+//! | P4 | a peer joins a pool once; an answer names the asker, the host, then who joined last, as many as fit |
+//! | P3 | links, dials at a time, and bytes queued on one link and on all stay within the limits of a mesh; it has as many links as it told of; a link asks for no more than it may hold, and packs no more into a write |
+//! | M3, M4 | a client is told of no pool that no broadcaster has made, and once of each that it made itself |
+//! | G1, G2, V4 | a pool lives exactly as long as its host pings: none ends early, none outlives the ping timeout; its host is told once; a client pings no pool of which it was told that it is gone |
+//! | G2, V4 | a link is idle exactly when its peer was silent for the idle timeout |
 //! | L1 | a link's name is new; no address is dialed twice at a time |
-//! | L2, L3 | what comes out of a link is what went in at its other end: in order, once, unaltered, wherever it was cut; all of it, if that end was closed well |
+//! | L2, L3 | what comes out of a link is what went in at its other end: in order, once, unaltered, wherever it was cut; all of it, if that end was closed well; an end within a frame is told from one between two |
+//! | L4 | no frame up to the longest length ends a link, or is too long to be sent |
 //! | L5 | nothing comes of a link before it is told of or after its end, which is told once |
-//! | A2, A3 | a broadcaster sends at most one datagram for each that came and one for each pool that ended, none over 1,024 bytes |
-//! | V2 | each call ends once, by its deadline |
-//! | D3 | after a timeout and a drain every deadline lies ahead; what said that it waits says nothing more; the machines come to rest |
+//! | A2, A3 | a broadcaster sends at most one datagram for each that came, exactly one for each create, list and join, and one for each pool that ended, none over 1,024 bytes |
+//! | V2, V7 | each call ends once, by its deadline, the oldest first of those that an answer fits; each dial ends by its own, and not before; nothing goes on after a close |
+//! | V6 | an event finds room where nothing waits; whoever was refused is told when there is room |
+//! | V8 | no request is sent again, no pool pinged, no address dialed sooner or more often than is set: a stall causes no burst |
+//! | D3 | after a timeout and a drain every deadline lies ahead, none sleeps past the end of a pool, a call or a dial; what said that it waits says nothing more; the machines come to rest |
 //! | D2 | nothing panics; nothing overflows where overflows are checked (debug builds, and the profile `quick`) |
 //!
 //! What must have happened some time after the faults have stopped, the seeds of [`simulate`](crate::simulate) demand

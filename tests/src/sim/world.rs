@@ -22,8 +22,12 @@ use super::weather::{Lateness, Weather};
 
 /// The port of every broadcaster.
 const BROADCASTER_PORT: u16 = 6_969;
-/// The port of every other node.
+/// The port of the first other node; each has one of its own.
 const PEER_PORT: u16 = 5_000;
+
+const fn peer_port(place: usize) -> u16 {
+    PEER_PORT + (place % 1_000) as u16
+}
 
 /// Names a node of a [`World`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,7 +90,7 @@ impl<A: App> World<A> {
 
     /// Adds a peer that knows that broadcaster.
     pub fn peer(&mut self, app: A, broadcaster: NodeId, config: PeerConfig) -> NodeId {
-        let own = Addr::new(address::of_node(self.nodes.len()), PEER_PORT);
+        let own = Addr::new(address::of_node(self.nodes.len()), peer_port(self.nodes.len()));
         self.add_peer(own, None, app, broadcaster, config)
     }
 
@@ -97,7 +101,7 @@ impl<A: App> World<A> {
             nat.members.push(place);
             nat.members.len() - 1
         });
-        let own = Addr::new(address::behind(nat.0, number), PEER_PORT);
+        let own = Addr::new(address::behind(nat.0, number), peer_port(place));
         self.add_peer(own, Some(nat.0), app, broadcaster, config)
     }
 
@@ -129,7 +133,7 @@ impl<A: App> World<A> {
 
     /// Adds a node that speaks for itself.
     pub fn actor(&mut self, actor: impl Actor + 'static) -> NodeId {
-        let own = Addr::new(address::of_node(self.nodes.len()), PEER_PORT);
+        let own = Addr::new(address::of_node(self.nodes.len()), peer_port(self.nodes.len()));
         self.add(own, None, Kind::Actor(Box::new(actor)))
     }
 

@@ -15,6 +15,8 @@ use crate::sim::{Actor, ConnId, Rng, Wire};
 const HELD: usize = 6;
 /// Datagrams it keeps to send again.
 const KEPT: usize = 16;
+/// How many join at once when a crowd is forged.
+const CROWD: usize = 80;
 
 /// Sends what hurts, without measure and without rest. With forged source addresses only while it may: against those
 /// the classic wire has no defence.
@@ -25,6 +27,7 @@ pub struct Attacker {
     broadcasters: Vec<SocketAddr>,
     victims: Vec<SocketAddr>,
     forges: Rc<Cell<bool>>,
+    crowds: bool,
     pools: Vec<PoolId>,
     heard: Vec<Bytes>,
     conns: Vec<ConnId>,
@@ -32,12 +35,14 @@ pub struct Attacker {
 
 impl Attacker {
     /// An attacker that strikes every so often on average. `forges`: whether with forged addresses, too; may change.
+    /// `crowds`: whether then pools are filled with peers, too.
     #[must_use]
     pub fn new(
         every: Duration,
         broadcasters: Vec<SocketAddr>,
         victims: Vec<SocketAddr>,
         forges: Rc<Cell<bool>>,
+        crowds: bool,
     ) -> Self {
         Self {
             every,
@@ -45,6 +50,7 @@ impl Attacker {
             broadcasters,
             victims,
             forges,
+            crowds,
             pools: Vec::new(),
             heard: Vec::new(),
             conns: Vec::new(),
@@ -75,10 +81,13 @@ impl Attacker {
                 wire.send(broadcaster, garbage);
             }
             9..10 => {
-                let garbage = garbage(wire.rng(), 200);
-                if let Some(victim) = some(wire, &self.victims) {
-                    wire.send(victim, garbage);
-                }
+                let Some(victim) = some(wire, &self.victims) else { return };
+                let answer = if wire.rng().chance(500_000) {
+                    garbage(wire.rng(), 200)
+                } else {
+                    self.answer(wire, broadcaster, victim)
+                };
+                wire.send(victim, answer);
             }
             10..14 => self.forge(wire, broadcaster),
             14..17 => {
@@ -121,6 +130,15 @@ impl Attacker {
             let request = self.request(wire.rng());
             return wire.forge(victim, broadcaster, request);
         }
+        if self.crowds && wire.rng().chance(50_000) {
+            return self.crowd(wire, broadcaster);
+        }
+        let answer = self.answer(wire, broadcaster, victim);
+        wire.forge(broadcaster, victim, answer);
+    }
+
+    /// What a broadcaster might say to a victim, or has said to somebody.
+    fn answer(&self, wire: &mut Wire<'_>, broadcaster: SocketAddr, victim: SocketAddr) -> Bytes {
         let pool = match some(wire, &self.pools) {
             Some(pool) => pool,
             None => guess(wire.rng()),
@@ -129,12 +147,20 @@ impl Attacker {
             0 => Response::PoolEnded,
             1 => Response::Pools(vec![pool]),
             2 => Response::Joined(PoolInfo::new(pool, victim, victim, [victim, broadcaster])),
-            _ => {
-                let old = some(wire, &self.heard).unwrap_or_default();
-                return wire.forge(broadcaster, victim, old);
-            }
+            _ => return some(wire, &self.heard).unwrap_or_default(),
         };
-        wire.forge(broadcaster, victim, encoded(|out| Dialect::Classic.encode_response(&answer, out)));
+        encoded(|out| Dialect::Classic.encode_response(&answer, out))
+    }
+
+    /// Many join a pool, from ports where nobody is.
+    fn crowd(&self, wire: &mut Wire<'_>, broadcaster: SocketAddr) {
+        let Some(pool) = some(wire, &self.pools) else { return };
+        let join = encoded(|out| Dialect::Classic.encode_request(&Request::Join(pool), out));
+        for _ in 0..CROWD {
+            let Some(mut from) = some(wire, &self.victims) else { return };
+            from.set_port(wire.rng().range(10_000, 60_000) as u16);
+            wire.forge(from, broadcaster, join.clone());
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Chaos {
 pub struct Meeting {
     /// The call that creates or joins the pool.
     call: Option<CallId>,
+    /// The pools that were listed.
+    pub listed: Option<Vec<PoolId>>,
     /// The pool, as it was answered.
     pub pool: Option<PoolInfo>,
     /// Why not, if it was not to be.
@@ -77,6 +79,15 @@ impl Chaos {
     pub fn resume(&mut self, context: &mut Context<'_>) {
         self.resting = false;
         self.rise(context);
+    }
+
+    /// Looks which pools there are.
+    pub fn look(&mut self, context: &mut Context<'_>) {
+        self.meeting = Meeting::default();
+        match context.list() {
+            Ok(call) => self.meeting.call = Some(call),
+            Err(error) => self.meeting.failed = Some(error.to_string()),
+        }
     }
 
     /// Hosts a meeting.
@@ -221,7 +232,12 @@ impl Chaos {
                     self.meeting.pool = Some(pool);
                 }
             }
-            Outcome::Listed(pools) => pools.into_iter().for_each(|pool| self.know(pool)),
+            Outcome::Listed(pools) => {
+                pools.iter().for_each(|pool| self.know(*pool));
+                if meeting {
+                    self.meeting.listed = Some(pools);
+                }
+            }
             other @ (Outcome::Refused(_) | Outcome::TimedOut { .. } | Outcome::Closed | _) => {
                 if meeting {
                     self.meeting.failed = Some(format!("{other:?}"));

@@ -16,6 +16,8 @@ pub struct Foreign {
     next: Instant,
     broadcaster: SocketAddr,
     hosted: Option<Vec<u8>>,
+    /// Where it listens: at the port by which the broadcaster knows it.
+    port: Option<u16>,
     conns: Vec<ConnId>,
 }
 
@@ -23,20 +25,22 @@ impl Foreign {
     /// A peer that does something every so often, and pings as often.
     #[must_use]
     pub fn new(every: Duration, broadcaster: SocketAddr) -> Self {
-        Self { every, next: Instant::ZERO, broadcaster, hosted: None, conns: Vec::new() }
+        Self { every, next: Instant::ZERO, broadcaster, hosted: None, port: None, conns: Vec::new() }
     }
 
     /// What comes of an answer to create or join: the pool is pinged if it is one's own, the others are dialed.
     fn joined(&mut self, wire: &mut Wire<'_>, text: &[u8]) {
         let mut words = text.split(|byte| *byte == b' ');
         let (Some(pool), Some(host), Some(you)) = (words.next(), words.next(), words.next()) else { return };
+        let address =
+            |word: &[u8]| std::str::from_utf8(word).ok().and_then(|text| text.parse::<SocketAddr>().ok());
+        self.port = address(you).map(|you| you.port());
         if host == you {
             self.hosted = Some(pool.to_vec());
         }
         for word in words.filter(|word| *word != you) {
-            let address = std::str::from_utf8(word).ok().and_then(|text| text.parse().ok());
             if self.conns.len() < 8 {
-                self.conns.extend(address.and_then(|address| wire.dial(address)));
+                self.conns.extend(address(word).and_then(|address| wire.dial(address)));
             }
         }
     }
@@ -97,7 +101,7 @@ impl Actor for Foreign {
     }
 
     fn listens(&self, port: u16) -> bool {
-        port == 5_000
+        self.port == Some(port)
     }
 
     fn connected(&mut self, wire: &mut Wire<'_>, conn: ConnId) {

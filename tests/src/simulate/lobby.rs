@@ -77,7 +77,9 @@ impl Lobby {
         let victims = self.addresses(&self.peers.iter().map(|(node, _)| *node).collect::<Vec<_>>());
         for _ in 0..self.options.attackers {
             let forges = Rc::clone(&self.forges);
-            self.world.actor(Attacker::new(STRIKE_EVERY, broadcasters.clone(), victims.clone(), forges));
+            let (broadcasters, victims) = (broadcasters.clone(), victims.clone());
+            let crowds = self.setup.crowds;
+            self.world.actor(Attacker::new(STRIKE_EVERY, broadcasters, victims, forges, crowds));
         }
     }
 

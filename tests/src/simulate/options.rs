@@ -125,6 +125,8 @@ pub struct Setup {
     pub fault_every: Duration,
     /// The longest payload that is sent, in bytes.
     pub longest: usize,
+    /// Whether attackers forge crowds, too: pools with more peers than an answer names.
+    pub crowds: bool,
     /// The broadcasters' settings.
     pub broadcaster: BroadcasterConfig,
     /// The peers' settings.
@@ -138,7 +140,7 @@ impl Setup {
         let peers = options.nodes.max(3) - 1;
         let broadcasters = 1 + usize::from(peers >= 5 && rng.chance(300_000));
         let foreign = usize::from(peers >= 4 && rng.chance(500_000));
-        let (broadcaster, ping_timeout) = broadcaster(rng);
+        let (broadcaster, ping_timeout) = broadcaster(options, rng);
         let (peer, longest) = peer(rng, ping_timeout);
         Self {
             broadcasters,
@@ -146,19 +148,23 @@ impl Setup {
             act_every: Duration::from_secs(rng.range(5, 40)),
             fault_every: Duration::from_secs(rng.range(5, 60)),
             longest,
+            // Seldom: whoever joins such a pool dials for a long time.
+            crowds: rng.chance(100_000),
             broadcaster,
             peer,
         }
     }
 }
 
-fn broadcaster(rng: &mut Rng) -> (BroadcasterConfig, Duration) {
+fn broadcaster(options: &Options, rng: &mut Rng) -> (BroadcasterConfig, Duration) {
     // A minute more often than a second: the less there is to ping, the more hours fit into one.
     let ping_timeout = Duration::from_secs(*rng.pick(&[1, 5, 15, 30, 30, 60, 60, 60]));
     let mut config = BroadcasterConfig::default();
     config.ping_timeout = ping_timeout;
-    config.max_pools = *rng.pick(&[64, 1_000]);
-    config.max_pools_per_source = *rng.pick(&[3, 16]);
+    config.max_pools_per_source = *rng.pick(&[3, 16, 64]);
+    // At the least as many as attackers may take, and some: else nobody could make a pool even when the storm is over.
+    let least = options.attackers * config.max_pools_per_source + 8;
+    config.max_pools = *rng.pick(&[least, least + 1_000]);
     config.max_peers = *rng.pick(&[16, 256]);
     (config, ping_timeout)
 }
@@ -185,7 +191,9 @@ fn peer(rng: &mut Rng, ping_timeout: Duration) -> (PeerConfig, usize) {
     link.max_received = *rng.pick(&[1, 1_000, 128 * 1_024]);
     link.pack = *rng.pick(&[1, 100, 64 * 1_024]);
     link.idle_timeout = Some(Duration::from_secs(rng.range(60, 600))).filter(|_| rng.chance(300_000));
-    let longest = link.max_frame - 20;
+    link.frame_timeout = Some(Duration::from_secs(rng.range(1, 60))).filter(|_| rng.chance(300_000));
+    // With the name of four bytes that the longest events have, and its length.
+    let longest = link.max_frame - 8;
     (config, longest)
 }
 

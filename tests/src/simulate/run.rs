@@ -144,6 +144,12 @@ fn meet(lobby: &mut Lobby) -> Result<(), Violation> {
         return Ok(());
     }
     let host = members.remove(lobby.rng.index(members.len()));
+    lobby.world.with(host, Chaos::look);
+    lobby.world.run_for(Duration::from_secs(1))?;
+    let meeting = lobby.world.app(host).map(|app| app.meeting().clone()).unwrap_or_default();
+    demand(lobby, meeting.listed.is_some(), || {
+        format!("V2: {host} was shown no pools: {:?}", meeting.failed)
+    })?;
     lobby.world.with(host, Chaos::host);
     lobby.world.run_for(MEET)?;
     let Some(pool) = joined(lobby, host)? else { return Ok(()) };

@@ -127,17 +127,19 @@ impl Pair {
 pub(crate) fn settings() -> impl Strategy<Value = LinkConfig> {
     let millis = |range| Strategy::prop_map(range, Duration::from_millis);
     let idle = prop_oneof![Just(None), millis(0..3_000u64).prop_map(Some)];
+    let slow = prop_oneof![Just(None), millis(0..500u64).prop_map(Some)];
     let queued = prop_oneof![3 => 0..400usize, 1 => Just(60_000)];
     let pack = prop_oneof![1 => Just(1), 2 => 1..400usize, 2 => Just(65_536)];
     let longest = prop_oneof![1 => 0..100usize, 4 => Just(30_000)];
-    (queued, 0..200usize, pack, longest, idle, millis(0..2_000u64)).prop_map(
-        |(queued, received, pack, longest, idle, close)| {
+    (queued, 0..200usize, pack, longest, (idle, slow), millis(0..2_000u64)).prop_map(
+        |(queued, received, pack, longest, (idle, slow), close)| {
             let mut config = LinkConfig::default();
             config.max_queued = queued;
             config.max_received = received;
             config.max_frame = longest;
             config.pack = pack;
             config.idle_timeout = idle;
+            config.frame_timeout = slow;
             config.close_timeout = close;
             config
         },
@@ -282,7 +284,7 @@ proptest! {
 
 #[test]
 fn every_kind_of_event_is_compared() {
-    sample(300, &cases(), run).assert_each_of(&[
+    sample(500, &cases(), run).assert_each_of(&[
         "sent",
         "full",
         "too long",
@@ -302,6 +304,7 @@ fn every_kind_of_event_is_compared() {
         "closed: remote",
         "closed: cut short",
         "closed: frame too long",
+        "closed: frame too slow",
         "closed: idle",
         "closed: failed",
         "skipped: empty",

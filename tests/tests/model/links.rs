@@ -178,13 +178,13 @@ impl Connection<'_> {
 }
 
 fn ops() -> impl Strategy<Value = Vec<(usize, Op)>> {
-    let step = || step(10);
+    let step = || step(40);
     let op = prop_oneof![
         24 => sizes().prop_map(|(name, payload)| Op::Send(name, payload)),
         12 => (1..4u8).prop_map(Op::Write),
         20 => (step(), prop_oneof![6 => 1..80usize, 1 => 80..50_000usize]).prop_map(|(step, len)| Op::Carry(step, len)),
         16 => (1..6u8).prop_map(Op::Poll),
-        3 => step().prop_map(Op::Timeout),
+        8 => step().prop_map(Op::Timeout),
         3 => Just(Op::Pump),
     ];
     let last = prop_oneof![
@@ -296,6 +296,7 @@ fn every_way_to_end_is_seen() {
         "closed: unwritten",
         "closed: remote",
         "closed: cut short",
+        "closed: frame too slow",
         "closed: idle",
         "closed: failed",
         "through: complete",

@@ -129,7 +129,8 @@ fn a_crash_is_told_by_the_system_and_a_restart_knows_nothing() {
     assert_eq!(world.state(ann), Some(State::Crashed));
     world.run_for(SECOND).unwrap();
     assert_eq!(world.app(bob).unwrap().gone, [CloseReason::Remote]);
-    world.with(bob, |_, context| context.connect(vec!["198.18.0.1:5000".parse().unwrap()])).unwrap().unwrap();
+    let address = world.address(ann).unwrap();
+    world.with(bob, |_, context| context.connect(vec![address])).unwrap().unwrap();
     world.run_for(SECOND * 10).unwrap();
     assert_eq!(world.app(bob).unwrap().unreachable, 1, "refused");
     world.restart(ann, Plain::default(), broadcaster, PeerConfig::default());

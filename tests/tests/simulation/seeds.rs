@@ -1,4 +1,4 @@
-//! Whole seeds: some that once failed, by name, and what a run promises.
+//! Whole seeds: those that found something, by name, and what a run promises.
 
 use poolmesh_testkit::simulate::{Faults, Keep, Options, run};
 
@@ -6,39 +6,17 @@ fn options(seed: u64) -> Options {
     Options { seed, hours: 1, nodes: 8, attackers: 1, faults: Faults::ALL }
 }
 
-/// Runs a seed that once failed.
+/// Runs a seed that once failed. What a seed brings changes with what is drawn from it, so the rule that was broken has a
+/// test of its own as well, beside the code that broke it.
 fn holds(seed: u64) {
-    let report = run(&options(seed), Keep::default());
-    assert_eq!(report.violation, None);
+    assert_eq!(run(&options(seed), Keep::default()).violation, None);
 }
 
+/// A mesh forgot an address for good if the time of its next attempt was found to have come by an input other than a
+/// timeout: here by the late success of an attempt that had been given up.
 #[test]
-fn a_connection_that_a_frozen_program_lost_is_lost_when_it_goes_on() {
-    holds(907);
-}
-
-#[test]
-fn what_is_written_after_a_cut_does_not_arrive() {
-    holds(564);
-}
-
-#[test]
-fn a_host_that_asks_for_several_pools_at_once() {
-    holds(111);
-    holds(302);
-}
-
-#[test]
-fn a_client_learns_the_time_only_from_what_takes_it() {
-    holds(187);
-    holds(1_125);
-}
-
-#[test]
-fn clocks_that_jumped_back_catch_up_when_the_storm_is_over() {
-    holds(2);
-    holds(5);
-    holds(9);
+fn a_dial_that_a_late_answer_found_due_is_made() {
+    holds(271);
 }
 
 #[test]

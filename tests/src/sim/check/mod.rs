@@ -2,6 +2,10 @@
 //!
 //! The names in the messages (P1, G2, …) are those of the invariants in the module's documentation.
 
+mod calls;
+mod dials;
+mod frames;
+mod links;
 mod peer;
 mod server;
 

@@ -5,52 +5,48 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use poolmesh_proto::trace::Polled;
+use poolmesh_proto::wire::Request;
 use poolmesh_proto::{
-    CallError, CallId, ClientEvent, ConnectError, ConnectId, DialId, Instant, Mesh, MeshEvent, Outcome,
-    PeerId, PoolId, Side,
+    CallError, CallId, Client, ClientEvent, ConnectError, ConnectId, DialId, Instant, LinkEvent, Links, Mesh,
+    MeshEvent, PeerId, PoolId, SendError, Side, Transmit, Write,
 };
 
+use super::calls::CallCheck;
+use super::dials::DialCheck;
+use super::links::LinkCheck;
 use crate::sim::machines::PeerConfig;
-
-#[derive(Debug)]
-struct Call {
-    deadline: Instant,
-    join: Option<PoolId>,
-}
 
 /// Follows a peer's machines from outside.
 #[derive(Debug)]
 pub(in crate::sim) struct PeerCheck {
-    call_timeout: Duration,
     max_links: usize,
-    max_dialing: usize,
-    broadcaster: SocketAddr,
     /// The latest times that client, mesh and links were told.
     latest: [Instant; 3],
-    calls: BTreeMap<CallId, Call>,
+    /// The latest times that they knew at the first input since the last drain.
+    first: [Option<Instant>; 3],
+    calls: CallCheck,
     connects: BTreeSet<ConnectId>,
-    dialing: BTreeSet<DialId>,
+    dials: DialCheck,
+    links: LinkCheck,
     /// The links that were told of, and not their end.
     live: BTreeMap<PeerId, (SocketAddr, Side)>,
     newest: Option<PeerId>,
-    /// Something that no broadcaster has said came in its name.
-    misled: bool,
+    closed: bool,
 }
 
 impl PeerCheck {
     pub(in crate::sim) fn new(config: &PeerConfig, broadcaster: SocketAddr) -> Self {
         Self {
-            call_timeout: config.client.call_timeout,
             max_links: config.mesh.max_links,
-            max_dialing: config.mesh.max_dialing.max(1),
-            broadcaster,
             latest: [Instant::ZERO; 3],
-            calls: BTreeMap::new(),
+            first: [None; 3],
+            calls: CallCheck::new(&config.client, broadcaster),
             connects: BTreeSet::new(),
-            dialing: BTreeSet::new(),
+            dials: DialCheck::new(&config.mesh),
+            links: LinkCheck::new(&config.mesh),
             live: BTreeMap::new(),
             newest: None,
-            misled: false,
+            closed: false,
         }
     }
 
@@ -60,8 +56,9 @@ impl PeerCheck {
             Polled::Mesh => 1,
             Polled::Links => 2,
         };
-        if let Some(latest) = self.latest.get_mut(place) {
+        if let (Some(latest), Some(first)) = (self.latest.get_mut(place), self.first.get_mut(place)) {
             *latest = now.max(*latest);
+            first.get_or_insert(*latest);
         }
     }
 
@@ -70,29 +67,49 @@ impl PeerCheck {
         self.latest
     }
 
-    fn client_time(&self) -> Instant {
-        let [client, ..] = self.latest;
-        client
+    /// When the client has decided what it says now: the earliest and the latest time.
+    fn client_time(&self) -> (Instant, Instant) {
+        let ([latest, ..], [first, ..]) = (self.latest, self.first);
+        (first.unwrap_or(latest), latest)
+    }
+
+    /// The same of the mesh.
+    fn mesh_time(&self) -> (Instant, Instant) {
+        let ([_, latest, _], [_, first, _]) = (self.latest, self.first);
+        (first.unwrap_or(latest), latest)
+    }
+
+    fn links_time(&self) -> Instant {
+        let [.., latest] = self.latest;
+        latest
     }
 
     /// A datagram came that is not what an honest node has sent.
     pub(in crate::sim) fn doubtful(&mut self, from: SocketAddr) {
-        self.misled |= from == self.broadcaster;
+        self.calls.doubtful(from);
+    }
+
+    /// A broadcaster has answered, and the client has seen it.
+    pub(in crate::sim) fn answered(
+        &self,
+        from: SocketAddr,
+        datagram: &[u8],
+        client: &Client,
+    ) -> Result<(), String> {
+        self.calls.answered(from, datagram, client)
     }
 
     pub(in crate::sim) fn called(
         &mut self,
         call: Result<CallId, CallError>,
-        join: Option<PoolId>,
+        request: Request,
     ) -> Result<CallId, CallError> {
-        let id = call?;
-        let deadline = self.client_time() + self.call_timeout;
-        self.calls.insert(id, Call { deadline, join });
-        Ok(id)
+        let (_, now) = self.client_time();
+        self.calls.called(call, request, now)
     }
 
     pub(in crate::sim) fn cancelled(&mut self, call: CallId) {
-        self.calls.remove(&call);
+        self.calls.cancelled(call);
     }
 
     pub(in crate::sim) fn connecting(
@@ -108,18 +125,13 @@ impl PeerCheck {
         self.connects.remove(&call);
     }
 
-    pub(in crate::sim) fn dial_ended(&mut self, dial: DialId) {
-        self.dialing.remove(&dial);
+    pub(in crate::sim) fn closed(&mut self) {
+        self.closed = true;
     }
 
-    pub(in crate::sim) fn dials(&mut self, dial: DialId) -> Result<(), String> {
-        if !self.dialing.insert(dial) {
-            return Err(format!("{dial:?} was dialed twice"));
-        }
-        if self.dialing.len() > self.max_dialing {
-            return Err(format!("P3: {} dials at a time", self.dialing.len()));
-        }
-        Ok(())
+    pub(in crate::sim) fn client_transmit(&mut self, transmit: &Transmit) -> Result<(), String> {
+        let (first, latest) = self.client_time();
+        self.calls.transmit(transmit, first, latest)
     }
 
     /// Looks at what the client tells. `issued`: the pools that broadcasters have made.
@@ -128,36 +140,38 @@ impl PeerCheck {
         event: &ClientEvent,
         issued: &BTreeSet<PoolId>,
     ) -> Result<(), String> {
-        let ClientEvent::Finished { call, outcome } = event else { return Ok(()) };
-        let Some(Call { join, .. }) = self.calls.remove(call) else {
-            return Err(format!("V2: {call:?} ended twice, or was never made: {outcome:?}"));
-        };
-        let known = |pool: &PoolId| self.misled || issued.contains(pool);
-        match outcome {
-            Outcome::Created(info) => {
-                if !known(&info.id()) {
-                    return Err(format!("M4: created {}, which nobody has made", info.id()));
-                }
-                if !info.is_host() {
-                    return Err(format!("created {} without being its host", info.id()));
-                }
-            }
-            Outcome::Joined(info) => {
-                if join != Some(info.id()) {
-                    return Err(format!("joined {} where {join:?} was asked for", info.id()));
-                }
-                if !known(&info.id()) {
-                    return Err(format!("M4: joined {}, which nobody has made", info.id()));
-                }
-            }
-            Outcome::Listed(pools) => {
-                if let Some(pool) = pools.iter().find(|pool| !known(pool)) {
-                    return Err(format!("M4: shown {pool}, which nobody has made"));
-                }
-            }
-            Outcome::Refused(_) | Outcome::TimedOut { .. } | Outcome::Closed | _ => {}
-        }
-        Ok(())
+        self.calls.event(event, issued)
+    }
+
+    pub(in crate::sim) fn dials(
+        &mut self,
+        dial: DialId,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> Result<(), String> {
+        let (first, latest) = self.mesh_time();
+        self.dials.begins(dial, address, timeout, first, latest)
+    }
+
+    pub(in crate::sim) fn dialed(&mut self, dial: DialId) {
+        self.dials.succeeded(dial);
+    }
+
+    pub(in crate::sim) fn dial_failed(&mut self, dial: DialId) {
+        let (first, _) = self.mesh_time();
+        self.dials.failed(dial, first);
+    }
+
+    pub(in crate::sim) fn abandoned(&mut self, dial: DialId) -> Result<(), String> {
+        let (first, latest) = self.mesh_time();
+        self.dials.abandoned(dial, first, latest, self.closed)
+    }
+
+    /// A mesh has handed out a link.
+    pub(in crate::sim) fn opened(&mut self, peer: PeerId) -> Result<(), String> {
+        let (_, now) = self.mesh_time();
+        self.links.opened(peer, now);
+        if self.closed { Err(format!("L5: {peer} was taken in after the mesh was closed")) } else { Ok(()) }
     }
 
     pub(in crate::sim) fn mesh_event(&mut self, event: &MeshEvent) -> Result<(), String> {
@@ -171,12 +185,14 @@ impl PeerCheck {
                 if self.live.values().any(twice) {
                     return Err(format!("L1: {address} was dialed twice"));
                 }
+                self.dials.settled(*address);
                 self.newest = Some(*peer);
                 self.live.insert(*peer, (*address, *side));
                 if self.live.len() > self.max_links {
                     return Err(format!("P3: {} links", self.live.len()));
                 }
             }
+            MeshEvent::PeerUnreachable { address, .. } => self.dials.settled(*address),
             MeshEvent::PeerGone { peer, .. } if self.live.remove(peer).is_none() => {
                 return Err(format!("L5: {peer} is gone twice, or was never there"));
             }
@@ -185,7 +201,6 @@ impl PeerCheck {
             }
             MeshEvent::PeerGone { .. }
             | MeshEvent::Settled(_)
-            | MeshEvent::PeerUnreachable { .. }
             | MeshEvent::Listening { .. }
             | MeshEvent::ListenFailed { .. }
             | _ => {}
@@ -193,30 +208,75 @@ impl PeerCheck {
         Ok(())
     }
 
-    /// An event of a link: none comes before it is told of, none after its end.
-    pub(in crate::sim) fn link_event(&self, peer: PeerId) -> Result<(), String> {
-        if self.live.contains_key(&peer) {
-            Ok(())
-        } else {
-            Err(format!("L5: an event of {peer}, which is not there"))
-        }
+    /// Bytes are handed to a link.
+    pub(in crate::sim) fn bytes(
+        &mut self,
+        links: &Links,
+        peer: PeerId,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), String> {
+        let latest = self.links_time();
+        self.links.bytes(links, peer, bytes, now, latest)
     }
 
-    /// Everything was drained.
-    pub(in crate::sim) fn drained(&self, mesh: &Mesh) -> Result<(), String> {
-        if let Some((call, _)) = self.calls.iter().find(|(_, call)| call.deadline.is_due(self.client_time()))
-        {
-            return Err(format!("V2: {call:?} goes on after its deadline"));
+    /// What became of an event, its name and payload of `len` bytes, where `queued` waited before.
+    pub(in crate::sim) fn sent(
+        &mut self,
+        peer: PeerId,
+        len: usize,
+        queued: usize,
+        mesh: &Mesh,
+        result: Result<(), SendError>,
+    ) -> Result<(), String> {
+        self.links.sent(peer, len, queued, mesh, result)
+    }
+
+    pub(in crate::sim) fn writes(&mut self, peer: PeerId, write: &Write) -> Result<(), String> {
+        self.links.writes(peer, write)
+    }
+
+    pub(in crate::sim) fn written(&mut self, peer: PeerId) {
+        self.links.written(peer);
+    }
+
+    /// An event of a link: none comes before it is told of, none after its end.
+    pub(in crate::sim) fn link_event(&mut self, peer: PeerId, event: &LinkEvent) -> Result<(), String> {
+        if !self.live.contains_key(&peer) {
+            return Err(format!("L5: an event of {peer}, which is not there"));
         }
-        let links = mesh.peers().count();
-        if links != self.live.len() {
-            return Err(format!("P3: the mesh counts {links} links where there are {}", self.live.len()));
+        let latest = self.links_time();
+        self.links.event(peer, event, latest)
+    }
+
+    /// Everything was drained. `timeout`: the machines were told the time before.
+    pub(in crate::sim) fn drained(
+        &mut self,
+        mesh: &Mesh,
+        links: &Links,
+        deadlines: [Option<Instant>; 3],
+        listens: bool,
+        timeout: bool,
+    ) -> Result<(), String> {
+        self.first = [None; 3];
+        let [client, dials, _] = deadlines;
+        let ((_, client_time), (_, mesh_time), links_time) =
+            (self.client_time(), self.mesh_time(), self.links_time());
+        self.calls.drained(client_time, client, self.closed)?;
+        self.dials.drained(mesh_time, dials, self.closed)?;
+        self.links.drained(links, mesh, links_time, timeout)?;
+        let count = mesh.peers().count();
+        if count != self.live.len() {
+            return Err(format!("P3: the mesh counts {count} links where there are {}", self.live.len()));
+        }
+        if self.closed && listens {
+            return Err("V2: it listens after it was closed".to_owned());
         }
         Ok(())
     }
 
-    /// How many calls and connects wait for their end.
+    /// How many calls, connects and dials wait for their end.
     pub(in crate::sim) fn pending(&self) -> usize {
-        self.calls.len() + self.connects.len() + self.dialing.len()
+        self.calls.len() + self.connects.len() + self.dials.len()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use poolmesh_proto::wire::{Dialect, MAX_ANSWER, Request};
+use poolmesh_proto::wire::{Dialect, MAX_ANSWER, Request, Response};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, PoolId, RandomSource, Transmit,
 };
@@ -14,7 +14,8 @@ struct Pool {
     host: SocketAddr,
     /// The earliest and the latest time at which its last sign of life may have been.
     last: (Instant, Instant),
-    peers: usize,
+    /// Who joined, in that order, without the host.
+    peers: Vec<SocketAddr>,
 }
 
 /// Follows a broadcaster from outside.
@@ -30,6 +31,12 @@ pub(in crate::sim) struct ServerCheck {
     /// How many datagrams it may send: one for each that came, one for each pool that ended.
     credit: u64,
     sent: u64,
+    /// How many of those that came must be answered, whatever the answer is.
+    owed: u64,
+    /// The ends that were told to hosts, of which no event has come yet.
+    notices: Vec<SocketAddr>,
+    /// What the last list named, if it was cut and no pool was made or ended since.
+    cut_list: Option<Vec<PoolId>>,
     /// Whose turn it is to be looked at.
     turn: Option<PoolId>,
     /// It could not tell everything, so nothing can be known any more.
@@ -46,6 +53,9 @@ impl ServerCheck {
             creates: Vec::new(),
             credit: 0,
             sent: 0,
+            owed: 0,
+            notices: Vec::new(),
+            cut_list: None,
             turn: None,
             blind: false,
         }
@@ -66,19 +76,23 @@ impl ServerCheck {
             return;
         }
         match Dialect::of(datagram).decode_request(datagram) {
-            Ok(Request::Create) => self.creates.push((from, self.latest)),
+            Ok(Request::Create) => {
+                self.owed += 1;
+                self.creates.push((from, self.latest));
+            }
             Ok(Request::Ping(id)) => {
                 let (timeout, latest) = (self.config.ping_timeout, self.latest);
                 if let Some(pool) = self.pools.get_mut(&id) {
                     // G1: only the host, and only in time. When a pool was made is not quite known if its host asked for
                     // several.
-                    let alive = |at: Instant| !(at + timeout).is_due(latest);
+                    let alive = |at: Instant| at + timeout > latest;
                     if pool.host == from && alive(pool.last.1) {
                         pool.last = (if alive(pool.last.0) { latest } else { pool.last.0 }, latest);
                     }
                 }
             }
-            Ok(Request::List | Request::Join(_)) | Err(_) => {}
+            Ok(Request::List | Request::Join(_)) => self.owed += 1,
+            Err(_) => {}
         }
     }
 
@@ -90,9 +104,14 @@ impl ServerCheck {
                 let first =
                     asked.next().ok_or_else(|| format!("P1: {host} got pool {pool} without asking"))?;
                 let last = asked.next_back().unwrap_or(first);
-                let entry = Pool { host, last: (first, last), peers: 0 };
+                let entry = Pool { host, last: (first, last), peers: Vec::new() };
                 if self.pools.insert(pool, entry).is_some() {
                     return Err(format!("P1: pool {pool} was made twice"));
+                }
+                self.cut_list = None;
+                let of_source = self.pools.values().filter(|pool| pool.host.ip() == host.ip()).count();
+                if of_source > self.config.max_pools_per_source {
+                    return Err(format!("P3: {of_source} pools of {}", host.ip()));
                 }
                 return Ok(Some(pool));
             }
@@ -101,8 +120,11 @@ impl ServerCheck {
                 let Some(entry) = self.pools.get_mut(&pool) else {
                     return Err(format!("P2: {peer} joined {pool}, which is not there"));
                 };
-                entry.peers += 1;
-                if entry.peers + 1 > self.config.max_peers {
+                if entry.host == peer || entry.peers.contains(&peer) {
+                    return Err(format!("P4: {peer} joined {pool} twice"));
+                }
+                entry.peers.push(peer);
+                if entry.peers.len() + 1 > self.config.max_peers {
                     return Err(format!("P3: {pool} has more peers than allowed"));
                 }
             }
@@ -111,11 +133,16 @@ impl ServerCheck {
                 let Some(entry) = self.pools.remove(&pool) else {
                     return Err(format!("P2: pool {pool} ended, which is not there"));
                 };
-                self.peers -= entry.peers;
+                self.peers -= entry.peers.len();
+                self.cut_list = None;
+                let Some(told) = self.notices.iter().position(|to| *to == host) else {
+                    return Err(format!("V4: pool {pool} ended, and its host {host} was not told"));
+                };
+                self.notices.remove(told);
                 if entry.host != host {
                     return Err(format!("P2: pool {pool} of {} ended as that of {host}", entry.host));
                 }
-                if !(entry.last.0 + self.config.ping_timeout).is_due(self.latest) {
+                if entry.last.0 + self.config.ping_timeout > self.latest {
                     return Err(format!(
                         "G2: pool {pool} ended at {:?}, pinged at {:?}",
                         self.latest, entry.last
@@ -132,6 +159,62 @@ impl ServerCheck {
             return Err(format!("A3: a datagram of {} bytes", transmit.payload.len()));
         }
         self.sent += 1;
+        match transmit.payload.first() {
+            Some(2) => self.listed(transmit),
+            Some(3) => self.answered(transmit),
+            Some(5) => {
+                self.notices.push(transmit.destination);
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// An answer to create or join names the asker and the host, then who joined last, as many as fit.
+    fn answered(&self, transmit: &Transmit) -> Result<(), String> {
+        let Some(Response::Joined(info)) = response(transmit) else {
+            return Err(format!("A5: {:?} is no answer", transmit.payload));
+        };
+        let (pool, you) = (info.id(), transmit.destination);
+        // Of a pool that was just made the event comes behind.
+        let (host, others) = self.pools.get(&pool).map_or((you, &[][..]), |entry| (entry.host, &entry.peers));
+        let others = others.iter().rev().copied().filter(|peer| *peer != you);
+        let mut due = [you].into_iter().chain((host != you).then_some(host)).chain(others);
+        let named = info.peers().iter().all(|peer| due.next() == Some(*peer));
+        let fits =
+            due.next().is_some_and(|next| transmit.payload.len() + 1 + next.to_string().len() <= MAX_ANSWER);
+        if !named || fits || info.you() != you || info.host() != host {
+            return Err(format!(
+                "P4: {you} was answered {info:?}, where there are {:?}",
+                self.pools.get(&pool)
+            ));
+        }
+        Ok(())
+    }
+
+    /// A list names every pool once, or as many as fit, and in turns.
+    fn listed(&mut self, transmit: &Transmit) -> Result<(), String> {
+        let Some(Response::Pools(ids)) = response(transmit) else {
+            return Err(format!("A5: {:?} is no answer", transmit.payload));
+        };
+        let capacity = Dialect::Classic.list_capacity();
+        let mut unlike: Vec<PoolId> = ids.clone();
+        unlike.sort_unstable();
+        unlike.dedup();
+        let there = unlike.iter().all(|id| self.pools.contains_key(id));
+        if !there || unlike.len() < ids.len() || ids.len() != self.pools.len().min(capacity) {
+            return Err(format!("P2: a list of {ids:?}, where there are {} pools", self.pools.len()));
+        }
+        let before = self.cut_list.take();
+        if self.pools.len() > capacity {
+            unlike.extend(before.iter().flatten());
+            unlike.sort_unstable();
+            unlike.dedup();
+            if before.is_some() && unlike.len() < self.pools.len().min(2 * capacity) {
+                return Err(format!("V7: two lists in turn name {} pools together", unlike.len()));
+            }
+            self.cut_list = Some(ids);
+        }
         Ok(())
     }
 
@@ -139,6 +222,7 @@ impl ServerCheck {
     pub(in crate::sim) fn drained<R: RandomSource>(
         &mut self,
         machine: &Broadcaster<R>,
+        deadline: Option<Instant>,
     ) -> Result<(), String> {
         self.creates.clear();
         // What is left over was not due an answer, and is not saved up for a burst.
@@ -147,8 +231,15 @@ impl ServerCheck {
             return Err(format!("A2: {sent} datagrams out for {credit} in"));
         }
         self.blind |= machine.stats().outputs_dropped > 0;
+        let owed = std::mem::take(&mut self.owed);
         if self.blind {
             return Ok(());
+        }
+        if sent < owed {
+            return Err(format!("A2: {sent} datagrams out, where {owed} had to be answered"));
+        }
+        if let Some(host) = self.notices.pop() {
+            return Err(format!("V4: {host} was told of an end that has not come"));
         }
         let (pools, peers) = (machine.pool_count(), machine.peer_count());
         if (pools, peers) != (self.pools.len(), self.peers) {
@@ -161,17 +252,21 @@ impl ServerCheck {
         if pools > self.config.max_pools || peers > self.config.max_peers_total {
             return Err(format!("P3: {pools} pools and {peers} peers are more than allowed"));
         }
-        self.look_at_one()
+        self.look_at_one(deadline)
     }
 
-    /// Whoever has been quiet too long is gone. One pool at a time, each gets its turn.
-    fn look_at_one(&mut self) -> Result<(), String> {
+    /// Whoever has been quiet too long is gone, and nobody's end is slept past. One pool at a time, each gets its turn.
+    fn look_at_one(&mut self, deadline: Option<Instant>) -> Result<(), String> {
         use std::ops::Bound;
         let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
         let next = self.pools.range((after, Bound::Unbounded)).next();
         self.turn = next.map(|(id, _)| *id);
+        let ends = next.map(|(_, pool)| pool.last.1 + self.config.ping_timeout);
+        if ends.is_some_and(|ends| deadline.is_none_or(|at| at > ends)) {
+            return Err(format!("D3: it would sleep until {deadline:?}, past the end of a pool at {ends:?}"));
+        }
         match next {
-            Some((id, pool)) if (pool.last.1 + self.config.ping_timeout).is_due(self.latest) => {
+            Some((id, pool)) if pool.last.1 + self.config.ping_timeout <= self.latest => {
                 Err(format!("V4: pool {id} lives at {:?}, quiet since {:?}", self.latest, pool.last.1))
             }
             Some(_) | None => Ok(()),
@@ -182,4 +277,8 @@ impl ServerCheck {
     pub(in crate::sim) fn pools(&self) -> impl Iterator<Item = (PoolId, SocketAddr)> + '_ {
         self.pools.iter().map(|(id, pool)| (*id, pool.host))
     }
+}
+
+fn response(transmit: &Transmit) -> Option<Response> {
+    Dialect::of(&transmit.payload).decode_response(&transmit.payload).ok()
 }
