@@ -53,7 +53,7 @@ pub(crate) struct Cli {
 
     /// Write all that the server is told to FILE, to be replayed by a developer
     ///
-    /// It is overwritten if it is there, and else made so that only its owner may read it: it holds the addresses of all
+    /// The file of the run before is kept as FILE.before. Only its owner may read it: it holds the addresses of all
     /// who ask and the ids of all pools. A request takes its own length and about 30 bytes. What was recorded is written
     /// after a second at the latest. If that fails the server says so and goes on without.
     #[arg(long, value_name = "FILE")]

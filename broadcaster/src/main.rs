@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::{self, ExitCode};
@@ -71,9 +71,17 @@ async fn serve_smol(cli: &Cli) -> io::Result<BroadcasterStats> {
     }
 }
 
-/// The file to record to, if that is wanted. It tells who talks to whom, so nobody else may read it.
+/// The file to record to, if that is wanted. It tells who talks to whom, so nobody else may read it. A file that a run
+/// before has left is moved aside: it may be the very crash that somebody looks for.
 fn trace_file(cli: &Cli) -> io::Result<Option<File>> {
     let Some(path) = &cli.record else { return Ok(None) };
+    if fs::symlink_metadata(path).is_ok_and(|old| old.is_file()) {
+        let mut aside = path.clone().into_os_string();
+        aside.push(".before");
+        fs::rename(path, &aside).map_err(|error| {
+            io::Error::new(error.kind(), format!("can't move {} aside: {error}", path.display()))
+        })?;
+    }
     let mut options = File::options();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]

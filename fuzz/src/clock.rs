@@ -20,6 +20,11 @@ impl Clock {
         self.shown
     }
 
+    /// What it shows.
+    pub(crate) fn shown(&self) -> Instant {
+        self.shown
+    }
+
     /// The latest time that was handed in: what the machine goes by.
     pub(crate) fn latest(&self) -> Instant {
         self.latest

@@ -29,6 +29,14 @@ enum Next<'a> {
 /// # Panics
 /// If not.
 pub fn check(data: &[u8]) {
+    decodes(data);
+}
+
+/// The same, and whether there was a frame.
+///
+/// # Panics
+/// As [`check`].
+pub fn decodes(data: &[u8]) -> bool {
     let mut input = Input::new(data);
     let limits = input.u16();
     let max_frame = usize::from(limits % 1_024);
@@ -64,7 +72,7 @@ pub fn check(data: &[u8]) {
                 Next::Message { .. } | Next::Empty | Next::Malformed => {}
                 Next::TooLong(_) => {
                     check_next(&next, reader.next_frame(), max_frame);
-                    return;
+                    return there.start > 0;
                 }
                 Next::Unfinished => break,
             }
@@ -74,6 +82,7 @@ pub fn check(data: &[u8]) {
     }
     reader.clear();
     assert_eq!((reader.waiting(), reader.unfinished()), (0, 0));
+    there.start > 0
 }
 
 /// The next frame, read as plainly as can be, and how many bytes it takes.

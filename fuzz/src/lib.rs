@@ -8,7 +8,9 @@ pub mod client;
 mod clock;
 pub mod frames;
 mod input;
+pub mod link;
 mod memory;
+pub mod mesh;
 pub mod packet;
 pub mod request;
 pub mod response;
@@ -19,10 +21,12 @@ mod twins;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is the name of its program and of its folder in `corpus/`, too.
-pub const TARGETS: [(&str, Check); 7] = [
+pub const TARGETS: [(&str, Check); 9] = [
     ("broadcaster", broadcaster::check),
     ("client", client::check),
     ("frames", frames::check),
+    ("link", link::check),
+    ("mesh", mesh::check),
     ("packet", packet::check),
     ("request", request::check),
     ("response", response::check),

@@ -12,17 +12,27 @@ use crate::input::Input;
 /// # Panics
 /// If not.
 pub fn check(data: &[u8]) {
+    decodes(data);
+}
+
+/// The same, and whether all fields could be read.
+///
+/// # Panics
+/// As [`check`].
+pub fn decodes(data: &[u8]) -> bool {
     let mut input = Input::new(data);
     let count = input.one_to(32);
     let kinds = input.bytes(count);
     let payload = input.into_rest();
     let mut reader = PacketReader::new(payload);
     let mut written = Packet::new();
+    let mut all = true;
     for kind in kinds {
         let before = reader.rest();
         let (packet, error) = copy(*kind, &mut reader, written);
         written = packet;
         if let Some(error) = error {
+            all = false;
             assert_eq!(reader.rest().as_ptr_range(), before.as_ptr_range(), "a failed read took something");
             check_error(*kind, before, error);
         }
@@ -30,6 +40,7 @@ pub fn check(data: &[u8]) {
     let written = written.freeze();
     assert_eq!(payload.len(), written.len() + reader.rest().len());
     assert!(payload.starts_with(&written) && payload.ends_with(reader.rest()));
+    all
 }
 
 /// Reads one field and appends it to `written`, or says why it can't be read.

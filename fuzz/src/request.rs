@@ -15,10 +15,21 @@ const BEFORE: &[u8] = b"before";
 /// # Panics
 /// If not.
 pub fn check(data: &[u8]) {
+    decodes(data);
+}
+
+/// The same, and whether it is a request.
+///
+/// # Panics
+/// As [`check`].
+pub fn decodes(data: &[u8]) -> bool {
     let dialect = Dialect::of(data);
     let request = match dialect.decode_request(data) {
         Ok(request) => request,
-        Err(fault) => return check_fault(data, fault),
+        Err(fault) => {
+            check_fault(data, fault);
+            return false;
+        }
     };
     let mut out = BytesMut::from(BEFORE);
     dialect.encode_request(&request, &mut out);
@@ -28,6 +39,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(Dialect::of(&encoded), dialect);
     assert_eq!(dialect.decode_request(&encoded), Ok(request));
     assert!(data.starts_with(&encoded), "{request:?} is not what was read");
+    true
 }
 
 fn check_fault(data: &[u8], fault: RequestFault<'_>) {

@@ -15,10 +15,21 @@ const BEFORE: &[u8] = b"before";
 /// # Panics
 /// If not.
 pub fn check(data: &[u8]) {
+    decodes(data);
+}
+
+/// The same, and whether it is a response.
+///
+/// # Panics
+/// As [`check`].
+pub fn decodes(data: &[u8]) -> bool {
     let dialect = Dialect::of(data);
     let response = match dialect.decode_response(data) {
         Ok(response) => response,
-        Err(fault) => return check_fault(data, fault),
+        Err(fault) => {
+            check_fault(data, fault);
+            return false;
+        }
     };
     let encoded = encoded(dialect, &response);
     assert!(encoded.len() <= MAX_ANSWER, "{} bytes", encoded.len());
@@ -32,6 +43,7 @@ pub fn check(data: &[u8]) {
     let again = dialect.decode_response(&encoded).expect("what was encoded is a response");
     check_cut(&response, &again, encoded.len());
     assert_eq!(self::encoded(dialect, &again), encoded, "what was read encodes to something else");
+    true
 }
 
 fn encoded(dialect: Dialect, response: &Response) -> BytesMut {

@@ -103,6 +103,8 @@ mod log;
 mod mesh;
 mod output;
 mod packet;
+#[cfg(test)]
+mod texts;
 mod time;
 #[cfg(feature = "trace")]
 pub mod trace;

@@ -268,6 +268,18 @@ mod tests {
     }
 
     #[test]
+    fn a_link_can_be_looked_at_and_says_when_it_is_full() {
+        let (mut links, peers) = links(1);
+        assert!(links.get(peers[0]).is_some_and(Link::is_open) && links.wants_read(peers[0]));
+        links.handle_bytes(ZERO, peers[0], vec![0; 128 * 1_024].into());
+        assert!(!links.wants_read(peers[0]), "nobody polls");
+        links.handle_failure(ZERO, peers[0], Fault::Reset);
+        let event = LinkEvent::Closed(CloseReason::Failed(Fault::Reset));
+        assert_eq!(links.poll_output(), LinksOutput::Event { peer: peers[0], event });
+        assert!(links.get(peers[0]).is_none() && !links.wants_read(peers[0]));
+    }
+
+    #[test]
     fn a_close_ends_by_its_deadline() {
         let (mut links, peers) = links(1);
         links.close(ZERO, peers[0]);

@@ -297,6 +297,7 @@ mod tests {
         assert_eq!(items, [b"a".as_slice(), b"", b"b"]);
         assert_eq!(reader.bytes(1), Ok(&[9][..]));
         assert_eq!(reader.rest(), [9]);
+        assert_eq!(Bytes::from(Packet::new().u8(1)), [1][..]);
     }
 
     #[test]

@@ -94,6 +94,7 @@ fn blind(uuid: u128) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::BTreeSet;
     use alloc::string::ToString;
 
     use super::*;
@@ -106,6 +107,20 @@ mod tests {
             assert_eq!(key.slot(), slot);
             assert_eq!(PoolKey::parse(&key.id()), Some(key));
         }
+    }
+
+    #[test]
+    fn an_id_does_not_show_its_slot() {
+        let hidden_by = |bits: u32| PoolKey::new(bits, u128::from(bits) << 96).0 as u32 ^ bits;
+        let masks: BTreeSet<u32> = (0..100).map(hidden_by).collect();
+        assert_eq!(masks.len(), 100, "each by other bits");
+    }
+
+    #[test]
+    fn any_function_is_a_random_source() {
+        let mut bits = 5;
+        let mut random = move || core::mem::replace(&mut bits, 7);
+        assert_eq!([random.next_u128(), random.next_u128()], [5, 7]);
     }
 
     #[test]

@@ -180,9 +180,10 @@ mod tests {
     fn the_count_by_source_follows_every_change() {
         let (mut pools, slots) = pools(3);
         assert_eq!(pools.hosted_from(host(9).ip()), 3);
-        for slot in slots {
+        for (slot, left) in slots.into_iter().zip([2, 1, 0]) {
             pools.add_peer(slot, host(7));
             pools.remove(slot);
+            assert_eq!(pools.hosted_from(host(9).ip()), left);
         }
         assert_eq!((pools.len(), pools.peers(), pools.hosted.len()), (0, 0, 0));
     }

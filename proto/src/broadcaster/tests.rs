@@ -174,6 +174,27 @@ fn a_cut_list_gives_every_pool_its_turn() {
 }
 
 #[test]
+fn a_list_that_fits_is_the_same_each_time() {
+    let mut machine = broadcaster(|_| {});
+    let pools: Vec<PoolId> = (0..28).map(|port| create(&mut machine, at(0), address(port))).collect();
+    let list = |machine: &mut _, now| match &ask(machine, now, address(1), Request::List)[..] {
+        [(_, Response::Pools(ids))] => ids.clone(),
+        other => panic!("{other:?}"),
+    };
+    for _ in 0..2 {
+        assert_ne!(list(&mut machine, at(0)), list(&mut machine, at(0)), "one too many");
+    }
+    for (port, pool) in (0..27).zip(&pools) {
+        ask(&mut machine, at(500), address(port), Request::Ping(*pool));
+    }
+    machine.handle_timeout(at(1_000));
+    drain(&mut machine);
+    for _ in 0..2 {
+        assert_eq!(list(&mut machine, at(1_000)), pools[..27]);
+    }
+}
+
+#[test]
 fn a_driver_that_does_not_drain_costs_a_bound() {
     let mut machine = broadcaster(|config| config.max_queued = 10);
     for port in 0..1_000 {
@@ -240,4 +261,61 @@ fn at_the_end_of_time_it_still_stops() {
     machine.handle_datagram(Instant::NEVER, address(1), &[0]);
     let (sent, deadline) = drain(&mut machine);
     assert_eq!((sent.len(), deadline), (1, None));
+}
+
+#[test]
+fn everything_is_counted_once() {
+    let mut machine = broadcaster(|config| config.max_peers = 2);
+    let pool = create(&mut machine, at(0), address(1));
+    for _ in 0..2 {
+        ask(&mut machine, at(0), address(1), Request::Ping(pool));
+        ask(&mut machine, at(0), address(1), Request::List);
+        ask(&mut machine, at(0), address(2), Request::Join(pool));
+        ask(&mut machine, at(0), address(3), Request::Join(pool));
+        ask(&mut machine, at(0), address(3), Request::Ping("nobody's".parse().unwrap()));
+        for datagram in [&[][..], &[99], &[1], &[0; 1_025], b"\x03\x01\0\0\0 "] {
+            machine.handle_datagram(at(0), address(4), datagram);
+        }
+        drain(&mut machine);
+    }
+    create(&mut machine, at(0), address(5));
+    machine.handle_timeout(at(0) + TIMEOUT);
+    drain(&mut machine);
+    let counted = BroadcasterStats {
+        datagrams: 22,
+        pools_created: 2,
+        pools_ended: 2,
+        peers_joined: 1,
+        lists: 2,
+        pings: 2,
+        refused: 12,
+        refused_unknown_pool: 4,
+        refused_by_limit: 2,
+        refused_malformed: 6,
+        ignored: 2,
+        outputs_dropped: 0,
+    };
+    assert_eq!(machine.stats(), counted);
+}
+
+#[test]
+fn the_longest_datagram_is_read_and_one_byte_more_is_not() {
+    let mut machine = broadcaster(|config| config.max_datagram = 10);
+    machine.handle_datagram(at(0), address(1), &[0; 10]);
+    assert!(matches!(drain(&mut machine).0[..], [(_, Response::Joined(_))]));
+    machine.handle_datagram(at(0), address(1), &[0; 11]);
+    assert_eq!(*refusal(&drain(&mut machine).0), Refusal::TooLong { limit: 10 });
+}
+
+#[test]
+fn answers_are_cut_from_blocks_of_memory() {
+    let mut machine = broadcaster(|_| {});
+    let mut end = None;
+    for _ in 0..1_000 {
+        machine.handle_datagram(at(0), address(1), &[2]);
+        let Output::Transmit(answer) = machine.poll_output() else { panic!("no answer") };
+        let place = answer.payload.as_ptr_range();
+        assert_eq!(place.start, end.unwrap_or(place.start));
+        end = Some(place.end);
+    }
 }

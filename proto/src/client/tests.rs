@@ -263,3 +263,109 @@ fn a_cancelled_call_has_no_outcome() {
     client.cancel(late);
     assert_eq!(client.hosted().count(), 0, "nobody was told of the pool");
 }
+
+#[test]
+fn a_list_is_answered_by_a_list() {
+    let mut client = client();
+    let create = client.create(at(0)).unwrap();
+    let list = client.list(at(0)).unwrap();
+    assert_ne!(create, list);
+    drain(&mut client);
+    let pools = Response::Pools([pool("a")].to_vec());
+    let listed = finished(list, Outcome::Listed([pool("a")].to_vec()));
+    assert_eq!(answer(&mut client, at(1), &pools), [listed]);
+    assert_eq!(answer(&mut client, at(1), &pools), [], "a duplicate");
+    assert_eq!(client.stats().unexpected, 1);
+}
+
+#[test]
+fn a_refusal_by_a_limit_reaches_the_call_that_met_it() {
+    let limit = 9;
+    for (refusal, request) in [
+        (Refusal::PoolFull { pool: pool("b"), limit }, Request::Join(pool("b"))),
+        (Refusal::TooManyPeers { limit }, Request::Join(pool("a"))),
+        (Refusal::TooManyPools { limit }, Request::Create),
+        (Refusal::TooManyPoolsFromSource { limit }, Request::Create),
+        (Refusal::NoFreshId, Request::Create),
+    ] {
+        let mut client = client();
+        client.list(at(0)).unwrap();
+        let calls = [
+            (Request::Join(pool("a")), client.join(at(0), pool("a")).unwrap()),
+            (Request::Join(pool("b")), client.join(at(0), pool("b")).unwrap()),
+            (Request::Create, client.create(at(0)).unwrap()),
+        ];
+        let (_, call) = calls[calls.iter().position(|(of, _)| *of == request).unwrap()];
+        drain(&mut client);
+        let did = answer(&mut client, at(1), &Response::Refused(refusal.clone()));
+        assert_eq!(did, [finished(call, Outcome::Refused(refusal))]);
+    }
+}
+
+#[test]
+fn a_pool_that_is_gone_ends_both_the_hosting_and_a_join() {
+    let mut client = client();
+    host(&mut client, at(0), "p");
+    let join = client.join(at(0), pool("p")).unwrap();
+    drain(&mut client);
+    let gone = Refusal::NoSuchPool(Words::new(b"p"));
+    assert_eq!(
+        answer(&mut client, at(1), &Response::Refused(gone.clone())),
+        [Said(ClientEvent::PoolEnded { pool: pool("p") }), finished(join, Outcome::Refused(gone.clone()))]
+    );
+    assert_eq!(client.stats().unexpected, 0);
+    assert_eq!(answer(&mut client, at(2), &Response::Refused(gone)), []);
+    assert_eq!(client.stats().unexpected, 1, "nobody's");
+}
+
+#[test]
+fn an_outcome_that_is_taken_back_makes_room() {
+    let config = ClientConfig { max_calls: 1, ..ClientConfig::default() };
+    let mut client = Client::new(config, broadcaster());
+    for _ in 0..3 {
+        let call = client.list(at(0)).unwrap();
+        client.handle_timeout(at(5_000));
+        client.cancel(call);
+        assert!(drain(&mut client).iter().all(|did| matches!(did, Sent(_))));
+    }
+}
+
+#[test]
+fn the_longest_answer_is_read_and_one_byte_more_is_not() {
+    let config = ClientConfig { max_datagram: 5, ..ClientConfig::default() };
+    let mut client = Client::new(config, broadcaster());
+    client.list(at(0)).unwrap();
+    drain(&mut client);
+    client.handle_datagram(at(1), broadcaster(), b"\x02\x01\0\0\0a");
+    assert_eq!((drain(&mut client), client.stats().spoiled), (Vec::new(), 1));
+    client.handle_datagram(at(1), broadcaster(), b"\x02\0\0\0\0");
+    assert_eq!(drain(&mut client).len(), 1);
+}
+
+#[test]
+fn what_is_sent_is_counted_and_what_nobody_polls_is_dropped() {
+    let config = ClientConfig { max_queued: 2, ..ClientConfig::default() };
+    let mut client = Client::new(config, broadcaster());
+    client.list(at(0)).unwrap();
+    for resent in [250, 750, 1_750] {
+        client.handle_timeout(at(resent));
+    }
+    assert_eq!(drain(&mut client).len(), 2);
+    let ClientStats { sent, resent, outputs_dropped, .. } = client.stats();
+    assert_eq!((sent, resent, outputs_dropped), (4, 3, 2));
+}
+
+#[test]
+fn no_more_is_hosted_than_allowed_and_each_pool_once() {
+    let config = ClientConfig { max_hosted: 70, ..ClientConfig::default() };
+    let mut client = Client::new(config, broadcaster());
+    for name in 0..70 {
+        host(&mut client, at(0), &alloc::format!("{name}"));
+    }
+    assert_eq!(client.create(at(0)), Err(CallError::TooManyHosted { limit: 70 }));
+    client.release(pool("69"));
+    client.create(at(0)).unwrap();
+    drain(&mut client);
+    assert_eq!(answer(&mut client, at(1), &hosted("0")), [], "a copy, long after");
+    assert_eq!(client.hosted().count(), 69);
+}

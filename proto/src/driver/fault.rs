@@ -83,6 +83,26 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_error_has_its_fault_and_its_severity() {
+        use ErrorKind as Kind;
+        use Severity::{Fatal, Harmless, Pause};
+        for (kind, fault, severity) in [
+            (Kind::ConnectionRefused, Fault::Refused, Harmless),
+            (Kind::BrokenPipe, Fault::Reset, Pause),
+            (Kind::TimedOut, Fault::TimedOut, Harmless),
+            (Kind::HostUnreachable, Fault::Unreachable, Pause),
+            (Kind::AddrInUse, Fault::AddressInUse, Pause),
+            (Kind::OutOfMemory, Fault::NoResources, Pause),
+            (Kind::PermissionDenied, Fault::NotPermitted, Pause),
+            (Kind::Unsupported, Fault::Other, Fatal),
+            (Kind::Other, Fault::Other, Pause),
+        ] {
+            let error = Error::from(kind);
+            assert_eq!((Fault::from(&error), Severity::of(&error)), (fault, severity), "{kind}");
+        }
+    }
+
+    #[test]
     fn an_icmp_error_is_harmless() {
         let error = Error::from(ErrorKind::ConnectionRefused);
         assert_eq!((Severity::of(&error), Fault::from(&error)), (Severity::Harmless, Fault::Refused));

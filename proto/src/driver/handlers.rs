@@ -60,3 +60,32 @@ impl<P> fmt::Debug for Handlers<P> {
         f.debug_set().entries(names).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// A handler that leaves its mark.
+    fn marking(mark: u8) -> Handler<RwLock<Vec<u8>>> {
+        Arc::new(move |marks, _| marks.write().unwrap().push(mark))
+    }
+
+    #[test]
+    fn an_event_has_the_handler_that_was_set_last() {
+        let (handlers, marks) = (Handlers::new(), RwLock::default());
+        handlers.set("a", marking(1));
+        handlers.set("b", marking(2));
+        handlers.set("a", marking(3));
+        assert_eq!(std::format!("{handlers:?}"), r#"{"a", "b"}"#);
+        for name in [b"a", b"b"] {
+            handlers.get(name).unwrap()(&marks, Message::new(Bytes::new(), 0));
+        }
+        assert_eq!(*marks.read().unwrap(), [3, 2]);
+        handlers.remove("a");
+        assert!(handlers.get(b"a").is_none() && handlers.get(b"b").is_some());
+        handlers.clear();
+        assert!(handlers.get(b"b").is_none());
+    }
+}

@@ -134,6 +134,8 @@ mod tests {
         inbox.take();
         inbox.put(received(100));
         assert!(!inbox.has_room(), "a hundred bytes");
+        inbox.take();
+        assert!(inbox.has_room(), "taken, they don't count");
     }
 
     #[test]
@@ -168,10 +170,19 @@ mod tests {
     fn closing_still_tells_of_connections() {
         let mut inbox = inbox();
         inbox.add_reader();
+        inbox.put(received(100));
+        assert!(!inbox.has_room() && inbox.take().is_some());
         inbox.close();
         inbox.put(received(1));
         inbox.put(Event::Disconnected((), CloseReason::Local));
         assert!(matches!(inbox.take(), Some(Event::Disconnected(..))));
         assert!(inbox.take().is_none());
+        for _ in 0..9 {
+            inbox.put(Event::Disconnected((), CloseReason::Local));
+        }
+        assert!(inbox.has_room(), "nothing waits for room any more");
+        assert!(!inbox.is_ended());
+        inbox.end();
+        assert!(inbox.is_ended());
     }
 }

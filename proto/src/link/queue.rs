@@ -142,6 +142,8 @@ impl Drop for SendQueue {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     fn queue(pack: usize, budget: usize) -> SendQueue {
@@ -161,6 +163,27 @@ mod tests {
         assert_eq!(queue.next().unwrap().len(), 40);
         assert_eq!(queue.next(), None);
         assert_eq!(queue.queued(), 0);
+    }
+
+    #[test]
+    fn no_chunk_is_longer_than_what_is_packed_but_for_one_frame() {
+        let mut queue = queue(80, 100_000);
+        for len in [32, 32, 65, BY_REFERENCE, 100] {
+            assert!(queue.push(b"", alloc::vec![0; len].into()));
+        }
+        let lens: Vec<usize> = core::iter::from_fn(|| queue.next().map(|chunk| chunk.len())).collect();
+        assert_eq!(lens, [80, 73, 8, BY_REFERENCE, 108], "two that just fit, no room for a header, alone");
+    }
+
+    #[test]
+    fn a_chunk_holds_no_more_than_twice_its_bytes() {
+        let mut queue = queue(100, 1_000);
+        queue.push(b"", Bytes::new());
+        let memory = queue.tail.as_ptr();
+        assert_ne!(queue.next().unwrap().as_ptr(), memory, "copied");
+        queue.push(b"", Bytes::from_static(&[0; 80]));
+        assert_eq!(queue.tail.as_ptr(), memory, "used again");
+        assert_eq!(queue.next().unwrap().as_ptr(), memory, "well filled, it is handed over");
     }
 
     #[test]

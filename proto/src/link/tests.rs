@@ -281,3 +281,64 @@ fn nothing_follows_the_end() {
     link.handle_timeout(Instant::NEVER);
     assert_eq!((events(&mut link), written(&mut link)), (vec![], (vec![], false)));
 }
+
+#[test]
+fn a_frame_that_just_fits_is_queued_and_one_byte_more_is_not() {
+    let mut link = link(|config| config.max_queued = 100);
+    link.send("e", vec![0; 51]).unwrap();
+    assert_eq!(link.send("e", vec![0; 32]), Err(SendError::Full));
+    link.send("e", vec![0; 31]).unwrap();
+    assert_eq!((link.queued(), link.stats().sent, link.stats().full), (100, 2, 1));
+
+    let mut poor = Link::with_budget(LinkConfig::default(), at(0), Budget::new(100));
+    assert_eq!(poor.send("e", vec![0; 92]), Err(SendError::TooLong { len: 97, max: 96 }));
+    poor.send("e", vec![0; 91]).unwrap();
+}
+
+#[test]
+fn writable_comes_at_half_of_the_bound_if_the_frame_fits() {
+    for (len, room_at) in [(10, 50), (60, 40)] {
+        let mut link = link(|config| (config.max_queued, config.pack) = (100, 1));
+        for _ in 0..10 {
+            link.send("", vec![0; 2]).unwrap();
+        }
+        assert_eq!(link.send("", vec![0; len - 8]), Err(SendError::Full));
+        while link.poll_event().is_none() {
+            assert!(link.poll_transmit().is_some(), "no room for {len} at {}", link.queued());
+        }
+        assert_eq!(link.queued(), room_at);
+        link.send("", vec![0; len - 8]).unwrap();
+    }
+}
+
+#[test]
+fn shared_memory_is_looked_at_when_it_is_all_that_is_missing() {
+    let budget = Budget::new(165);
+    let mut other = Link::with_budget(LinkConfig::default(), at(0), budget.clone());
+    other.send("", vec![0; 92]).unwrap();
+    let config = LinkConfig { max_queued: 100, ..LinkConfig::default() };
+    let mut link = Link::with_budget(config, at(0), budget);
+    link.send("", vec![0; 52]).unwrap();
+    assert_eq!(link.send("", vec![0; 62]), Err(SendError::Full));
+    assert_eq!(link.interest().deadline, None, "it is full itself");
+    link.handle_timeout(at(10));
+    written(&mut link);
+    assert_eq!(link.interest().deadline, Some(at(30)));
+}
+
+#[test]
+fn the_writing_half_is_closed_once() {
+    let mut link = link(|_| {});
+    assert!(link.is_open() && !link.is_ended() && !link.interest().write);
+    link.send("msg", &b"abc"[..]).unwrap();
+    assert!(link.interest().write);
+    written(&mut link);
+    link.close(at(0));
+    assert!(!link.is_open() && !link.is_ended());
+    assert!(link.interest().write, "there is nothing to write but the end");
+    assert_eq!(link.poll_transmit(), Some(Write::Finish));
+    assert_eq!(link.poll_transmit(), None);
+    assert!(!link.interest().write);
+    link.handle_eof(at(0));
+    assert!(link.is_ended());
+}

@@ -212,6 +212,8 @@ fn too_many_dials_are_the_callers_error() {
     assert_eq!(mesh.connect(at(0), (1..4).map(address)), error);
     mesh.connect(at(0), (1..3).map(address)).unwrap();
     assert_eq!(mesh.connect(at(0), [address(4)]), error);
+    mesh.connect(at(0), [address(1)]).unwrap();
+    assert_eq!(mesh.connect(at(0), [address(1)]), error, "two calls wait");
 }
 
 #[test]
@@ -262,4 +264,67 @@ fn an_attempt_that_any_input_finds_due_is_made() {
         assert_eq!(attempts(&outputs).len(), 1);
         assert!(deadline.is_some_and(|at| at > self::at(200)));
     }
+}
+
+#[test]
+fn listening_is_asked_for_once_but_for_any_port() {
+    let mut mesh = mesh(|_| {});
+    let mut listens = |address: SocketAddr| {
+        mesh.listen(address).unwrap();
+        let listens = drain(&mut mesh).0;
+        assert!(listens.iter().all(|output| *output == MeshOutput::Listen { address }));
+        listens.len()
+    };
+    assert_eq!([1, 1, 2, 0, 0].map(|port| listens(address(port))), [1, 0, 1, 1, 1]);
+}
+
+#[test]
+fn what_became_of_listening_is_told() {
+    let mut mesh = mesh(|_| {});
+    mesh.listen(address(1)).unwrap();
+    drain(&mut mesh);
+    mesh.handle_listening(address(1));
+    assert_eq!(events(drain(&mut mesh).0), [MeshEvent::Listening { address: address(1) }]);
+    mesh.handle_listen_failed(address(2), Fault::Other);
+    mesh.listen(address(1)).unwrap();
+    let failed = |port, fault| MeshEvent::ListenFailed { address: address(port), fault };
+    let told = |event| [MeshOutput::Event(event)].to_vec();
+    assert_eq!(drain(&mut mesh).0, told(failed(2, Fault::Other)), "another place");
+    mesh.handle_listen_failed(address(1), Fault::AddressInUse);
+    assert_eq!(drain(&mut mesh).0, told(failed(1, Fault::AddressInUse)));
+    mesh.listen(address(1)).unwrap();
+    assert_eq!(drain(&mut mesh).0, [MeshOutput::Listen { address: address(1) }], "again");
+    mesh.close();
+    drain(&mut mesh);
+    mesh.handle_listening(address(1));
+    assert_eq!(drain(&mut mesh).0, []);
+}
+
+#[test]
+fn links_are_closed_one_by_one_and_counted() {
+    let mut mesh = mesh(|_| {});
+    mesh.connect(at(0), [address(1), address(2)]).unwrap();
+    let dials = attempts(&drain(&mut mesh).0);
+    let (one, mut link) = mesh.handle_dialed(at(0), dials[0].0).unwrap();
+    let (_, mut other) = mesh.handle_dialed(at(0), dials[1].0).unwrap();
+    for port in [3, 4] {
+        assert!(mesh.handle_accepted(at(0), address(port)).is_some());
+    }
+    link.send("e", &b"123"[..]).unwrap();
+    other.send("e", &b""[..]).unwrap();
+    assert_eq!(mesh.queued(), 12 + 9);
+    assert_eq!(mesh.peers().map(|(_, at)| at).collect::<Vec<_>>(), [1, 2, 3, 4].map(address));
+    drain(&mut mesh);
+    let call = mesh.connect(at(0), [address(1), address(1)]).unwrap();
+    let connected = [(address(1), one)].to_vec();
+    let settled = ConnectReport { id: call, connected, failed: Vec::new() };
+    assert_eq!(events(drain(&mut mesh).0), [MeshEvent::Settled(settled)], "named once");
+    assert!(mesh.disconnect(one));
+    assert_eq!(drain(&mut mesh).0, [MeshOutput::Close { peer: one }]);
+    mesh.handle_closed(at(0), one, CloseReason::Local);
+    drain(&mut mesh);
+    assert!(!mesh.disconnect(one), "gone");
+    assert_eq!(drain(&mut mesh).0, []);
+    let counted = MeshStats { dials: 2, dialed: 2, accepted: 2, refused: 0, gone: 1 };
+    assert_eq!(mesh.stats(), counted);
 }

@@ -260,6 +260,10 @@ mod tests {
             assert_eq!(number(&out), Ok((&[][..], value)));
         }
         let mut out = BytesMut::new();
+        put_number(127, &mut out);
+        put_number(128, &mut out);
+        assert_eq!(&out[..], [127, 0x80, 1], "as short as can be");
+        out.clear();
         put_wide(u128::MAX, &mut out);
         assert_eq!(out.len(), 19);
         assert_eq!(wide(&out), Ok((&[][..], u128::MAX)));
@@ -269,6 +273,9 @@ mod tests {
     #[test]
     fn a_number_may_be_longer_than_it_needs_but_ends() {
         assert_eq!(number(&[0x85, 0x80, 0x00, 9]), Ok((&[9][..], 5)));
+        let mut long = [0x80; 20];
+        long[19] = 0;
+        assert_eq!(wide(&long), Ok((&[][..], 0)));
         assert_eq!(unwrapped(number(&[0x80; 40]).unwrap_err()).fault, TraceFault::OutOfRange);
         assert_eq!(unwrapped(number(&[0x80; 3]).unwrap_err()).fault, TraceFault::Short { missing: 1 });
         let mut beyond = [0xff; 10];
@@ -299,5 +306,8 @@ mod tests {
         assert_eq!(fault, TraceFault::Short { missing: u64::MAX });
         let fault = unwrapped(addresses(&out).unwrap_err()).fault;
         assert_eq!(fault, TraceFault::Short { missing: 1 });
+        out.clear();
+        put_addresses(&[([192, 0, 2, 1], 1).into(); 3], &mut out);
+        assert_eq!(addresses(&out).unwrap().1.capacity(), 3);
     }
 }

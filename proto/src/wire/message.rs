@@ -109,3 +109,22 @@ impl fmt::Debug for Message {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_its_name_and_what_is_behind_it() {
+        let mut message = Message::new(Bytes::from_static(b"m\xffsgab"), 4);
+        for _ in 0..2 {
+            assert_eq!((message.name(), message.payload()), (&b"m\xffsg"[..], &b"ab"[..]));
+            assert_eq!(message.name_lossy(), "m\u{fffd}sg");
+            assert_eq!(alloc::format!("{message:?}"), "Message { name: \"m\u{fffd}sg\", payload_len: 2 }");
+            message.detach();
+        }
+        assert_eq!(message.into_payload(), b"ab"[..]);
+        let message = Message::new(Bytes::from_static(b"msg"), 3);
+        assert!(message.is("msg") && !message.is("ms") && message.reader().rest().is_empty());
+    }
+}

@@ -157,6 +157,21 @@ mod tests {
 
     #[test]
     fn shows_no_raw_control_bytes() {
-        assert_eq!(PoolId::new(b"a\n\xff").unwrap().to_string(), "a\\n\\xff");
+        let id = PoolId::new(b"a\n\xff").unwrap();
+        assert_eq!(
+            (id.to_string(), alloc::format!("{id:?}")),
+            ("a\\n\\xff".into(), "PoolId(a\\n\\xff)".into())
+        );
+    }
+
+    #[test]
+    fn different_ids_have_different_hashes() {
+        let hash = |id: &[u8]| {
+            let mut hasher = std::hash::DefaultHasher::new();
+            PoolId::new(id).unwrap().hash(&mut hasher);
+            hasher.finish()
+        };
+        assert_eq!(hash(b"a"), hash(b"a"));
+        assert_ne!(hash(b"a"), hash(b"b"));
     }
 }

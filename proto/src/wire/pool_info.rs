@@ -93,6 +93,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_talked_to_by_ipv4_and_never_at_port_0() {
+        let [six, nobody, four, other] = ["[2001:db8::1]:1", "192.0.2.1:0", "192.0.2.1:1", "192.0.2.2:1"]
+            .map(|text| text.parse().unwrap());
+        assert_eq!(preferred([six, nobody, four, other]), Some(four));
+        assert_eq!(preferred([nobody, six]), Some(six));
+        assert_eq!(preferred([nobody]), None);
+    }
+
+    #[test]
     fn others_leaves_yourself_out() {
         let [a, b] = ["192.0.2.1:1", "192.0.2.1:2"].map(|text| text.parse::<SocketAddr>().unwrap());
         let info = PoolInfo::new(PoolId::new(b"p").unwrap(), a, b, [b, a]);

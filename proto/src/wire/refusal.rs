@@ -121,3 +121,17 @@ impl fmt::Debug for Words {
         write!(f, "\"{}\"", self.0.escape_ascii())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn words_forge_no_line() {
+        let words = Words::new(b"no\n\xffway");
+        assert_eq!(format!("{words} {words:?}"), "no\\n\u{fffd}way \"no\\n\\xffway\"");
+        assert_eq!(Words::new(&[b'x'; 600]).as_bytes(), [b'x'; Words::MAX_LEN]);
+    }
+}

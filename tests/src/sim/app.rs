@@ -76,6 +76,13 @@ impl Context<'_> {
         self.core.say(|| format!("n{node} says {line}"));
     }
 
+    /// Says that something doesn't hold that must: the world stops, and [`World::run_for`](super::World::run_for) answers
+    /// what it was. The first one counts.
+    pub fn fail(&mut self, what: impl fmt::Display) {
+        let node = self.machines.place();
+        self.core.violated(format_args!("{what} (n{node})"));
+    }
+
     /// Has [`AppEvent::Woken`] come after this time, by this node's clock.
     pub fn wake_after(&mut self, wait: Duration, number: u64) {
         self.machines.set_timer(self.now + wait, number);

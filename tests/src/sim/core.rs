@@ -78,6 +78,17 @@ pub struct WorldStats {
     pub received: u64,
 }
 
+impl fmt::Display for WorldStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { events, datagrams, lost, repeated, changed, connections, broken, received } = self;
+        write!(
+            f,
+            "{events} events: {datagrams} datagrams ({lost} lost, {repeated} repeated, {changed} changed), \
+             {connections} connections ({broken} broken), {received} events of links"
+        )
+    }
+}
+
 impl std::ops::AddAssign for WorldStats {
     fn add_assign(&mut self, other: Self) {
         self.events += other.events;
@@ -104,6 +115,7 @@ pub(super) struct Host {
 }
 
 pub(super) struct Core {
+    pub(super) seed: u64,
     pub(super) now: u64,
     pub(super) queue: Queue<What>,
     pub(super) rng: Rng,
@@ -137,6 +149,7 @@ pub(super) fn micros(duration: Duration) -> u64 {
 impl Core {
     pub(super) fn new(seed: u64) -> Self {
         Self {
+            seed,
             now: 0,
             queue: Queue::new(),
             rng: Rng::new(seed),

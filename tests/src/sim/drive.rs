@@ -87,7 +87,8 @@ pub(super) fn drain_peer<A: App>(core: &mut Core, node: &mut Node<A>, place: usi
         let mut said = drain_client(core, peer, now);
         said |= drain_mesh(core, peer, now);
         said |= drain_links(core, peer, now, late);
-        while let Some(number) = peer.machines.due_timer(now) {
+        // One at a time: a program that sets them to now comes to no rest, either.
+        if let Some(number) = peer.machines.due_timer(now) {
             said = true;
             tell(core, peer, now, AppEvent::Woken(number));
         }
@@ -96,7 +97,8 @@ pub(super) fn drain_peer<A: App>(core: &mut Core, node: &mut Node<A>, place: usi
         }
         rounds += 1;
         if rounds == ROUNDS {
-            return core.violated(format_args!("D3: the machines of n{place} come to no rest"));
+            return core
+                .violated(format_args!("D3: the machines of n{place}, or its program, come to no rest"));
         }
     }
     let latest = peer.machines.check.latest();

@@ -46,6 +46,8 @@ pub struct NatId(usize);
 /// Something did not hold that must always hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
+    /// The world's seed.
+    pub seed: u64,
     /// When, in true time since the world's beginning.
     pub at: Duration,
     /// What, beginning with the name of the invariant.
@@ -54,13 +56,15 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at {:?}: {}", self.at, self.what)
+        write!(f, "seed {} at {:?}: {}", self.seed, self.at, self.what)
     }
 }
 
 impl std::error::Error for Violation {}
 
 /// Broadcasters, peers with programs of the type `A`, and others, in virtual time. See the [module](super).
+///
+/// Misuse, such as a node of another world, is a [`Violation`], too.
 #[derive(Debug)]
 pub struct World<A> {
     pub(super) core: Core,
@@ -113,7 +117,7 @@ impl<A: App> World<A> {
         broadcaster: NodeId,
         config: PeerConfig,
     ) -> NodeId {
-        let broadcaster = self.nodes.get(broadcaster.0).map_or(own, |node| node.own);
+        let broadcaster = self.address_of_broadcaster(broadcaster);
         let kind = self.program(self.nodes.len(), own, app, broadcaster, &config);
         self.add(own, nat, kind)
     }
@@ -129,6 +133,22 @@ impl<A: App> World<A> {
         let machines = Machines::new(&mut self.core, place, own, broadcaster, config);
         let deadlines = [None; 3];
         Kind::Peer(Box::new(Peer { machines, app, deadlines, started: false }))
+    }
+
+    /// A node that should be there.
+    fn known(&mut self, node: NodeId) -> Option<&mut Node<A>> {
+        if self.nodes.get(node.0).is_none() {
+            self.core.violated(format_args!("misuse: there is no {node} in this world"));
+        }
+        self.nodes.get_mut(node.0)
+    }
+
+    fn address_of_broadcaster(&mut self, node: NodeId) -> Addr {
+        let own = self.known(node).map_or(Addr::new(0, 0), |node| node.own);
+        if own.port != BROADCASTER_PORT {
+            self.core.violated(format_args!("misuse: {node} is no broadcaster"));
+        }
+        own
     }
 
     /// Adds a node that speaks for itself.
@@ -173,10 +193,36 @@ impl<A: App> World<A> {
     #[must_use]
     pub fn violation(&self) -> Option<Violation> {
         let what = self.core.violation.clone()?;
-        Some(Violation { at: Duration::from_micros(self.core.now), what })
+        Some(Violation { seed: self.core.seed, at: Duration::from_micros(self.core.now), what })
     }
 
-    /// Lets a test say that something does not hold; [`run_for`](Self::run_for) fails from now on.
+    /// As [`run_for`](Self::run_for), but ends as soon as `holds`, which is asked after every event. Whether it came to hold.
+    /// What must hold at every moment can be looked at here as well: say so with [`Context::fail`], or panic.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run_until(
+        &mut self,
+        at_most: Duration,
+        mut holds: impl FnMut(&Self) -> bool,
+    ) -> Result<bool, Violation> {
+        let end = self.core.now.saturating_add(micros(at_most));
+        loop {
+            self.violation().map_or(Ok(()), Err)?;
+            if holds(self) {
+                return Ok(true);
+            }
+            let Some((at, what)) = self.core.queue.pop(end) else {
+                self.core.now = end;
+                return Ok(false);
+            };
+            self.core.now = at;
+            self.dispatch(what);
+        }
+    }
+
+    /// Lets a test say that something does not hold: the next [`run_for`](Self::run_for) answers it, and every one after.
+    /// The first one counts. A program says it with [`Context::fail`].
     pub fn fail(&mut self, what: impl fmt::Display) {
         self.core.violated(what);
     }
@@ -308,7 +354,7 @@ impl<A: App> World<A> {
     /// told anything.
     pub fn crash(&mut self, node: NodeId, dark: bool) {
         let place = node.0;
-        let Some(node) = self.nodes.get_mut(place) else { return };
+        let Some(node) = self.known(node) else { return };
         if matches!(node.state, State::Crashed | State::Dark) {
             return;
         }
@@ -335,8 +381,8 @@ impl<A: App> World<A> {
 
     /// Starts a peer's program anew, with nothing but its address.
     pub fn restart(&mut self, node: NodeId, app: A, broadcaster: NodeId, config: PeerConfig) {
-        let Some(own) = self.nodes.get(node.0).map(|node| node.own) else { return };
-        let broadcaster = self.nodes.get(broadcaster.0).map_or(own, |node| node.own);
+        let Some(own) = self.known(node).map(|node| node.own) else { return };
+        let broadcaster = self.address_of_broadcaster(broadcaster);
         self.crash(node, false);
         let kind = self.program(node.0, own, app, broadcaster, &config);
         self.start(node, kind);
@@ -344,6 +390,7 @@ impl<A: App> World<A> {
 
     /// Starts a broadcaster anew: it has forgotten every pool.
     pub fn restart_broadcaster(&mut self, node: NodeId, config: BroadcasterConfig) {
+        self.address_of_broadcaster(node);
         self.crash(node, false);
         let kind = self.server(node.0, config);
         self.start(node, kind);
@@ -374,7 +421,7 @@ impl<A: App> World<A> {
     /// virtual machine does.
     pub fn freeze(&mut self, node: NodeId, clock: bool) {
         let now = self.core.now;
-        let Some(entry) = self.nodes.get_mut(node.0).filter(|node| node.runs()) else { return };
+        let Some(entry) = self.known(node).filter(|node| node.runs()) else { return };
         entry.state = State::Frozen;
         if clock {
             entry.clock.stop(now);
@@ -406,7 +453,7 @@ impl<A: App> World<A> {
     /// Has a node's clock gain so many microseconds in a million; it loses them if negative.
     pub fn drift(&mut self, node: NodeId, ppm: i32) {
         let now = self.core.now;
-        if let Some(entry) = self.nodes.get_mut(node.0) {
+        if let Some(entry) = self.known(node) {
             entry.clock.set_drift(now, ppm);
             self.replan(node);
         }
@@ -415,7 +462,7 @@ impl<A: App> World<A> {
     /// Has a node's clock jump so many microseconds ahead, or back if negative.
     pub fn jump(&mut self, node: NodeId, micros: i64) {
         let now = self.core.now;
-        if let Some(entry) = self.nodes.get_mut(node.0) {
+        if let Some(entry) = self.known(node) {
             entry.clock.jump(now, micros);
             self.core.say(|| format!("the clock of {node} jumps by {micros} µs"));
             self.replan(node);

@@ -259,5 +259,46 @@ fn what_does_not_hold_stops_the_world() {
     let (mut world, _) = world(1);
     world.fail("X1: made up");
     let violation = world.run_for(Duration::from_secs(1)).unwrap_err();
-    assert_eq!(violation.to_string(), "at 0ns: X1: made up");
+    assert_eq!(violation.to_string(), "seed 1 at 0ns: X1: made up");
+}
+
+#[test]
+fn a_program_that_never_rests_and_misuse_are_told() {
+    let (mut world, broadcaster) = world(1);
+    let ann = peer(&mut world, broadcaster);
+    world.with(ann, |_, context| context.fail("X2: mine")).unwrap();
+    assert_eq!(world.run_for(SECOND).unwrap_err().what, "X2: mine (n1)");
+
+    let (mut other, broadcaster) = crate::lobby::world(2);
+    let bob = peer(&mut other, broadcaster);
+    other.crash(ann, false);
+    assert!(other.run_for(SECOND).is_ok(), "there is a node of that number");
+    peer(&mut other, bob);
+    assert_eq!(other.run_for(SECOND).unwrap_err().what, "misuse: n1 is no broadcaster");
+
+    #[derive(Debug)]
+    struct Restless;
+    impl poolmesh_testkit::sim::App for Restless {
+        fn handle(
+            &mut self,
+            _: poolmesh_testkit::sim::AppEvent,
+            context: &mut poolmesh_testkit::sim::Context<'_>,
+        ) {
+            context.wake_after(Duration::ZERO, 0);
+        }
+    }
+    let mut world = poolmesh_testkit::sim::World::new(3);
+    let broadcaster = world.broadcaster(BroadcasterConfig::default());
+    world.peer(Restless, broadcaster, PeerConfig::default());
+    assert!(world.run_for(SECOND).unwrap_err().what.starts_with("D3: the machines of n1, or its program"));
+}
+
+#[test]
+fn a_world_runs_until_something_holds() {
+    let (mut world, broadcaster) = world(1);
+    let ann = peer(&mut world, broadcaster);
+    world.with(ann, |_, context| context.create()).unwrap().unwrap();
+    assert_eq!(world.run_until(SECOND, |world| world.app(ann).unwrap().pool.is_some()), Ok(true));
+    assert!(world.now() < SECOND / 10);
+    assert_eq!(world.run_until(SECOND, |world| world.app(ann).unwrap().linked > 0), Ok(false));
 }

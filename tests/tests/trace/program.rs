@@ -173,7 +173,13 @@ fn only_its_owner_reads_a_recording() {
     use std::os::unix::fs::PermissionsExt;
 
     let trace = Trace::new("owner");
+    fs::write(&trace.0, "of the run before").unwrap();
     let (_program, _) = broadcaster("std", trace.0.to_str().unwrap(), &[]);
     let mode = fs::metadata(&trace.0).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+    let before = Trace(trace.0.with_extension(format!(
+        "{}before",
+        trace.0.extension().map_or(String::new(), |end| format!("{}.", end.to_str().unwrap()))
+    )));
+    assert_eq!(fs::read(&before.0).unwrap(), b"of the run before", "it may be the crash that is looked for");
 }

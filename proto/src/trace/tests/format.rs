@@ -190,6 +190,8 @@ fn what_is_no_trace_is_refused() {
     let long = TraceFault::TooLong { len: 16_383, max: 1_024 };
     assert_eq!(fault(b"\x89pmtrace\x01\xff\x7f"), long);
     assert_eq!(fault(b""), TraceFault::Cut { missing: 10 });
+    assert_eq!(fault(b"\x89pm"), TraceFault::Cut { missing: 7 });
+    assert_eq!(fault(b"\x89pmtrace\x01\x09abc"), TraceFault::Cut { missing: 6 });
 }
 
 #[test]
@@ -201,9 +203,13 @@ fn what_is_newer_or_spoiled_is_named_with_its_place() {
     assert_eq!(fault(&file(&[0, 0, 52, 1, 9, b'x'])), TraceFault::Short { missing: 8 });
     assert_eq!(fault(&file(&[0, 0, 18, 0])), TraceFault::PoolId(crate::InvalidPoolId::Empty));
     let spoiled = file(&[0, 0, 54, 1, 77]);
-    let error = entries(&spoiled).last().unwrap().unwrap_err();
+    let mut spoiled_entries = entries(&spoiled);
+    let error = spoiled_entries.next().unwrap().unwrap_err();
     assert_eq!(error.fault, TraceFault::Unknown { what: "fault", number: 77 });
     assert_eq!(error.offset, spoiled.len() as u64 - 1);
+    assert_eq!(spoiled_entries.offset(), spoiled.len() as u64 - 6, "where the entry begins");
+    let from = [&[0, 0, 1, 1, 4, 192, 0, 2, 1, 0, 9][..], &[2, 1, 1]].concat();
+    assert_eq!(fault(&file(&from)), TraceFault::Unknown { what: "dialect", number: 1 });
 }
 
 #[test]

@@ -34,6 +34,7 @@ impl Sink for Disk<'_> {
     type Error = &'static str;
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Self::Error> {
+        assert!(!bytes.is_empty(), "written for nothing");
         let mut file = self.file.borrow_mut();
         if file.len() + bytes.len() > self.limit {
             return Err("disk full");
@@ -106,6 +107,8 @@ fn what_waits_is_written_in_time_though_nothing_comes() {
     recorded.handle_datagram(at(5), host(), &[2]);
     let (_, wakes) = drain(&mut recorded);
     assert_eq!(wakes, Some(at(SECOND + 5)));
+    recorded.handle_datagram(at(SECOND / 2), host(), &[2]);
+    assert_eq!(drain(&mut recorded).1, wakes, "what came first waits the longest");
     recorded.handle_timeout(at(SECOND + 4));
     assert_eq!(drain(&mut recorded).1, wakes, "early");
     assert_eq!(entries(&file.borrow()).count(), 1, "its start is written at once");
@@ -117,7 +120,7 @@ fn what_waits_is_written_in_time_though_nothing_comes() {
     drain(&mut recorded);
     drop(recorded);
     assert_eq!(file.borrow().len(), written);
-    assert_eq!(entries(&file.borrow()).count(), 3, "start, datagram, polled");
+    assert_eq!(entries(&file.borrow()).count(), 5, "start, datagram, polled, datagram, polled");
     replayed(&file.borrow()).unwrap();
 }
 
@@ -188,4 +191,19 @@ fn a_trace_that_cannot_be_begun_is_none() {
     let file = RefCell::default();
     assert!(!recorded(RecordLimits::default(), &file, 1).is_recording());
     assert!(recorded(RecordLimits::default(), &file, 1_000).is_recording());
+}
+
+#[test]
+fn a_trace_goes_to_memory_or_to_a_writer_all_of_it() {
+    fn lists(sink: impl Sink) {
+        let limits = RecordLimits::default();
+        let mut recorded = RecordedBroadcaster::new(BroadcasterConfig::default(), counter(), limits, sink);
+        recorded.handle_datagram(at(0), host(), &[2]);
+        drain(&mut recorded);
+    }
+    let (mut memory, mut written) = (Vec::new(), Vec::new());
+    lists(&mut memory);
+    lists(WriterSink(&mut written));
+    assert_eq!(memory, written);
+    assert_eq!(replayed(&memory).unwrap().entries, 3);
 }

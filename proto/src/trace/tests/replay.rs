@@ -223,3 +223,11 @@ fn a_program_that_starts_anew_has_nothing() {
     trace.extend(again);
     assert_eq!(play(trace).unwrap().programs, 1);
 }
+
+#[test]
+fn what_a_mesh_says_counts() {
+    let mut trace = peers_trace();
+    let Some(Input::Connect(to)) = trace.iter_mut().map(|entry| &mut entry.input).nth(3) else { panic!() };
+    *to = vec![address("192.0.2.3:4")];
+    assert!(matches!(departure(trace), (5, Departure::Digest { machine: Polled::Mesh, .. })));
+}

@@ -200,6 +200,33 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_filled_to_the_last_byte_and_no_further() {
+        let id = |len| PoolId::new(&[b'x'; 63][..len]).unwrap();
+        for first in [1, 2] {
+            let ids: Vec<PoolId> = [id(first)].into_iter().chain([id(1); 600]).collect();
+            assert_eq!(encoded(&Response::Pools(ids)).len(), MAX_ANSWER - (first - 1));
+        }
+        let peers: Vec<SocketAddr> = (0..200).map(|n| ([100, 100, 100, n], 60_000).into()).collect();
+        let len = |id| encoded(&Response::Joined(PoolInfo::new(id, peers[0], peers[1], peers.clone()))).len();
+        assert_eq!((1..=63).map(|idlen| len(id(idlen))).max(), Some(MAX_ANSWER));
+    }
+
+    #[test]
+    fn a_bad_item_is_named_by_its_place() {
+        let fault = |kind, text: &str| {
+            let mut datagram = BytesMut::from(&[kind][..]);
+            fields::put_string(&mut datagram, text.as_bytes());
+            decode_response(&datagram).unwrap_err()
+        };
+        for (index, text) in ["", "p", "p 1.1.1.1:1", "p 1.1.1.1:1 1.1.1.1:1 x"].into_iter().enumerate() {
+            assert_eq!(fault(JOIN, text), ResponseFault::BadItem { index });
+        }
+        let second = "p 1.1.1.1:1 1.1.1.1:1 1.1.1.1:1 1.1.1.1";
+        assert_eq!(fault(JOIN, second), ResponseFault::BadItem { index: 4 });
+        assert_eq!(fault(LIST, "a b  c"), ResponseFault::BadItem { index: 2 });
+    }
+
+    #[test]
     fn a_join_answer_is_cut_at_a_whole_peer() {
         let id = PoolId::new(&[b'a'; 36]).unwrap();
         let peers: Vec<SocketAddr> = (0..200).map(|n| ([100, 100, 100, n], 60_000).into()).collect();

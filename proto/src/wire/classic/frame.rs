@@ -226,15 +226,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_cleared_is_gone() {
+        let mut reader = FrameReader::new(100);
+        for _ in 0..2 {
+            for chunk in [&STREAM[..5], STREAM] {
+                reader.push(Bytes::from_static(chunk));
+            }
+            reader.clear();
+            assert_eq!((reader.waiting(), reader.unfinished(), reader.next_frame()), (0, 0, Ok(None)));
+            reader.push(Bytes::from_static(&STREAM[..5]));
+            assert_eq!((reader.next_frame(), reader.unfinished()), (Ok(None), 5));
+        }
+    }
+
+    #[test]
     fn what_is_reserved_follows_what_arrived() {
         let mut reader = FrameReader::new(1 << 24);
         reader.push(Bytes::from_static(&[0, 0, 0, 1]));
-        let mut received = 4;
+        let (mut received, mut grown, mut capacity) = (4, 0, 0);
         for _ in 0..4_000 {
             reader.push(Bytes::from_static(&[7; 1_000]));
             received += 1_000;
             assert_eq!(reader.next_frame(), Ok(None));
             assert!(reader.partial.capacity() <= received + FrameReader::SLACK);
+            grown += u32::from(
+                reader.partial.capacity() != mem::replace(&mut capacity, reader.partial.capacity()),
+            );
         }
+        assert!(grown < 50, "copied {grown} times");
     }
 }

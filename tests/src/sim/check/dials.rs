@@ -119,7 +119,7 @@ impl DialCheck {
         if ends <= now {
             return Err(format!("V2: {id:?} goes on after its time at {ends:?}"));
         }
-        if deadline.is_none_or(|at| at > ends) {
+        if deadline.unwrap_or(Instant::NEVER) > ends {
             return Err(format!("D3: the mesh would sleep past the end of {id:?}"));
         }
         if closed {

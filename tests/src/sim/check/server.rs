@@ -262,7 +262,7 @@ impl ServerCheck {
         let next = self.pools.range((after, Bound::Unbounded)).next();
         self.turn = next.map(|(id, _)| *id);
         let ends = next.map(|(_, pool)| pool.last.1 + self.config.ping_timeout);
-        if ends.is_some_and(|ends| deadline.is_none_or(|at| at > ends)) {
+        if ends.is_some_and(|ends| deadline.unwrap_or(Instant::NEVER) > ends) {
             return Err(format!("D3: it would sleep until {deadline:?}, past the end of a pool at {ends:?}"));
         }
         match next {

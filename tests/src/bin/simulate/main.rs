@@ -1,0 +1,210 @@
+//! Runs lobbies in virtual time, seed after seed, and says what did not hold.
+
+mod many;
+
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use poolmesh_proto::trace::{Digest, Entry, Recorder};
+use poolmesh_testkit::simulate::{Faults, Keep, Options, Report, run};
+use poolmesh_testkit::trace;
+
+/// Runs whole lobbies of poolmesh in virtual time: a broadcaster or two, peers with random programs, and everything that
+/// can go wrong. From each seed follows one run, the same on every machine and in every build: so is the hash of all
+/// that happened in it, and the hash of several seeds.
+///
+/// Ctrl-C stops it after the seeds that are running. It ends with status 0 if everything held, and with 1 if not.
+#[derive(Debug, Parser)]
+#[command(name = "simulate", version)]
+struct Cli {
+    /// The seeds to run, the last one not included; or a single seed
+    #[arg(long, value_name = "FROM..TO", default_value = "0..100", value_parser = seeds)]
+    seeds: Range<u64>,
+
+    /// Virtual hours of each seed
+    #[arg(long, value_name = "H", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    hours: u32,
+
+    /// Broadcasters, peers and foreign peers together, at least 3
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(3..=10_000))]
+    nodes: u64,
+
+    /// What goes wrong: all, none, or some of network, spoil, streams, partitions, crashes, freezes, clocks, driver,
+    /// with commas between them
+    #[arg(long, value_name = "NAME", default_value = "all")]
+    faults: Faults,
+
+    /// Attackers beside the nodes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=10_000))]
+    attackers: u64,
+
+    /// Seeds that run at the same time [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+
+    /// Stop at the first seed that fails, which is the lowest
+    #[arg(long)]
+    stop: bool,
+
+    /// Print a line for each thing that happens; for a single seed
+    #[arg(long)]
+    trace: bool,
+
+    /// Write every input of every machine to this file; for a single seed
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+
+    /// Play a file that --record or `poolmesh-broadcaster --record` has written against the machines of this build, and
+    /// compare all that they say; with --trace print each input and output
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "hours", "nodes", "faults", "attackers", "jobs", "stop", "record"])]
+    replay: Option<PathBuf>,
+}
+
+impl Cli {
+    fn options(&self, seed: u64) -> Options {
+        Options {
+            seed,
+            hours: self.hours,
+            nodes: usize::try_from(self.nodes).unwrap_or(usize::MAX),
+            attackers: usize::try_from(self.attackers).unwrap_or(usize::MAX),
+            faults: self.faults,
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.seeds.end - self.seeds.start
+    }
+}
+
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    let range = match text.split_once("..") {
+        Some((from, to)) => number(from)?..number(to)?,
+        None => number(text)?..number(text)?.saturating_add(1),
+    };
+    if range.is_empty() { Err("there is no seed in that range".to_owned()) } else { Ok(range) }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Some(file) = &cli.replay {
+        return said(play(file, cli.trace));
+    }
+    let single = cli.trace || cli.record.is_some();
+    if single && cli.count() != 1 {
+        let _ = writeln!(io::stderr(), "simulate: --trace and --record are for a single seed: --seeds 7..8");
+        return ExitCode::FAILURE;
+    }
+    said(if single { one(&cli) } else { many::many(&cli) })
+}
+
+/// How the program ends.
+fn said(done: io::Result<bool>) -> ExitCode {
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "simulate: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Plays a trace.
+fn play(file: &Path, log: bool) -> io::Result<bool> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+    let input = BufReader::new(File::open(file).map_err(named)?);
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    match trace::replay(input, log.then_some(&mut stdout as &mut dyn Write)) {
+        Ok(replayed) => {
+            let (entries, programs, outputs) =
+                (replayed.summary.entries, replayed.summary.programs, replayed.summary.outputs);
+            writeln!(
+                stdout,
+                "{}: all as it was: {entries} entries of {programs} programs, {outputs} outputs",
+                file.display()
+            )?;
+            if let Some(cut) = replayed.cut {
+                writeln!(stdout, "it has no end: {cut}")?;
+            }
+            stdout.flush()?;
+            Ok(true)
+        }
+        Err(failure) => {
+            stdout.flush()?;
+            Err(io::Error::other(format!("{}: {failure}", file.display())))
+        }
+    }
+}
+
+/// Writes all that was recorded to a file.
+fn write_record(file: &Path, trace: &[Entry]) -> io::Result<()> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+    let mut out = io::BufWriter::new(File::create(file).map_err(named)?);
+    let mut recorder = Recorder::new();
+    for entry in trace {
+        recorder.record(entry.program, entry.now, &entry.input);
+        if recorder.waiting() > 1 << 16 {
+            out.write_all(&recorder.take()).map_err(named)?;
+        }
+    }
+    out.write_all(&recorder.take()).map_err(named)?;
+    out.flush().map_err(named)
+}
+
+/// What a seed came to, a panic included.
+fn attempt(options: &Options, keep: Keep) -> Result<Report, String> {
+    panic::catch_unwind(AssertUnwindSafe(|| run(options, keep))).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        format!("D2: panic: {}", text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?"))
+    })
+}
+
+/// One seed, with all that is to be seen of it.
+fn one(cli: &Cli) -> io::Result<bool> {
+    let options = cli.options(cli.seeds.start);
+    let log = cli.trace.then(|| Box::new(io::BufWriter::new(io::stdout())) as Box<dyn Write>);
+    let report = match attempt(&options, Keep { log, trace: cli.record.is_some() }) {
+        Ok(report) => report,
+        Err(what) => {
+            failed(&options, &what)?;
+            return Ok(false);
+        }
+    };
+    if let Some(file) = &cli.record {
+        write_record(file, &report.trace)?;
+    }
+    if let Some(violation) = &report.violation {
+        failed(&options, &violation.to_string())?;
+        return Ok(false);
+    }
+    writeln!(io::stdout(), "{}\nhash: {:016x}", report.stats, share(&report))?;
+    Ok(true)
+}
+
+/// What a seed adds to the hash of all.
+fn share(report: &Report) -> u64 {
+    let mut digest = Digest::new();
+    digest.bytes(&report.options.seed.to_le_bytes());
+    digest.bytes(&report.fingerprint.to_le_bytes());
+    digest.get()
+}
+
+fn failed(options: &Options, what: &str) -> io::Result<()> {
+    let Options { seed, hours, nodes, attackers, faults } = options;
+    let mut out = io::stdout().lock();
+    writeln!(out, "\nseed {seed} FAILED {what}\n  {options:?}")?;
+    writeln!(
+        out,
+        "  cargo run --release -p poolmesh-testkit --bin simulate -- --seeds {seed}..{} --hours {hours} --nodes {nodes} --faults {faults} --attackers {attackers} --trace",
+        seed + 1
+    )
+}

@@ -1,0 +1,152 @@
+//! Many seeds, on all processors.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use poolmesh_testkit::patience::now;
+use poolmesh_testkit::sim::WorldStats;
+use poolmesh_testkit::simulate::Keep;
+
+use crate::{Cli, attempt, failed, share};
+
+/// What all threads add to.
+#[derive(Debug)]
+struct Total {
+    next: AtomicU64,
+    stats: Mutex<WorldStats>,
+    violations: AtomicU64,
+    /// The lowest seed that failed and how, if seeds stop there.
+    first: Mutex<Option<(u64, String)>>,
+    finished: AtomicU64,
+    /// The sum of what each seed adds.
+    hash: AtomicU64,
+    over: AtomicBool,
+}
+
+pub(crate) fn many(cli: &Cli) -> io::Result<bool> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = cli.jobs.map_or(processors, usize::from);
+    let total = Arc::new(Total {
+        next: AtomicU64::new(0),
+        stats: Mutex::new(WorldStats::default()),
+        violations: AtomicU64::new(0),
+        first: Mutex::new(None),
+        finished: AtomicU64::new(0),
+        hash: AtomicU64::new(0),
+        over: AtomicBool::new(false),
+    });
+    let (stopped, count) = (Arc::clone(&total), cli.count());
+    // Those that were begun come to their end.
+    ctrlc::set_handler(move || stopped.next.store(count, Ordering::Relaxed)).map_err(io::Error::other)?;
+    let watch = now();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(|| work(cli, &total))).collect();
+        let shown = scope.spawn(|| show(cli, &total, &watch));
+        for worker in workers {
+            // It catches the panics of what it runs.
+            let _ = worker.join();
+        }
+        total.over.store(true, Ordering::Release);
+        shown.thread().unpark();
+    });
+    if let Some((seed, what)) = total.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        failed(&cli.options(seed), &what)?;
+    }
+    summary(cli, &total, &watch, jobs)
+}
+
+fn work(cli: &Cli, total: &Total) {
+    loop {
+        let place = total.next.fetch_add(1, Ordering::Relaxed);
+        if place >= cli.count() {
+            return;
+        }
+        let options = cli.options(cli.seeds.start + place);
+        let attempt = attempt(&options, Keep::default());
+        let failure = match &attempt {
+            Ok(report) => report.violation.as_ref().map(ToString::to_string),
+            Err(panic) => Some(panic.clone()),
+        };
+        match (failure, attempt) {
+            (None, Ok(report)) => {
+                *total.stats.lock().unwrap_or_else(PoisonError::into_inner) += report.stats;
+                total.hash.fetch_add(share(&report), Ordering::Relaxed);
+            }
+            (what, _) => {
+                total.violations.fetch_add(1, Ordering::Relaxed);
+                let what = what.unwrap_or_default();
+                if cli.stop {
+                    // The seeds before it were all begun, and come to their end.
+                    total.next.store(cli.count(), Ordering::Relaxed);
+                    let mut first = total.first.lock().unwrap_or_else(PoisonError::into_inner);
+                    if first.as_ref().is_none_or(|(seed, _)| *seed > options.seed) {
+                        *first = Some((options.seed, what));
+                    }
+                } else {
+                    let _ = failed(&options, &what);
+                }
+            }
+        }
+        total.finished.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Shows how far it is, now and then.
+fn show(cli: &Cli, total: &Total, watch: &Instant) {
+    let every = if io::stderr().is_terminal() { Duration::from_secs(1) } else { Duration::from_secs(10) };
+    while !total.over.load(Ordering::Acquire) {
+        thread::park_timeout(every);
+        let finished = total.finished.load(Ordering::Relaxed);
+        let hours = finished * u64::from(cli.hours);
+        let _ = writeln!(
+            io::stderr(),
+            "{finished} of {} seeds, {hours} hours in {:.0} s, {} violations",
+            cli.count(),
+            watch.elapsed().as_secs_f64(),
+            total.violations.load(Ordering::Relaxed)
+        );
+    }
+}
+
+fn summary(cli: &Cli, total: &Total, watch: &Instant, jobs: usize) -> io::Result<bool> {
+    let seconds = watch.elapsed().as_secs_f64().max(0.001);
+    let finished = total.finished.load(Ordering::Relaxed);
+    let hours = (finished * u64::from(cli.hours)) as f64;
+    let stats = *total.stats.lock().unwrap_or_else(PoisonError::into_inner);
+    let events = stats.events;
+    let violations = total.violations.load(Ordering::Relaxed);
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "seeds {}..{}, {} nodes, faults: {}, attackers: {}",
+        cli.seeds.start,
+        cli.seeds.start + finished,
+        cli.nodes,
+        cli.faults,
+        cli.attackers
+    )?;
+    writeln!(
+        out,
+        "{hours:.0} simulated hours in {seconds:.1} s with {jobs} at a time: {:.0} hours a second",
+        hours / seconds
+    )?;
+    writeln!(
+        out,
+        "{:.0} times real time, {:.0} for each of them",
+        hours * 3_600.0 / seconds,
+        hours * 3_600.0 / seconds / jobs as f64
+    )?;
+    writeln!(
+        out,
+        "{events} events, {:.0} a second, {:.0} an hour",
+        events as f64 / seconds,
+        events as f64 / hours.max(1.0)
+    )?;
+    writeln!(out, "{stats}")?;
+    writeln!(out, "violations: {violations}")?;
+    writeln!(out, "hash: {:016x}", total.hash.load(Ordering::Relaxed))?;
+    Ok(violations == 0)
+}
