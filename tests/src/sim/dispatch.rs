@@ -244,9 +244,18 @@ impl<A: App> World<A> {
     /// A connection waits to be accepted.
     fn accept(&mut self, place: usize, id: ConnId) {
         // A system accepts for a frozen program: what is held is handed in later as if it arrived then.
-        let Some(what) = self.hold(place, What::Resume(id, DIALER)) else { return };
-        let _ = what;
-        self.take_in(place, id);
+        if self.hold(place, What::Resume(id, DIALER)).is_none() {
+            return;
+        }
+        let core = &mut self.core;
+        match self.nodes.get(place) {
+            // So it does for one that is late, which may not want it any more by then.
+            Some(node) if matches!(node.kind, Kind::Peer(_)) && core.rng.chance(node.lateness.late_drain) => {
+                let at = core.now + core.rng.exponential(node.lateness.late_by);
+                core.queue.push(at, What::Resume(id, DIALER));
+            }
+            Some(_) | None => self.take_in(place, id),
+        }
     }
 
     /// The program takes a connection that its system has accepted.
