@@ -230,7 +230,7 @@ mod tests {
     /// Links as a mesh hands them out.
     fn links(count: u16) -> (Links, Vec<PeerId>) {
         let mut mesh = Mesh::new(MeshConfig::default());
-        let mut links = Links::new();
+        let mut links = Links::default();
         for port in 0..count {
             let (peer, link) = mesh.handle_accepted(ZERO, ([127, 0, 0, 1], port).into()).unwrap();
             links.insert(peer, link);

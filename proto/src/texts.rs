@@ -94,6 +94,24 @@ fn the_callers_errors_say_the_limit() {
 }
 
 #[test]
+fn refusals_say_the_limit() {
+    let (limit, pool) = (77, "p".parse().unwrap());
+    check([
+        (Refusal::NoSuchPool(Words::new(b"p\n")), "p\\n"),
+        (Refusal::NotHost, "host"),
+        (Refusal::UnknownRequest, "unknown"),
+        (Refusal::Truncated { missing: 77 }, "77"),
+        (Refusal::TooLong { limit }, "77"),
+        (Refusal::TooManyPools { limit }, "77 pools"),
+        (Refusal::TooManyPoolsFromSource { limit }, "77 pools"),
+        (Refusal::PoolFull { pool, limit }, "p has its limit of 77"),
+        (Refusal::TooManyPeers { limit }, "77 peers"),
+        (Refusal::NoFreshId, "fresh"),
+        (Refusal::Other(Words::new(b"come back")), "come back"),
+    ]);
+}
+
+#[test]
 fn faults_of_datagrams_say_what_is_missing() {
     check([
         (RequestFault::Empty, "empty"),

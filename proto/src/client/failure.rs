@@ -89,3 +89,28 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_what_was_asked_for_or_says_why_not() {
+        let broadcaster = SocketAddr::from(([192, 0, 2, 9], 6_969));
+        let id: PoolId = "p".parse().unwrap();
+        let pool = PoolInfo::new(id, broadcaster, broadcaster, []);
+        assert_eq!(Outcome::Listed([id].to_vec()).into_list(broadcaster), Ok([id].to_vec()));
+        assert_eq!(Outcome::Created(pool.clone()).into_pool(broadcaster), Ok(pool.clone()));
+        assert_eq!(Outcome::Joined(pool.clone()).into_pool(broadcaster), Ok(pool.clone()));
+        for (outcome, failed) in [
+            (Outcome::Refused(Refusal::NotHost), CallFailed::Refused(Refusal::NotHost)),
+            (Outcome::TimedOut { sent: 3 }, CallFailed::TimedOut { broadcaster, sent: 3 }),
+            (Outcome::Closed, CallFailed::Closed),
+        ] {
+            assert_eq!(outcome.clone().into_list(broadcaster), Err(failed.clone()));
+            assert_eq!(outcome.into_pool(broadcaster), Err(failed));
+        }
+        assert_eq!(Outcome::Joined(pool).into_list(broadcaster), Err(CallFailed::Closed));
+        assert_eq!(Outcome::Listed(Vec::new()).into_pool(broadcaster), Err(CallFailed::Closed));
+    }
+}

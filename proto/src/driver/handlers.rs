@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn an_event_has_the_handler_that_was_set_last() {
-        let (handlers, marks) = (Handlers::new(), RwLock::default());
+        let (handlers, marks) = (Handlers::default(), RwLock::default());
         handlers.set("a", marking(1));
         handlers.set("b", marking(2));
         handlers.set("a", marking(3));

@@ -267,6 +267,29 @@ fn an_attempt_that_any_input_finds_due_is_made() {
 }
 
 #[test]
+fn a_call_that_is_forgotten_at_the_last_moment_is_not_reported() {
+    for late in [0, 1] {
+        let mut mesh = mesh(|_| {});
+        let calls = [0; 3].map(|_| mesh.connect(at(0), [address(1)]).unwrap());
+        let (dial, _) = attempts(&drain(&mut mesh).0)[0];
+        let _peer = mesh.handle_dialed(at(0), dial).unwrap();
+        assert!(matches!(mesh.poll_output(), MeshOutput::Event(MeshEvent::PeerConnected { .. })));
+        let MeshOutput::Event(MeshEvent::Settled(first)) = mesh.poll_output() else { panic!("no report") };
+        mesh.cancel(calls[1 + late]);
+        let reports = events(drain(&mut mesh).0);
+        assert_eq!((first.id, report(&reports).id, reports.len()), (calls[0], calls[2 - late], 1));
+    }
+}
+
+#[test]
+fn a_pool_known_by_ipv6_is_entered_on_ipv6() {
+    let mut mesh = mesh(|_| {});
+    let you = "[2001:db8::1]:7".parse().unwrap();
+    mesh.enter(at(0), &PoolInfo::new("p".parse().unwrap(), you, you, [you])).unwrap();
+    assert_eq!(drain(&mut mesh).0[0], MeshOutput::Listen { address: "[::]:7".parse().unwrap() });
+}
+
+#[test]
 fn listening_is_asked_for_once_but_for_any_port() {
     let mut mesh = mesh(|_| {});
     let mut listens = |address: SocketAddr| {

@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn what_cannot_be_encoded_cannot_be_built() {
         assert_eq!(PoolId::new(b""), Err(InvalidPoolId::Empty));
-        assert_eq!(PoolId::new(b"a b"), Err(InvalidPoolId::Space { at: 1 }));
+        assert_eq!(PoolId::try_from(&b"a b"[..]), Err(InvalidPoolId::Space { at: 1 }));
         assert_eq!(PoolId::new(&[b'x'; 64]), Err(InvalidPoolId::TooLong { len: 64 }));
         assert_eq!(PoolId::new(&[b'x'; 300]), Err(InvalidPoolId::TooLong { len: 300 }));
         assert_eq!(PoolId::new(&[b'x'; 63]).unwrap().as_bytes(), &[b'x'; 63]);

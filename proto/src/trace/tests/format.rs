@@ -16,7 +16,7 @@ fn address(text: &str) -> core::net::SocketAddr {
 }
 
 /// One of each input.
-fn inputs() -> Vec<Input> {
+pub(super) fn inputs() -> Vec<Input> {
     let (peer, dial, call) = (PeerId(1), DialId(u64::MAX), CallId(300));
     let pool: PoolId = "306c97f9-4b65-451f-a914-68a573d71508".parse().unwrap();
     let (name, payload) = (Bytes::from_static(b"name"), Bytes::from_static(&[0xff; 300]));
@@ -75,7 +75,7 @@ fn all_entries() -> Vec<Entry> {
 }
 
 fn recorded(entries: &[Entry]) -> Bytes {
-    let mut recorder = Recorder::new();
+    let mut recorder = Recorder::default();
     for entry in entries {
         recorder.record(entry.program, entry.now, &entry.input);
     }
@@ -102,11 +102,49 @@ fn every_input_is_read_as_it_was_recorded() {
 }
 
 #[test]
+fn every_machine_fault_and_reason_is_read_as_it_was_recorded() {
+    let faults = [
+        Fault::Refused,
+        Fault::Reset,
+        Fault::TimedOut,
+        Fault::Unreachable,
+        Fault::AddressInUse,
+        Fault::NoResources,
+        Fault::NotPermitted,
+        Fault::HandlerPanicked,
+        Fault::Other,
+    ];
+    let reasons = [
+        CloseReason::Local,
+        CloseReason::Unwritten { bytes: usize::MAX },
+        CloseReason::Remote,
+        CloseReason::CutShort,
+        CloseReason::FrameTooLong { len: 0 },
+        CloseReason::FrameTooSlow { bytes: 300 },
+        CloseReason::Idle,
+    ];
+    let machines = [Polled::Broadcaster, Polled::Client, Polled::Mesh, Polled::Links];
+    let polled = |machine| Input::Polled { machine, outputs: 0, digest: 0 };
+    let entry = |input| Entry { program: 0, now: Instant::ZERO, input };
+    let ended = |reason| entry(Input::LinkClosed(PeerId(0), reason));
+    let mut all: Vec<Entry> = machines.map(|machine| entry(polled(machine))).to_vec();
+    all.extend(reasons.map(ended));
+    all.extend(faults.map(|fault| ended(CloseReason::Failed(fault))));
+    let written = recorded(&all);
+    assert_eq!(entries(&written).collect::<Result<Vec<_>, _>>().unwrap(), all);
+    for (kind, what) in [(2, "machine"), (42, "reason of an end"), (36, "family of addresses")] {
+        let spoiled = [0, 0, kind, 99, 99];
+        let number = 99;
+        assert_eq!(fault(&file(&spoiled)), TraceFault::Unknown { what, number });
+    }
+}
+
+#[test]
 fn a_file_may_come_in_any_chunks() {
     let all = all_entries();
     let file = recorded(&all);
     for size in [1, 2, 3, 7, 100, file.len()] {
-        let (mut reader, mut read) = (Reader::new(), vec![]);
+        let (mut reader, mut read) = (Reader::default(), vec![]);
         for chunk in file.chunks(size) {
             reader.push(chunk);
             while let Some(entry) = reader.next_entry().unwrap() {
@@ -274,4 +312,39 @@ fn settings_that_are_not_there_or_not_known_are_named() {
     assert_eq!(fault(&broadcaster(&all[..12])), TraceFault::Missing { what, number: 7 });
     let newer = [&all[..], &[8, 1]].concat();
     assert_eq!(fault(&broadcaster(&newer)), TraceFault::Unknown { what, number: 8 });
+}
+
+/// Each setting of a peer is written, and read as it was written; what may be `None` may be missing.
+#[test]
+fn every_setting_of_a_peer_is_asked_for() {
+    let groups: [(&'static str, u8, &[u8]); 3] =
+        [("setting of a client", 9, &[4]), ("setting of a link", 7, &[5, 7]), ("setting of a mesh", 11, &[])];
+    // The group and the setting that get this value instead of 0, if any.
+    let start = |group: &str, setting: u8, value: &[u8]| {
+        let mut entry = vec![0, 0, 1, 1, 4, 192, 0, 2, 1, 0, 9];
+        for (name, count, _) in groups {
+            let each = |number| match (name, number) == (group, setting) {
+                true if value.is_empty() => vec![],
+                true => [&[number], value].concat(),
+                false => vec![number, 0],
+            };
+            let settings: Vec<u8> = (1..=count).flat_map(each).collect();
+            entry.push(u8::try_from(settings.len()).unwrap());
+            entry.extend(settings);
+        }
+        entries(&file(&entry)).last().unwrap().map_err(|error| error.fault)
+    };
+    let huge = [&[0xff; 18][..], &[3]].concat();
+    assert!(start("", 0, &[]).is_ok());
+    for (what, count, optional) in groups {
+        for setting in 1..=count {
+            let missing = start(what, setting, &[]);
+            if optional.contains(&setting) {
+                assert!(missing.is_ok());
+            } else {
+                assert_eq!(missing, Err(TraceFault::Missing { what, number: setting.into() }));
+            }
+            assert_eq!(start(what, setting, &huge), Err(TraceFault::OutOfRange), "{what} {setting}");
+        }
+    }
 }

@@ -37,7 +37,7 @@ fn create() -> Input {
 
 /// What all the outputs there are come to.
 fn polled<O: Digested>(machine: Polled, mut poll: impl FnMut() -> (O, bool)) -> Input {
-    let (mut digest, mut outputs) = (Digest::new(), 0);
+    let (mut digest, mut outputs) = (Digest::default(), 0);
     loop {
         let (output, waits) = poll();
         digest.output(&output);
@@ -230,4 +230,20 @@ fn what_a_mesh_says_counts() {
     let Some(Input::Connect(to)) = trace.iter_mut().map(|entry| &mut entry.input).nth(3) else { panic!() };
     *to = vec![address("192.0.2.3:4")];
     assert!(matches!(departure(trace), (5, Departure::Digest { machine: Polled::Mesh, .. })));
+}
+
+#[test]
+fn what_is_for_a_peer_is_not_for_a_broadcaster() {
+    for input in super::format::inputs() {
+        if matches!(input, Input::Start(_) | Input::Polled { .. } | Input::Drawn(_)) {
+            continue;
+        }
+        let both = matches!(input, Input::Datagram { .. } | Input::Timeout);
+        assert!(play(vec![entry(0, peer_start()), entry(0, input.clone())]).is_ok(), "{input:?}");
+        let played = play(vec![entry(0, broadcaster_start()), entry(0, input)]);
+        assert_eq!(
+            played.map_err(|difference| difference.departure).err(),
+            (!both).then_some(Departure::OtherProgram)
+        );
+    }
 }
