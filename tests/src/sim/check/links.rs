@@ -202,7 +202,8 @@ impl LinkCheck {
         for (peer, link) in &mut self.links {
             link.unread = 0;
             if let Some((_, latest @ None)) = &mut link.begun {
-                *latest = Some(now);
+                // A link that was made ahead of the others' time goes on from there.
+                *latest = Some(now.max(link.heard.1));
             }
             if link.refused {
                 refused = refused.or(Some(*peer));
