@@ -236,6 +236,7 @@ impl World {
         let now = self.now(side);
         let open = self.links.get(side).is_open();
         self.links.act(|pair| pair.link(side).close(now));
+        let open = open && !self.links.get(side).is_ended();
         self.end(side).close(open);
     }
 
@@ -288,7 +289,7 @@ impl World {
             return;
         }
         let interest = self.links.get(side).interest();
-        let link = self.links.get(side);
+        let (link, slow) = (self.links.get(side), self.config.frame_timeout);
         let (queued, ended, open) = (link.queued(), link.is_ended(), link.is_open());
         let end = self.end(side);
         let latest = end.latest;
@@ -299,6 +300,7 @@ impl World {
             assert!(!interest.read && interest.deadline.is_none() && queued == 0);
         } else {
             assert!(end.is_written(), "all is written");
+            assert!(!open || !end.is_too_slow(slow), "a frame takes too long");
             assert!(!end.closing || !end.eof, "nothing is left to wait for");
             let again = latest + BUDGET_RETRY;
             let looks = again == Instant::NEVER || interest.deadline.is_some_and(|at| at <= again);

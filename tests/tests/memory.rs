@@ -10,7 +10,9 @@ use core::net::SocketAddr;
 use std::alloc::System;
 
 use bytes::{Bytes, BytesMut};
-use poolmesh_proto::trace::{Input, Reader, RecordLimits, RecordedBroadcaster, Recorder, Sink};
+use poolmesh_proto::trace::{
+    Input, Reader, RecordLimits, RecordedBroadcaster, Recorder, Sink, TraceFault, entries,
+};
 use poolmesh_proto::wire::{Dialect, FrameReader, MAX_DECODED, Request};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Link, LinkConfig, Machine, Output, PoolId,
@@ -27,7 +29,7 @@ const OWN: usize = 2_048;
 /// The largest datagram there is.
 const DATAGRAM: usize = 65_507;
 
-const RULES: [(&str, fn()); 12] = [
+const RULES: [(&str, fn()); 13] = [
     ("decoding_hostile_lists_stays_within_what_is_stated", decoding_hostile_lists),
     ("decoding_arbitrary_datagrams_stays_within_what_is_stated", decoding_arbitrary_datagrams),
     ("an_announced_length_reserves_nothing", announced_lengths),
@@ -38,6 +40,7 @@ const RULES: [(&str, fn()); 12] = [
     ("a_link_whose_peer_does_not_read_stays_within_its_queue", unread_link),
     ("a_flooded_broadcaster_stays_within_its_limits", flooded_broadcaster),
     ("a_broadcaster_that_is_filled_again_takes_no_more_than_at_first", refilled_broadcaster),
+    ("an_entry_of_a_trace_takes_five_times_its_bytes", trace_entry),
     ("a_trace_in_chunks_takes_two_entries_and_chunks", trace_in_chunks),
     ("a_recorded_broadcaster_takes_what_waits_to_be_written", recorded_broadcaster),
 ];
@@ -382,6 +385,16 @@ fn refilled_broadcaster() {
         while !matches!(machine.poll_output(), Output::Wait(_)) {}
         assert_eq!((machine.pool_count(), machine.peer_count()), (0, 0));
     }
+}
+
+fn trace_entry() {
+    // Connect, which claims more addresses than follow.
+    let entry = [&[0, 0, 34, 0xff, 0xff, 0xff, 0x7f][..], &[4, 192, 0, 2, 1, 0, 9].repeat(1_000)].concat();
+    let len = [0x80 | (entry.len() % 128) as u8, (entry.len() / 128) as u8];
+    let file = [&Recorder::new().take()[..], &len, &entry].concat();
+    let (bytes, read) = allocated(|| entries(&file).last().unwrap());
+    assert!(matches!(read.unwrap_err().fault, TraceFault::Short { .. }));
+    assert!(bytes <= 5 * entry.len() + 1_024, "{bytes}");
 }
 
 fn trace_in_chunks() {

@@ -255,6 +255,12 @@ impl End {
         assert!(self.taken_bytes <= self.came, "before it came");
     }
 
+    /// Whether a frame that is not whole has had its time.
+    pub(super) fn is_too_slow(&self, timeout: Option<Duration>) -> bool {
+        let by = self.begun.zip(timeout).map(|(begun, timeout)| begun + timeout);
+        !self.spoiled && by.is_some_and(|by| by.is_due(self.latest))
+    }
+
     /// The end has come, for a reason that is true.
     pub(super) fn end(
         &mut self,
@@ -265,7 +271,6 @@ impl End {
     ) {
         self.ended = Some(reason);
         let due = |after| (self.heard + after).is_due(self.latest);
-        let too_slow = |after| self.begun.is_some_and(|begun| (begun + after).is_due(self.latest));
         let whole = self.came == self.taken_bytes;
         match reason {
             CloseReason::Local => assert!(self.closed && self.is_written()),
@@ -278,7 +283,7 @@ impl End {
             CloseReason::FrameTooLong { .. } => assert!(self.spoiled),
             CloseReason::FrameTooSlow { bytes } => {
                 assert!(bytes > 0 && slow.is_some());
-                assert!(self.spoiled || (slow.is_some_and(too_slow) && bytes == self.held()));
+                assert!(self.spoiled || (self.is_too_slow(slow) && bytes == self.held()));
             }
             CloseReason::Idle => assert!(idle.is_some_and(due)),
             CloseReason::Failed(fault) => assert!(self.failed && fault == Fault::Reset),

@@ -19,6 +19,13 @@ fn a_dial_that_a_late_answer_found_due_is_made() {
     holds(271);
 }
 
+/// The simulator asked too early: after a send, which takes no time, and after a clock that had jumped back.
+#[test]
+fn checks_that_asked_too_early() {
+    holds(1_104);
+    holds(8_126);
+}
+
 #[test]
 fn the_same_seed_is_the_same_run() {
     let print = |options: &Options| run(options, Keep::default()).fingerprint;

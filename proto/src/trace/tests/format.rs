@@ -236,6 +236,16 @@ fn an_entry_that_claims_to_be_too_long_is_refused_before_it_is_there() {
     reader.push(&Recorder::new().take());
     reader.push(&[100]);
     assert_eq!(reader.next_entry(), Ok(None));
+
+    let mut reader = Reader::new();
+    reader.push(&Recorder::new().take());
+    reader.push(b"\x81\x80\x80\x20");
+    let max = 64 << 20;
+    assert_eq!(reader.next_entry().unwrap_err().fault, TraceFault::TooLong { len: max as u64 + 1, max });
+    let mut reader = Reader::new();
+    reader.push(&Recorder::new().take());
+    reader.push(b"\x80\x80\x80\x20");
+    assert_eq!(reader.next_entry(), Ok(None));
 }
 
 /// The settings of a broadcaster, from their bytes.

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use poolmesh_proto::trace::{Digest, Entry, Recorder};
+use poolmesh_testkit::sim::Violation;
 use poolmesh_testkit::simulate::{Faults, Keep, Options, Report, run};
 use poolmesh_testkit::trace;
 
@@ -183,11 +184,16 @@ fn one(cli: &Cli) -> io::Result<bool> {
         write_record(file, &report.trace)?;
     }
     if let Some(violation) = &report.violation {
-        failed(&options, &violation.to_string())?;
+        failed(&options, &describe(violation))?;
         return Ok(false);
     }
     writeln!(io::stdout(), "{}\nhash: {:016x}", report.stats, share(&report))?;
     Ok(true)
+}
+
+/// A violation, without the seed of its world: that follows from the seed of the run.
+fn describe(violation: &Violation) -> String {
+    format!("at {:?}: {}", violation.at, violation.what)
 }
 
 /// What a seed adds to the hash of all.

@@ -10,7 +10,7 @@ use poolmesh_testkit::patience::now;
 use poolmesh_testkit::sim::WorldStats;
 use poolmesh_testkit::simulate::Keep;
 
-use crate::{Cli, attempt, failed, share};
+use crate::{Cli, attempt, describe, failed, share};
 
 /// What all threads add to.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ fn work(cli: &Cli, total: &Total) {
         let options = cli.options(cli.seeds.start + place);
         let attempt = attempt(&options, Keep::default());
         let failure = match &attempt {
-            Ok(report) => report.violation.as_ref().map(ToString::to_string),
+            Ok(report) => report.violation.as_ref().map(describe),
             Err(panic) => Some(panic.clone()),
         };
         match (failure, attempt) {

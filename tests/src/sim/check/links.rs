@@ -202,7 +202,7 @@ impl LinkCheck {
         for (peer, link) in &mut self.links {
             link.unread = 0;
             if let Some((_, latest @ None)) = &mut link.begun {
-                // A link that was made ahead of the others' time goes on from there.
+                // A link may have been told a later time than the last one that all were told.
                 *latest = Some(now.max(link.heard.1));
             }
             if link.refused {
@@ -219,7 +219,12 @@ impl LinkCheck {
             self.free = None;
             return Ok(());
         };
-        let since = *self.free.get_or_insert(now);
+        // A send takes no time, so it may be long ago that the links were told one: it counts from the next.
+        let since = match self.free {
+            Some(since) => since,
+            None if timeout => *self.free.insert(now),
+            None => return Ok(()),
+        };
         if timeout && since + TOLD_WITHIN <= now {
             return Err(format!("V6: {peer} has not told that there is room since {since:?}"));
         }
