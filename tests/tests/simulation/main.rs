@@ -8,3 +8,4 @@ mod game;
 mod lobby;
 mod nat;
 mod seeds;
+mod settings;
