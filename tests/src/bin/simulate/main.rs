@@ -4,7 +4,6 @@ mod many;
 
 use std::fs::File;
 use std::io::{self, BufReader, Write};
-use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use poolmesh_proto::trace::{Digest, Entry, Recorder};
 use poolmesh_testkit::sim::Violation;
-use poolmesh_testkit::simulate::{Faults, Keep, Options, Report, run};
+use poolmesh_testkit::simulate::{Faults, Keep, MAX_NODES, Options, Report, run};
 use poolmesh_testkit::trace;
 
 /// Runs whole lobbies of poolmesh in virtual time: a broadcaster or two, peers with random programs, and everything that
@@ -32,8 +31,8 @@ struct Cli {
     #[arg(long, value_name = "H", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     hours: u32,
 
-    /// Broadcasters, peers and foreign peers together, at least 3
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(3..=10_000))]
+    /// Broadcasters, peers and foreign peers together, from 3 to 128. Time grows with their square
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(3..=MAX_NODES as u64))]
     nodes: u64,
 
     /// What goes wrong: all, none, or some of network, spoil, streams, partitions, crashes, freezes, clocks, driver,
@@ -41,13 +40,13 @@ struct Cli {
     #[arg(long, value_name = "NAME", default_value = "all")]
     faults: Faults,
 
-    /// Attackers beside the nodes
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=10_000))]
+    /// Attackers beside the nodes, at most 128
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=MAX_NODES as u64))]
     attackers: u64,
 
-    /// Seeds that run at the same time [default: one for each processor]
-    #[arg(long, value_name = "N")]
-    jobs: Option<NonZeroUsize>,
+    /// Seeds that run at the same time, at most 1024 [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    jobs: Option<u16>,
 
     /// Stop at the first seed that fails, which is the lowest
     #[arg(long)]

@@ -65,29 +65,25 @@ fn work(cli: &Cli, total: &Total) {
             return;
         }
         let options = cli.options(cli.seeds.start + place);
-        let attempt = attempt(&options, Keep::default());
-        let failure = match &attempt {
-            Ok(report) => report.violation.as_ref().map(describe),
-            Err(panic) => Some(panic.clone()),
-        };
-        match (failure, attempt) {
-            (None, Ok(report)) => {
+        let failure = match attempt(&options, Keep::default()) {
+            Ok(report) => {
                 *total.stats.lock().unwrap_or_else(PoisonError::into_inner) += report.stats;
                 total.hash.fetch_add(share(&report), Ordering::Relaxed);
+                report.violation.as_ref().map(describe)
             }
-            (what, _) => {
-                total.violations.fetch_add(1, Ordering::Relaxed);
-                let what = what.unwrap_or_default();
-                if cli.stop {
-                    // The seeds before it were all begun, and come to their end.
-                    total.next.store(cli.count(), Ordering::Relaxed);
-                    let mut first = total.first.lock().unwrap_or_else(PoisonError::into_inner);
-                    if first.as_ref().is_none_or(|(seed, _)| *seed > options.seed) {
-                        *first = Some((options.seed, what));
-                    }
-                } else {
-                    let _ = failed(&options, &what);
+            Err(panic) => Some(panic),
+        };
+        if let Some(what) = failure {
+            total.violations.fetch_add(1, Ordering::Relaxed);
+            if cli.stop {
+                // The seeds before it were all begun, and come to their end.
+                total.next.store(cli.count(), Ordering::Relaxed);
+                let mut first = total.first.lock().unwrap_or_else(PoisonError::into_inner);
+                if first.as_ref().is_none_or(|(seed, _)| *seed > options.seed) {
+                    *first = Some((options.seed, what));
                 }
+            } else {
+                let _ = failed(&options, &what);
             }
         }
         total.finished.fetch_add(1, Ordering::Relaxed);
