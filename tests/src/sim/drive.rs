@@ -121,6 +121,7 @@ pub(super) fn drain_peer<A: App>(core: &mut Core, node: &mut Node<A>, place: usi
 fn tell<A: App>(core: &mut Core, peer: &mut Peer<A>, now: Instant, event: AppEvent) {
     let place = peer.machines.place();
     core.say(|| format!("n{place} is told {event:?}"));
+    let _acting = core.acting(place);
     peer.app.handle(event, &mut Context { machines: &mut peer.machines, core, now });
 }
 

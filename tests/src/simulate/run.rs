@@ -1,8 +1,10 @@
 //! One seed from its beginning to its end: storms, and after each what must have become of everything.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 use poolmesh_proto::PoolId;
@@ -58,29 +60,49 @@ impl fmt::Debug for Keep {
     }
 }
 
-/// Runs a seed.
+/// Runs a seed. That something panics is a violation, too (D2).
 #[must_use]
 pub fn run(options: &Options, keep: Keep) -> Report {
-    let mut lobby = Lobby::new(options, |world: &mut World<Chaos>| {
+    let mut report = Report {
+        options: options.clone(),
+        fingerprint: 0,
+        stats: WorldStats::default(),
+        violation: None,
+        trace: Vec::new(),
+    };
+    let prepare = |world: &mut World<Chaos>| {
         if keep.trace {
             world.record();
         }
         if let Some(log) = keep.log {
             world.log_to(log);
         }
-    });
-    let violation = live(&mut lobby).err();
-    Report {
-        options: options.clone(),
-        fingerprint: lobby.world.fingerprint(),
-        stats: lobby.world.stats(),
-        violation,
-        trace: lobby.world.take_record(),
+    };
+    // What panics is looked at no more, but for what was counted and written down until then.
+    let made = panic::catch_unwind(AssertUnwindSafe(|| Lobby::new(options, prepare)));
+    match made {
+        Ok(mut lobby) => {
+            let lived = panic::catch_unwind(AssertUnwindSafe(|| live(&mut lobby)));
+            let world = &mut lobby.world;
+            let panicked = |panic| Err(panicked(world.seed(), world.now(), panic));
+            report.violation = lived.unwrap_or_else(panicked).err();
+            report.fingerprint = world.fingerprint();
+            report.stats = world.stats();
+            report.trace = world.take_record();
+        }
+        Err(panic) => report.violation = Some(panicked(options.seed, Duration::ZERO, panic)),
     }
+    report
+}
+
+fn panicked(seed: u64, at: Duration, panic: Box<dyn Any + Send>) -> Violation {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?");
+    Violation { seed, at, what: format!("D2: panic: {text}") }
 }
 
 fn live(lobby: &mut Lobby) -> Result<(), Violation> {
-    for _ in 0..lobby.options.hours * STORMS {
+    for _ in 0..lobby.options.hours.saturating_mul(STORMS) {
         let end = lobby.world.now() + STORM + CALM;
         Storm::new(lobby, STORM).rage(lobby)?;
         lobby.calm();

@@ -9,3 +9,4 @@ mod lobby;
 mod nat;
 mod seeds;
 mod settings;
+mod worlds;

@@ -5,12 +5,11 @@ mod many;
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::ops::Range;
-use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use poolmesh_proto::trace::{Digest, Entry, Recorder};
+use poolmesh_proto::trace::{Digest, Entry};
 use poolmesh_testkit::sim::Violation;
 use poolmesh_testkit::simulate::{Faults, Keep, MAX_NODES, Options, Report, run};
 use poolmesh_testkit::trace;
@@ -28,7 +27,7 @@ struct Cli {
     seeds: Range<u64>,
 
     /// Virtual hours of each seed
-    #[arg(long, value_name = "H", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "H", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     hours: u32,
 
     /// Broadcasters, peers and foreign peers together, from 3 to 128. Time grows with their square
@@ -146,39 +145,18 @@ fn play(file: &Path, log: bool) -> io::Result<bool> {
 }
 
 /// Writes all that was recorded to a file.
-fn write_record(file: &Path, trace: &[Entry]) -> io::Result<()> {
+fn write_record(file: &Path, entries: &[Entry]) -> io::Result<()> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
     let mut out = io::BufWriter::new(File::create(file).map_err(named)?);
-    let mut recorder = Recorder::new();
-    for entry in trace {
-        recorder.record(entry.program, entry.now, &entry.input);
-        if recorder.waiting() > 1 << 16 {
-            out.write_all(&recorder.take()).map_err(named)?;
-        }
-    }
-    out.write_all(&recorder.take()).map_err(named)?;
+    trace::write(entries, &mut out).map_err(named)?;
     out.flush().map_err(named)
-}
-
-/// What a seed came to, a panic included.
-fn attempt(options: &Options, keep: Keep) -> Result<Report, String> {
-    panic::catch_unwind(AssertUnwindSafe(|| run(options, keep))).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        format!("D2: panic: {}", text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?"))
-    })
 }
 
 /// One seed, with all that is to be seen of it.
 fn one(cli: &Cli) -> io::Result<bool> {
     let options = cli.options(cli.seeds.start);
     let log = cli.trace.then(|| Box::new(io::BufWriter::new(io::stdout())) as Box<dyn Write>);
-    let report = match attempt(&options, Keep { log, trace: cli.record.is_some() }) {
-        Ok(report) => report,
-        Err(what) => {
-            failed(&options, &what)?;
-            return Ok(false);
-        }
-    };
+    let report = run(&options, Keep { log, trace: cli.record.is_some() });
     if let Some(file) = &cli.record {
         write_record(file, &report.trace)?;
     }
@@ -212,4 +190,28 @@ fn failed(options: &Options, what: &str) -> io::Result<()> {
         "  cargo run --release -p poolmesh-testkit --bin simulate -- --seeds {seed}..{} --hours {hours} --nodes {nodes} --faults {faults} --attackers {attackers} --trace",
         seed + 1
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_not_be_run_is_refused() {
+        let parse = |option: &str, value: &str| Cli::try_parse_from(["simulate", option, value]);
+        for (option, values) in [
+            ("--jobs", &["0", "1025", "100000"][..]),
+            ("--hours", &["0", "4294967295"]),
+            ("--nodes", &["2", "129"]),
+            ("--attackers", &["129", "-1"]),
+            ("--seeds", &["5..5", "6..5", "0..=5", ""]),
+        ] {
+            for value in values {
+                let error = parse(option, value).unwrap_err();
+                assert_eq!(error.exit_code(), 2, "{option} {value}");
+            }
+        }
+        assert_eq!(parse("--seeds", "3").unwrap().seeds, 3..4);
+        assert_eq!(parse("--jobs", "1024").unwrap().jobs, Some(1_024));
+    }
 }
