@@ -12,6 +12,7 @@ pub mod link;
 mod memory;
 pub mod mesh;
 pub mod packet;
+pub mod replay;
 pub mod request;
 pub mod response;
 pub mod trace;
@@ -21,13 +22,14 @@ mod twins;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is the name of its program and of its folder in `corpus/`, too.
-pub const TARGETS: [(&str, Check); 9] = [
+pub const TARGETS: [(&str, Check); 10] = [
     ("broadcaster", broadcaster::check),
     ("client", client::check),
     ("frames", frames::check),
     ("link", link::check),
     ("mesh", mesh::check),
     ("packet", packet::check),
+    ("replay", replay::check),
     ("request", request::check),
     ("response", response::check),
     ("trace", trace::check),

@@ -32,6 +32,9 @@ const BY_REFERENCE: usize = 16 * 1_024;
 /// What the connection holds at most, in bytes, before a further chunk.
 const PIPE: usize = 24_000;
 
+/// A driver that tells so late that a time is over has stood still.
+const STALL: Duration = Duration::from_millis(100);
+
 /// One end: its application, and what it has written into the connection.
 #[derive(Debug)]
 pub(super) struct End {
@@ -56,6 +59,9 @@ pub(super) struct End {
     heard: Instant,
     /// When a frame that is not whole was looked at first.
     begun: Option<Instant>,
+    /// The same, or when its time was given again at the latest, and whether it surely was.
+    again: Option<Instant>,
+    given_again: bool,
     /// The application has an event in hand: silence is not the peer's.
     pub(super) holding: bool,
     pub(super) latest: Instant,
@@ -89,6 +95,8 @@ impl End {
             waiting: Some(0),
             heard: Instant::ZERO,
             begun: None,
+            again: None,
+            given_again: false,
             holding: false,
             latest: Instant::ZERO,
             spoiled: false,
@@ -232,6 +240,9 @@ impl End {
     pub(super) fn nothing(&mut self) {
         self.waiting = Some(0);
         if self.came > self.taken_bytes {
+            if self.begun.is_none() {
+                (self.again, self.given_again) = (Some(self.latest), false);
+            }
             self.begun.get_or_insert(self.latest);
         }
     }
@@ -249,16 +260,30 @@ impl End {
             assert_eq!(message.name(), [name(self.taken)], "in order, none lost");
             assert_eq!(Some(message.payload()), len.and_then(|len| PAYLOADS.get(..len)));
         }
-        self.begun = None;
+        (self.begun, self.again, self.given_again) = (None, None, false);
         self.taken += 1;
         self.taken_bytes += 8 + message.name().len() + message.payload().len();
         assert!(self.taken_bytes <= self.came, "before it came");
     }
 
     /// Whether a frame that is not whole has had its time.
-    pub(super) fn is_too_slow(&self, timeout: Option<Duration>) -> bool {
+    fn is_too_slow(&self, timeout: Option<Duration>) -> bool {
         let by = self.begun.zip(timeout).map(|(begun, timeout)| begun + timeout);
         !self.spoiled && by.is_some_and(|by| by.is_due(self.latest))
+    }
+
+    /// At rest it has not outlived the time of a frame, which it gives again, once, if it is told late.
+    pub(super) fn at_rest(&mut self, idle: Option<Duration>, slow: Option<Duration>) {
+        let due = |since: Option<Instant>, timeout: Option<Duration>, after| {
+            let by = since.zip(timeout).map(|(since, timeout)| since + timeout + after);
+            by.is_some_and(|by| by.is_due(self.latest))
+        };
+        if due(self.again, slow, Duration::ZERO) && !self.spoiled {
+            assert!(due(self.begun, slow, STALL) && !self.given_again, "a frame takes too long");
+            (self.again, self.given_again) = (Some(self.latest), true);
+        } else if self.again.is_some() && due(Some(self.heard), idle, STALL) {
+            self.again = Some(self.latest);
+        }
     }
 
     /// The end has come, for a reason that is true.

@@ -20,6 +20,9 @@ use queue::SendQueue;
 /// How soon a link looks again whether the memory it shares with others has room for a frame that was refused.
 const BUDGET_RETRY: Duration = Duration::from_millis(20);
 
+/// A driver that tells of the end of a timeout so late has stood still: what came meanwhile may wait to be read.
+const STALL: Duration = Duration::from_millis(100);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
@@ -52,6 +55,10 @@ enum State {
 /// After the end, the driver drops the connection. A link that ends by itself (idle, a frame too long or too slow) does
 /// so without waiting for the peer.
 ///
+/// A stall of the driver is not the peer's silence. If it tells the time 100 ms after the link should have ended as idle
+/// or too slow, or later, it has stood still, and the rest of what it waits for may lie in the socket: once a frame, the
+/// link gives its peer the whole time again.
+///
 /// ```
 /// use bytes::Bytes;
 /// use poolmesh_proto::{Instant, Link, LinkConfig, LinkEvent, Packet, Write};
@@ -76,6 +83,8 @@ pub struct Link {
     reader: FrameReader,
     /// When the frame that is not whole yet was begun.
     begun: Option<Instant>,
+    /// Whether the driver has stood still, and the peer was given its time again, since a frame began or ended.
+    stood_still: bool,
     queue: SendQueue,
     refused: Option<Refused>,
     /// Whether the application has an event in hand, and has not asked for the next.
@@ -107,6 +116,7 @@ impl Link {
             state: State::Open,
             reader: FrameReader::new(config.max_frame),
             begun: None,
+            stood_still: false,
             queue: SendQueue::new(config.pack, budget),
             refused: None,
             holding: false,
@@ -153,20 +163,25 @@ impl Link {
     /// Closes the link: what is queued is still written, what the peer still sends is dropped.
     /// [`LinkEvent::Closed`] follows, within [`LinkConfig::close_timeout`].
     pub fn close(&mut self, now: Instant) {
-        self.tick(now);
+        self.now = self.now.max(now);
         if self.state == State::Open {
             let until = self.now + self.config.close_timeout;
             self.state = State::Closing { until, finished: false, eof: false };
             self.reader.clear();
-            self.tick(now);
         }
+        self.tick(now);
     }
 
     /// Takes in bytes that came over the connection. Events are slices of them.
+    ///
+    /// None at all say that the connection wasn't read until now, for want of room at the driver's: neither silence nor
+    /// slowness, which count anew from here.
     pub fn handle_bytes(&mut self, now: Instant, bytes: Bytes) {
-        // Before the idle check: after a stall of the driver, what waited proves that the peer is alive.
+        // Before the time is looked at: after a stall of the driver, what waited proves that the peer is alive.
         self.heard = self.now.max(now);
-        if self.state == State::Open {
+        if bytes.is_empty() {
+            self.begun = self.begun.map(|_| self.heard);
+        } else if self.state == State::Open {
             // As well: they may be the rest of a frame that is waited for.
             self.reader.push(bytes);
         }
@@ -175,22 +190,28 @@ impl Link {
 
     /// The peer has closed its writing half.
     pub fn handle_eof(&mut self, now: Instant) {
+        self.end_after(CloseReason::Remote);
         self.tick(now);
         match &mut self.state {
-            State::Open => self.state = State::Ending(CloseReason::Remote),
             State::Closing { finished: true, .. } => self.end_here(),
             State::Closing { eof, .. } => *eof = true,
-            State::Ending(_) | State::Ended(..) => {}
+            State::Open | State::Ending(_) | State::Ended(..) => {}
         }
     }
 
     /// The connection is broken.
     pub fn handle_failure(&mut self, now: Instant, fault: Fault) {
+        self.end_after(CloseReason::Failed(fault));
         self.tick(now);
-        match self.state {
-            State::Open => self.state = State::Ending(CloseReason::Failed(fault)),
-            State::Closing { .. } => self.end_here(),
-            State::Ending(_) | State::Ended(..) => {}
+        if let State::Closing { .. } = self.state {
+            self.end_here();
+        }
+    }
+
+    /// The peer has ended an open link: that comes before its time is looked at, like bytes do.
+    fn end_after(&mut self, reason: CloseReason) {
+        if self.state == State::Open {
+            self.state = State::Ending(reason);
         }
     }
 
@@ -203,17 +224,7 @@ impl Link {
         self.now = self.now.max(now);
         match self.state {
             State::Closing { until, .. } if until.is_due(self.now) => self.end_here(),
-            // It is not the peer that is idle.
-            State::Open if self.holding => self.heard = self.now,
-            State::Open => {
-                let idle = self.config.idle_timeout.map(|timeout| self.heard + timeout);
-                if idle.is_some_and(|at| at.is_due(self.now)) {
-                    self.end(CloseReason::Idle);
-                } else if self.reader.waiting() == 0 {
-                    // What waits to be looked at may be the rest of it.
-                    self.end_if_too_slow();
-                }
-            }
+            State::Open => self.end_if_overdue(),
             State::Closing { .. } | State::Ending(_) | State::Ended(..) => {}
         }
         self.arm_retry();
@@ -236,8 +247,27 @@ impl Link {
         Some(self.begun? + self.config.frame_timeout?)
     }
 
-    fn end_if_too_slow(&mut self) {
-        if self.whole_by().is_some_and(|at| at.is_due(self.now)) {
+    /// When the peer has been silent for too long.
+    fn idle_at(&self) -> Option<Instant> {
+        Some(self.heard + self.config.idle_timeout?)
+    }
+
+    /// Ends the link if its peer is idle or too slow.
+    fn end_if_overdue(&mut self) {
+        if self.holding || self.reader.waiting() > 0 {
+            // It is not the peer that is idle, and what waits to be looked at may be the rest of its frame.
+            self.heard = self.now;
+            return;
+        }
+        let [idle, slow] = [self.idle_at(), self.whole_by()].map(|at| at.filter(|at| at.is_due(self.now)));
+        let Some(due) = idle.into_iter().chain(slow).min() else { return };
+        if !self.stood_still && (due + STALL).is_due(self.now) {
+            self.stood_still = true;
+            self.heard = self.now;
+            self.begun = self.begun.map(|_| self.now);
+        } else if idle.is_some() {
+            self.end(CloseReason::Idle);
+        } else {
             self.end(CloseReason::FrameTooSlow { bytes: self.reader.unfinished() });
         }
     }
@@ -275,7 +305,7 @@ impl Link {
             }
         }
         if let State::Open = self.state {
-            self.end_if_too_slow();
+            self.end_if_overdue();
         }
         if let State::Ending(reason) = self.state {
             let within = reason == CloseReason::Remote && self.reader.unfinished() > 0;
@@ -294,7 +324,7 @@ impl Link {
         loop {
             let frame = self.reader.next_frame();
             if let Ok(Some(_)) = frame {
-                self.begun = None;
+                (self.begun, self.stood_still) = (None, false);
             }
             match frame {
                 Ok(Some(Frame::Message(message))) => {
@@ -304,8 +334,8 @@ impl Link {
                 Ok(Some(Frame::Empty)) => self.stats.empty += 1,
                 Ok(Some(Frame::Malformed)) => self.stats.malformed += 1,
                 Ok(None) => {
-                    if self.reader.unfinished() > 0 {
-                        self.begun.get_or_insert(self.now);
+                    if self.reader.unfinished() > 0 && self.begun.is_none() {
+                        (self.begun, self.stood_still) = (Some(self.now), false);
                     }
                     return None;
                 }
@@ -380,7 +410,7 @@ impl Link {
     }
 
     fn open_deadline(&self) -> Option<Instant> {
-        let idle = self.config.idle_timeout.map(|timeout| self.heard + timeout).filter(|_| !self.holding);
+        let idle = self.idle_at().filter(|_| !self.holding);
         let retry = self.refused.filter(|refused| self.roomy(*refused)).and_then(|refused| refused.retry);
         [idle, self.whole_by(), retry].into_iter().flatten().filter(|at| *at != Instant::NEVER).min()
     }

@@ -195,6 +195,7 @@ fn idle_detection_is_off_until_asked_for() {
     let mut strict = link(|config| config.idle_timeout = Some(Duration::from_secs(1)));
     assert_eq!(strict.interest().deadline, Some(at(1_000)));
     strict.handle_bytes(at(900), Bytes::from_static(&[1]));
+    assert!(events(&mut strict).is_empty());
     strict.handle_timeout(at(1_899));
     assert!(events(&mut strict).is_empty());
     strict.handle_timeout(at(1_900));
@@ -268,6 +269,87 @@ fn a_stall_of_driver_or_application_makes_no_frame_slow() {
     link.handle_timeout(at(20_000));
     assert!(matches!(events(&mut link)[..], [LinkEvent::Received(_)]));
     assert_eq!(link.interest().deadline, None);
+}
+
+#[test]
+fn a_driver_that_stands_still_makes_no_peer_idle_and_no_frame_slow() {
+    let second = Some(Duration::from_secs(1));
+    let mut link = link(|config| (config.idle_timeout, config.frame_timeout) = (second, second));
+    let partly = |link: &mut Link, millis| {
+        link.handle_bytes(at(millis), Bytes::from_static(&MSG[..1]));
+        events(link)
+    };
+    assert_eq!(partly(&mut link, 0), []);
+    // So late that it has stood still: the peer has its whole time again, from now on.
+    link.handle_timeout(at(1_100));
+    assert_eq!((events(&mut link), link.interest().deadline), (vec![], Some(at(2_100))));
+    // Once a frame: it is no excuse for a frame without end.
+    link.handle_bytes(at(2_000), Bytes::from_static(&MSG[1..2]));
+    assert_eq!((events(&mut link), link.interest().deadline), (vec![], Some(at(2_100))));
+    link.handle_bytes(at(5_000), Bytes::from_static(&MSG[2..5]));
+    assert_eq!(events(&mut link), closed(CloseReason::FrameTooSlow { bytes: 5 }));
+}
+
+#[test]
+fn a_frame_is_given_its_time_again_when_it_comes_in_pieces_after_a_stall() {
+    let mut link = link(|config| config.frame_timeout = Some(Duration::from_secs(1)));
+    for (piece, deadline) in [(&MSG[..3], 1_000), (&MSG[3..6], 11_000)] {
+        link.handle_bytes(at(deadline - 1_000), Bytes::from_static(piece));
+        assert_eq!((events(&mut link), link.interest().deadline), (vec![], Some(at(deadline))));
+    }
+    link.handle_bytes(at(10_500), Bytes::from([&MSG[6..], &MSG[..1]].concat()));
+    assert!(matches!(events(&mut link)[..], [LinkEvent::Received(_)]));
+    // The next frame may meet a stall of its own.
+    link.handle_timeout(at(20_000));
+    assert_eq!((events(&mut link), link.interest().deadline), (vec![], Some(at(21_000))));
+    link.handle_timeout(at(21_099));
+    assert_eq!(events(&mut link), closed(CloseReason::FrameTooSlow { bytes: 1 }));
+}
+
+#[test]
+fn a_silence_is_given_its_time_again_once() {
+    let mut link = link(|config| config.idle_timeout = Some(Duration::from_secs(1)));
+    link.handle_timeout(at(1_100));
+    assert_eq!((events(&mut link), link.interest().deadline), (vec![], Some(at(2_100))));
+    link.handle_timeout(at(9_000));
+    assert_eq!(events(&mut link), closed(CloseReason::Idle));
+}
+
+#[test]
+fn what_nobody_has_polled_is_no_silence() {
+    let mut link = link(|config| config.idle_timeout = Some(Duration::from_secs(1)));
+    link.handle_bytes(at(0), Bytes::from_static(MSG));
+    link.handle_timeout(at(1_050));
+    assert!(matches!(events(&mut link)[..], [LinkEvent::Received(_)]));
+    assert_eq!(link.interest().deadline, Some(at(2_050)));
+}
+
+#[test]
+fn a_connection_that_was_not_read_was_not_silent() {
+    let second = Some(Duration::from_secs(1));
+    let mut link = link(|config| (config.idle_timeout, config.frame_timeout) = (second, second));
+    link.handle_bytes(at(0), Bytes::from_static(&MSG[..1]));
+    assert_eq!(events(&mut link), []);
+    for millis in (900..9_000).step_by(900) {
+        link.handle_bytes(at(millis), Bytes::new());
+        assert_eq!((events(&mut link), link.interest().deadline), (vec![], Some(at(millis + 1_000))));
+    }
+}
+
+#[test]
+fn what_the_peer_or_the_application_does_comes_before_the_time() {
+    let strict = || link(|config| config.idle_timeout = Some(Duration::from_secs(1)));
+    let mut left = strict();
+    left.handle_eof(at(1_050));
+    assert_eq!(events(&mut left), closed(CloseReason::Remote));
+    let mut broken = strict();
+    broken.handle_failure(at(1_050), Fault::Reset);
+    assert_eq!(events(&mut broken), closed(CloseReason::Failed(Fault::Reset)));
+    // Nothing that was queued is lost.
+    let mut closing = strict();
+    closing.send("e", "last").unwrap();
+    closing.close(at(1_050));
+    assert_eq!((events(&mut closing), closing.queued()), (vec![], 13));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What one end of a connection takes, gives and says, looked up in what went through it.
 
+use std::time::Duration;
+
 use poolmesh_proto::{
     CloseReason, Fault, Instant, Interest, LinkConfig, LinkEvent, LinkStats, SendError, Write,
 };
@@ -9,6 +11,9 @@ use super::{Kind, Verdict, Wrong, check};
 
 /// From this size on a payload may be a write of its own.
 const LARGE: usize = 16 * 1_024;
+
+/// A driver that tells so late that a time is over has stood still.
+const STALL: Duration = Duration::from_millis(100);
 
 /// What one link takes, gives and says.
 ///
@@ -37,6 +42,8 @@ pub struct LinkModel {
     looked_at: usize,
     /// When a frame was seen first that is not whole yet.
     begun: Option<Instant>,
+    /// Whether the peer was given its time again, because the driver stood still, since a frame began or ended.
+    given_again: bool,
     /// The peer's half is closed, or the connection broken.
     ending: Option<CloseReason>,
     closing: Option<Closing>,
@@ -70,6 +77,7 @@ impl LinkModel {
             told: 0,
             looked_at: 0,
             begun: None,
+            given_again: false,
             ending: None,
             closing: None,
             ended: None,
@@ -151,12 +159,11 @@ impl LinkModel {
 
     /// The implementation was closed.
     pub fn close(&mut self, now: Instant) {
-        self.handle_timeout(now);
         if self.is_open() {
-            let until = self.now + self.config.close_timeout;
+            let until = self.now.max(now) + self.config.close_timeout;
             self.closing = Some(Closing { until, finished: false, eof: false });
-            self.handle_timeout(now);
         }
+        self.handle_timeout(now);
     }
 
     /// The implementation was told the time.
@@ -165,15 +172,8 @@ impl LinkModel {
         if self.closing.is_some_and(|closing| closing.until.is_due(self.now)) {
             self.end_here();
         }
-        if self.is_open() && self.holding {
-            self.heard = self.now;
-        }
-        if self.is_open() && self.idle_at().is_some_and(|at| at.is_due(self.now)) {
-            self.ended = Some(CloseReason::Idle);
-        }
-        // An application that has an event in hand has not looked at what follows it.
-        if self.is_open() && !self.holding && self.looked_at == self.stream.len() {
-            self.end_if_too_slow();
+        if self.is_open() {
+            self.end_if_overdue();
         }
     }
 
@@ -182,8 +182,22 @@ impl LinkModel {
         Some(self.begun? + self.config.frame_timeout?)
     }
 
-    fn end_if_too_slow(&mut self) {
-        if self.whole_by().is_some_and(|at| at.is_due(self.now)) {
+    fn end_if_overdue(&mut self) {
+        // An application that has an event in hand, or has not looked at what came, is what is slow.
+        if self.holding || self.looked_at < self.stream.len() {
+            self.heard = self.now;
+            return;
+        }
+        let idle = self.idle_at().is_some_and(|at| at.is_due(self.now));
+        let slow = self.whole_by().is_some_and(|at| at.is_due(self.now));
+        let late = |at: Option<Instant>| at.is_some_and(|at| (at + STALL).is_due(self.now));
+        if (late(self.idle_at()) || late(self.whole_by())) && !self.given_again {
+            self.given_again = true;
+            self.heard = self.now;
+            self.begun = self.begun.and(Some(self.now));
+        } else if idle {
+            self.ended = Some(CloseReason::Idle);
+        } else if slow {
             let (pieces, _) = frames::cut(&self.stream, self.config.max_frame);
             let bytes = self.stream.len() - pieces.last().map_or(0, |piece| piece.end);
             self.ended = Some(CloseReason::FrameTooSlow { bytes });
@@ -207,15 +221,18 @@ impl LinkModel {
         if self.is_open() {
             self.stream.extend_from_slice(bytes);
         }
+        if bytes.is_empty() {
+            self.begun = self.begun.and(Some(self.heard));
+        }
         self.handle_timeout(now);
     }
 
     /// The implementation was told that the peer has closed its half.
     pub fn handle_eof(&mut self, now: Instant) {
-        self.handle_timeout(now);
         if self.is_open() {
             self.ending = Some(CloseReason::Remote);
         }
+        self.handle_timeout(now);
         let finished = self.closing.is_some_and(|closing| closing.finished);
         match &mut self.closing {
             Some(_) if finished => self.end_here(),
@@ -226,10 +243,10 @@ impl LinkModel {
 
     /// The implementation was told that the connection is broken.
     pub fn handle_failure(&mut self, now: Instant, fault: Fault) {
-        self.handle_timeout(now);
         if self.is_open() {
             self.ending = Some(CloseReason::Failed(fault));
         }
+        self.handle_timeout(now);
         if self.closing.is_some() {
             self.end_here();
         }
@@ -276,14 +293,17 @@ impl LinkModel {
                 self.told += 1;
                 self.looked_at = end;
                 self.begun = None;
+                self.given_again = false;
                 self.holding = true;
                 return Some(Next::Event(name, payload));
             }
             if whole > self.looked_at {
                 self.begun = None;
+                self.given_again = false;
             }
-            if tail == Tail::Begun {
-                self.begun.get_or_insert(self.now);
+            if tail == Tail::Begun && self.begun.is_none() {
+                self.begun = Some(self.now);
+                self.given_again = false;
             }
             self.looked_at = self.stream.len();
             self.ended = match (tail, self.ending) {
@@ -292,7 +312,7 @@ impl LinkModel {
                 (Tail::Nothing | Tail::Begun, ending) => ending,
             };
             if self.is_open() {
-                self.end_if_too_slow();
+                self.end_if_overdue();
             }
         }
         if self.end_told {

@@ -277,7 +277,7 @@ proptest! {
 
 #[test]
 fn every_way_to_end_is_seen() {
-    sample(400, &cases(), run).assert_each_of(&[
+    sample(600, &cases(), run).assert_each_of(&[
         "sent",
         "full",
         "too long",

@@ -12,6 +12,9 @@ use super::frames::Frames;
 /// So long after all memory was given back a link has told that there is room. It looks every 20 ms.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
+/// A driver that tells so late that a time is over has stood still.
+const STALL: Duration = Duration::from_millis(100);
+
 /// What a frame adds to its name and payload, in bytes: its own length and the name's.
 const HEADER: usize = 8;
 
@@ -31,9 +34,43 @@ struct Watched {
     received: Frames,
     /// The earliest time at which the one that is not whole may have begun, and the latest once it was drained.
     begun: Option<(Instant, Option<Instant>)>,
+    again: Again,
+}
+
+/// Whether a peer was given its time again, for the driver stood still, since a frame began or ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct Again {
+    perhaps: bool,
+    surely: bool,
+    /// It was by the only time told since the last drain: that can't end the link.
+    now: bool,
 }
 
 impl Watched {
+    /// The link is told a time. Comes that late, its peer is given its time again, once a frame.
+    fn told(&mut self, config: &MeshConfig, now: Instant, only: bool) {
+        let (first, last) = self.late(config, STALL, now);
+        self.again.now = last && !self.again.perhaps && only;
+        if first && !self.again.surely {
+            self.again.perhaps = true;
+            self.heard.1 = self.heard.1.max(now);
+            self.begun = self.begun.map(|(first, last)| (first, last.map(|last| last.max(now))));
+        }
+    }
+
+    /// Whether at `now` it is over its time by that much: if it was heard, and began, as early, and as late as can be.
+    fn late(&self, config: &MeshConfig, by: Duration, now: Instant) -> (bool, bool) {
+        let due = |since: Option<Instant>, timeout: Option<Duration>| {
+            since.zip(timeout).is_some_and(|(since, timeout)| since + timeout + by <= now)
+        };
+        let (idle, frame) = (config.link.idle_timeout, config.link.frame_timeout);
+        let (first, last) = (self.begun.map(|(first, _)| first), self.begun.and_then(|(_, last)| last));
+        (
+            due(Some(self.heard.0), idle) || due(first, frame),
+            due(Some(self.heard.1), idle) || due(last, frame),
+        )
+    }
+
     /// It ends for a reason that there is.
     fn ends(&self, reason: CloseReason, config: &MeshConfig, now: Instant) -> Result<(), String> {
         let early = |since: Option<Instant>, timeout: Option<Duration>| {
@@ -45,6 +82,9 @@ impl Watched {
                 if early(self.begun.map(|(first, _)| first), config.link.frame_timeout) =>
             {
                 "G2: a frame too slow too early"
+            }
+            CloseReason::Idle | CloseReason::FrameTooSlow { .. } if self.again.now => {
+                "G2: a driver that stood still has ended the link"
             }
             CloseReason::Remote if !self.received.whole() => "L2: ended well in the middle of a frame",
             CloseReason::CutShort if self.received.whole() => "L2: cut short between two frames",
@@ -69,11 +109,13 @@ pub(in crate::sim) struct LinkCheck {
     links: BTreeMap<PeerId, Watched>,
     /// Since when nothing is queued while somebody was refused.
     free: Option<Instant>,
+    /// Whether a time was told since the last drain.
+    told: bool,
 }
 
 impl LinkCheck {
     pub(super) fn new(config: &MeshConfig) -> Self {
-        Self { config: config.clone(), links: BTreeMap::new(), free: None }
+        Self { config: config.clone(), links: BTreeMap::new(), free: None, told: false }
     }
 
     /// A link stands.
@@ -86,8 +128,17 @@ impl LinkCheck {
             written: Frames::START,
             received: Frames::START,
             begun: None,
+            again: Again::default(),
         };
         self.links.insert(peer, watched);
+    }
+
+    /// The links are told a time.
+    pub(super) fn told(&mut self, now: Instant) {
+        let only = !std::mem::replace(&mut self.told, true);
+        for link in self.links.values_mut() {
+            link.told(&self.config, now, only);
+        }
     }
 
     /// Bytes are handed to a link that has asked for them, at `now`; `latest` is the latest time the links were told.
@@ -107,9 +158,9 @@ impl LinkCheck {
         link.unread += bytes.len();
         let begun = link.received.follow(bytes);
         if link.received.whole() {
-            link.begun = None;
+            (link.begun, link.again) = (None, Again::default());
         } else if begun > 0 {
-            link.begun = Some((now, None));
+            (link.begun, link.again) = (Some((now, None)), Again::default());
         }
         Ok(())
     }
@@ -191,6 +242,7 @@ impl LinkCheck {
         now: Instant,
         timeout: bool,
     ) -> Result<(), String> {
+        self.told = false;
         let (count, here) = (links.peers().count(), self.links.len());
         if count != here {
             return Err(format!("P3: there are {count} links, where {here} were not told to have ended"));
@@ -200,7 +252,10 @@ impl LinkCheck {
         }
         let mut refused = None;
         for (peer, link) in &mut self.links {
-            link.unread = 0;
+            if std::mem::take(&mut link.unread) > 0 {
+                // What was not looked at was no silence.
+                link.heard.1 = link.heard.1.max(now);
+            }
             if let Some((_, latest @ None)) = &mut link.begun {
                 // A link may have been told a later time than the last one that all were told.
                 *latest = Some(now.max(link.heard.1));
@@ -232,21 +287,14 @@ impl LinkCheck {
     }
 
     /// No link outlives its idle timeout, or its frame timeout.
-    fn look_for_late(&self, links: &Links, now: Instant) -> Result<(), String> {
-        let (idle, frame) = (self.config.link.idle_timeout, self.config.link.frame_timeout);
-        if idle.or(frame).is_none() {
-            return Ok(());
+    fn look_for_late(&mut self, links: &Links, now: Instant) -> Result<(), String> {
+        for (peer, link) in &mut self.links {
+            link.again.surely |= link.again.now;
+            let (_, late) = link.late(&self.config, Duration::ZERO, now);
+            if late && links.get(*peer).is_some_and(Link::is_open) {
+                return Err(format!("V4: {peer} lives at {now:?}, it is {link:?}"));
+            }
         }
-        let due = |since: Option<Instant>, timeout: Option<Duration>| {
-            since.zip(timeout).is_some_and(|(since, timeout)| since + timeout <= now)
-        };
-        let late = |link: &Watched| {
-            due(Some(link.heard.1), idle) || due(link.begun.and_then(|(_, latest)| latest), frame)
-        };
-        let open = |peer: &PeerId| links.get(*peer).is_some_and(Link::is_open);
-        match self.links.iter().find(|(peer, link)| late(link) && open(peer)) {
-            Some((peer, link)) => Err(format!("V4: {peer} lives at {now:?}, it is {link:?}")),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }

@@ -59,6 +59,9 @@ impl PeerCheck {
         if let (Some(latest), Some(first)) = (self.latest.get_mut(place), self.first.get_mut(place)) {
             *latest = now.max(*latest);
             first.get_or_insert(*latest);
+            if let Polled::Links = machine {
+                self.links.told(*latest);
+            }
         }
     }
 
