@@ -278,10 +278,12 @@ impl End {
             let by = since.zip(timeout).map(|(since, timeout)| since + timeout + after);
             by.is_some_and(|by| by.is_due(self.latest))
         };
+        let silent = due(Some(self.heard), idle, STALL);
         if due(self.again, slow, Duration::ZERO) && !self.spoiled {
-            assert!(due(self.begun, slow, STALL) && !self.given_again, "a frame takes too long");
+            let late = silent || due(self.begun, slow, STALL);
+            assert!(late && !self.given_again, "a frame takes too long");
             (self.again, self.given_again) = (Some(self.latest), true);
-        } else if self.again.is_some() && due(Some(self.heard), idle, STALL) {
+        } else if self.again.is_some() && silent {
             self.again = Some(self.latest);
         }
     }

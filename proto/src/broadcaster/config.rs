@@ -5,7 +5,8 @@ use core::time::Duration;
 /// The limits of a [`Broadcaster`](super::Broadcaster). Take the default and change what is to differ.
 ///
 /// In memory a broadcaster takes at most about 400 bytes a pool, 128 for its first four peers, 64 for each further
-/// one, and 1,100 a queued output.
+/// one, and 1,100 a queued output. Answers are cut from blocks of 8 KiB: one that the driver keeps for long keeps its
+/// block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BroadcasterConfig {
