@@ -193,6 +193,7 @@ fn a_file_that_is_cut_reads_up_to_the_cut_and_says_so() {
 fn the_header_says_who_wrote_it() {
     let mut reader = Reader::new();
     reader.push(&Recorder::new().take());
+    assert_eq!(reader.finish(), Ok(()), "what is whole need not have been asked for");
     assert_eq!(reader.next_entry(), Ok(None));
     assert_eq!(reader.finish(), Ok(()));
     let header = reader.header().unwrap();
