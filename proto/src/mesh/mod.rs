@@ -91,6 +91,10 @@ impl Mesh {
     /// Peers beyond [`MeshConfig::max_dials`] are reported as failed. The TCP port of that number had better be free: a
     /// driver finds a number that is free for both when it opens its UDP socket.
     ///
+    /// Links that stand are no reason not to dial, if they were accepted: those come from ports that no list names. Whoever
+    /// enters another pool with the same peers, as after its host was replaced, has two links to some: disconnect them
+    /// before, or have peers tell each other who they are and keep one.
+    ///
     /// # Errors
     /// If the mesh was closed, or as many calls as addresses allowed are under way.
     pub fn enter(&mut self, now: Instant, pool: &PoolInfo) -> Result<ConnectId, ConnectError> {

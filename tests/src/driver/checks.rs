@@ -16,9 +16,26 @@ mod serving;
 mod time;
 mod writing;
 
+use std::cell::Cell;
+
 use super::stage::Play;
 
 pub(super) use recording::story;
+
+thread_local! {
+    /// Why the check that runs in this thread can't be made.
+    static SKIPPED: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Says that a check can't be made.
+fn skip(why: &'static str) {
+    SKIPPED.set(Some(why));
+}
+
+/// Why the check that has run in this thread was not made, if it wasn't.
+pub(super) fn skipped() -> Option<&'static str> {
+    SKIPPED.take()
+}
 
 /// One rule, and what shows whether a driver keeps it.
 pub(super) struct Check {

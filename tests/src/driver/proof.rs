@@ -45,11 +45,35 @@ fn of_world(scripted: bool) -> impl Iterator<Item = &'static Check> {
 ///
 /// Each runs in a thread of its own, so that one that hangs is a failure like others.
 pub fn failures<S: Subject>(subject: S, filter: &str) -> Vec<Failure> {
+    put(subject, filter).failed
+}
+
+/// What came of some checks.
+#[derive(Debug, Default)]
+struct Proof {
+    held: usize,
+    /// Those that could not be made, and why.
+    skipped: Vec<(&'static str, &'static str)>,
+    failed: Vec<Failure>,
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { held, skipped, failed } = self;
+        write!(f, "{held} checks hold, {} skipped, {} failed", skipped.len(), failed.len())?;
+        for (check, why) in skipped {
+            write!(f, "\n  {check}: skipped, {why}")?;
+        }
+        failed.iter().try_for_each(|failure| write!(f, "\n  {failure}"))
+    }
+}
+
+fn put<S: Subject>(subject: S, filter: &str) -> Proof {
     let scripted = S::World::default().script().is_some();
     let checks: Vec<_> = of_world(scripted).filter(|check| check.name.contains(filter)).collect();
     assert!(!checks.is_empty(), "no check has {filter:?} in its name");
     let subject = Arc::new(subject);
-    let (checks, failed) = (Mutex::new(checks.into_iter()), Mutex::new(Vec::new()));
+    let (checks, proof) = (Mutex::new(checks.into_iter()), Mutex::new(Proof::default()));
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -57,23 +81,27 @@ pub fn failures<S: Subject>(subject: S, filter: &str) -> Vec<Failure> {
                     let Some(check) = checks.lock().unwrap_or_else(PoisonError::into_inner).next() else {
                         return;
                     };
-                    if let Err(why) = run(check, &subject) {
-                        let failure = Failure { check: check.name, why };
-                        failed.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
+                    let ran = run(check, &subject);
+                    let mut proof = proof.lock().unwrap_or_else(PoisonError::into_inner);
+                    match ran {
+                        Ok(None) => proof.held += 1,
+                        Ok(Some(why)) => proof.skipped.push((check.name, why)),
+                        Err(why) => proof.failed.push(Failure { check: check.name, why }),
                     }
                 }
             });
         }
     });
-    failed.into_inner().unwrap_or_else(PoisonError::into_inner)
+    proof.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run<S: Subject>(check: &'static Check, subject: &Arc<S>) -> Result<(), String> {
+/// Answers why a check could not be made, if it couldn't.
+fn run<S: Subject>(check: &'static Check, subject: &Arc<S>) -> Result<Option<&'static str>, String> {
     let (tell, told) = mpsc::channel();
     let subject = Arc::clone(subject);
     let checking = move || {
         let play: &dyn Play = &*subject;
-        let ended = catch_unwind(AssertUnwindSafe(|| (check.run)(play)));
+        let ended = catch_unwind(AssertUnwindSafe(|| (check.run)(play))).map(|()| checks::skipped());
         let _ = tell.send(ended.map_err(|panicked| {
             let text = panicked.downcast_ref::<String>().map(String::as_str);
             text.or_else(|| panicked.downcast_ref::<&str>().copied()).unwrap_or("it panics").to_owned()
@@ -83,14 +111,14 @@ fn run<S: Subject>(check: &'static Check, subject: &Arc<S>) -> Result<(), String
     told.recv_timeout(HUNG).unwrap_or_else(|_| Err(format!("not finished after {HUNG:?}")))
 }
 
-/// Puts a driver to all checks.
+/// Puts a driver to all checks, and says at the end how many hold, and which could not be made.
 ///
 /// # Panics
 /// If it fails any, with their names and what was wrong.
 pub fn prove<S: Subject>(subject: S) {
-    let failed = failures(subject, "");
-    let list: String = failed.iter().map(|failure| format!("\n  {failure}")).collect();
-    assert!(failed.is_empty(), "{} checks failed:{list}", failed.len());
+    let proof = put(subject, "");
+    assert!(proof.failed.is_empty(), "{proof}");
+    println!("{proof}");
 }
 
 /// Has a driver play a story with every kind of call in it, on a script, and answers what it did. It is what
@@ -98,4 +126,35 @@ pub fn prove<S: Subject>(subject: S) {
 #[must_use]
 pub fn story<S: Subject<World = Scripted>>(subject: &S) -> Recording {
     checks::story(subject)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::{Driver, OnScript, Settings};
+
+    /// Drives no broadcaster.
+    struct NoServer;
+
+    impl Subject for NoServer {
+        type World = Scripted;
+
+        fn start(&self, world: &Scripted, settings: Settings) -> std::io::Result<Box<dyn Driver>> {
+            OnScript.start(world, settings)
+        }
+    }
+
+    #[test]
+    fn what_is_not_checked_is_said() {
+        let proof = put(NoServer, "nonsense");
+        assert_eq!((proof.failed.len(), proof.held), (0, 1), "{proof}");
+        assert_eq!(proof.skipped, [("serving::nonsense_stops_nothing", "drives no broadcaster")]);
+        let proof = Proof {
+            held: 2,
+            skipped: vec![("a::b", "no sockets")],
+            failed: vec![Failure { check: "c::d", why: "late".into() }],
+        };
+        let text = "2 checks hold, 1 skipped, 1 failed\n  a::b: skipped, no sockets\n  c::d: late";
+        assert_eq!(proof.to_string(), text);
+    }
 }

@@ -17,7 +17,8 @@ use turns::Turns;
 /// sends, in order. Answers come in the order of the requests, as from one queue. Pools that end in the same moment
 /// may be told in any order.
 ///
-/// [`told`](Self::told), [`stats`](Self::stats) and the counts are for implementations that have them.
+/// [`stats`](Self::stats) and the counts are for implementations that have them. Of one that tells no events nothing is
+/// asked by [`told`](Self::told), if the model is made [`without_events`](Self::without_events).
 ///
 /// With a queue so short that notices have to wait in it, which of several pools that ended waits is open; the model
 /// takes those that have been quiet for longest to go first. What depends on it is the count of pools by source, and
@@ -36,6 +37,8 @@ pub struct BroadcasterModel {
     due: Vec<Due>,
     /// Events in the queue.
     events: Vec<Told>,
+    /// Whether the implementation tells events at all.
+    tells: bool,
     dropped: u64,
     /// Whom notices were sent.
     noticed: Vec<SocketAddr>,
@@ -103,10 +106,17 @@ impl BroadcasterModel {
             ends: 0,
             due: Vec::new(),
             events: Vec::new(),
+            tells: true,
             dropped: 0,
             noticed: Vec::new(),
             turns: Turns::default(),
         }
+    }
+
+    /// The same for an implementation that tells no events: what it has to do is to send.
+    #[must_use]
+    pub fn without_events(self) -> Self {
+        Self { tells: false, ..self }
     }
 
     /// The implementation was told the time.
@@ -292,6 +302,9 @@ impl BroadcasterModel {
 
     /// An event is dropped when twice as many things wait as datagrams may.
     fn tell(&mut self, event: Told) {
+        if !self.tells {
+            return;
+        }
         if self.due.len() + self.events.len() < self.config.max_queued.saturating_mul(2) {
             self.events.push(event);
         } else {

@@ -20,6 +20,9 @@ pub(super) const SHORTEST: Duration = Duration::from_millis(1);
 /// Tell it every call, datagram and time that the implementation is told, and everything that the implementation
 /// sends and tells. Datagrams come in this order: requests as they are made; whenever time moves on, requests that are
 /// repeated, the oldest first, then pings, in the order in which the pools were made. Outcomes come as they happen.
+///
+/// It is for what is built around a [`Client`](poolmesh_proto::Client), whose calls it knows by their
+/// [names](CallId), so there is none without events.
 #[derive(Debug)]
 pub struct ClientModel {
     config: ClientConfig,

@@ -19,34 +19,60 @@
 //! said of ids. Where the protocol leaves an order open, they do, too: that of pools in a list, and that of pools that
 //! end in the same moment.
 //!
-//! A broadcaster of your own, which needs to know nothing of this workspace but the model:
+//! A broadcaster of your own, which needs to know nothing of this workspace but the model, and tells no events:
 //!
 //! ```
 //! use core::net::SocketAddr;
-//! use core::time::Duration;
 //! use poolmesh_proto::{BroadcasterConfig, Instant};
-//! use poolmesh_testkit::model::BroadcasterModel;
+//! use poolmesh_testkit::model::{BroadcasterModel, wire};
 //!
-//! /// Knows how to list, as long as there are no pools.
-//! fn answer(datagram: &[u8]) -> &'static [u8] {
-//!     match datagram {
-//!         [2, ..] => &[2, 0, 0, 0, 0],
-//!         _ => b"\x04\x1b\0\0\0ERROR: unknown message type",
+//! const ID: &str = "00000000-0000-4000-8000-000000000001";
+//!
+//! /// Makes one pool, and lists it. It knows no time, so that the pool never ends.
+//! #[derive(Default)]
+//! struct Mine {
+//!     made: bool,
+//! }
+//!
+//! impl Mine {
+//!     fn answer(&mut self, from: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>> {
+//!         let text = |kind: u8, text: &str| {
+//!             [&[kind][..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat()
+//!         };
+//!         match wire::asked(datagram) {
+//!             wire::Asked::Create => {
+//!                 self.made = true;
+//!                 Some(text(3, &format!("{ID} {from} {from} {from}"))) // its id, its host, you, its peers
+//!             }
+//!             wire::Asked::List => Some(text(2, if self.made { ID } else { "" })),
+//!             wire::Asked::Ping(_) => None,
+//!             _ => Some(text(4, "ERROR: unknown message type")),
+//!         }
 //!     }
 //! }
 //!
-//! let mut model = BroadcasterModel::new(BroadcasterConfig::default());
+//! let config = BroadcasterConfig::default();
+//! let end = Instant::ZERO + config.ping_timeout;
+//! let (mut model, mut mine) = (BroadcasterModel::new(config).without_events(), Mine::default());
 //! let asker: SocketAddr = "192.0.2.1:5000".parse().unwrap();
-//! for datagram in [&[2][..], &[7, 7]] {
+//! for datagram in [&[2][..], &[0], &[2], &[7, 7]] {
 //!     model.handle_datagram(Instant::ZERO, asker, datagram);
-//!     model.sent(asker, answer(datagram)).unwrap();
-//!     model.rests().unwrap();
+//!     if let Some(answer) = mine.answer(asker, datagram) {
+//!         model.sent(asker, &answer)?;
+//!     }
+//!     model.rests()?; // no answer is missing
 //! }
-//! // It takes this for an unknown type, but a type 1 is a ping, and this one is 4 bytes short.
-//! model.handle_datagram(Instant::ZERO, asker, &[1]);
-//! let wrong = model.sent(asker, answer(&[1])).unwrap_err();
-//! assert!(wrong.to_string().contains("out of bound by 4 elements"));
+//!
+//! model.handle_timeout(end);
+//! let wrong = model.rests().unwrap_err(); // nobody has told the host that its pool ended
+//! assert!(wrong.to_string().contains("Notice"));
+//! model.handle_datagram(end, asker, &[2]);
+//! let wrong = model.sent(asker, &mine.answer(asker, &[2]).unwrap()).unwrap_err();
+//! assert!(wrong.to_string().contains("00000000-0000-4000-8000-000000000001 of 192.0.2.1:5000 ended"));
+//! # Ok::<(), poolmesh_testkit::model::Wrong>(())
 //! ```
+//!
+//! The layout of each datagram, the order of the peers in an answer and the texts of the errors are in [`wire`].
 
 mod broadcaster;
 mod client;

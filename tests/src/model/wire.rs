@@ -1,7 +1,39 @@
 //! The datagrams of the classic wire, written and read by hand.
 //!
-//! Little endian; a string is its length as a u32 and its bytes; an array of strings is one string of the items, joined
-//! by single spaces.
+//! A datagram is one type byte and its fields. Little endian; a string is its length as a u32 and its bytes; an array of
+//! strings is one string of the items, joined by single spaces; an address is its text, as in `192.0.2.1:5000` and
+//! `[2001:db8::1]:5000`, of an IPv4 one always the former (see [`canonical`]).
+//!
+//! | to the broadcaster | type | fields, behind which anything may follow |
+//! | --- | --- | --- |
+//! | create | 0 | |
+//! | ping | 1 | string: the pool's id |
+//! | list | 2 | |
+//! | join | 3 | string: the pool's id |
+//!
+//! | to a client | type | fields, and nothing behind them |
+//! | --- | --- | --- |
+//! | the answer to a list | 2 | array: the ids of the pools, at most 27; if there are more, in turns |
+//! | the answer to a create or join | 3 | array: the pool's id, its host, you, its peers: you first, then the host unless that is you, then who joined, the latest first |
+//! | an error | 4 | string: `ERROR: ` and one of the texts below |
+//! | a pool has ended, to its host | 5 | |
+//!
+//! An answer is at most [`MAX_ANSWER`] bytes; an array is cut behind the last item that fits. A pool's id is a UUID of
+//! version 4, see [`is_uuid_v4`]. A create is answered once for each time it comes, a join of one who is in the pool as
+//! the first, a ping only if it fails; a broadcaster doesn't answer what another one says ([`Asked::Answer`]). These are
+//! the errors, the limits as set in [`BroadcasterConfig`](poolmesh_proto::BroadcasterConfig):
+//!
+//! | text | when |
+//! | --- | --- |
+//! | `unknown message type` | any other type |
+//! | `out of bound by N elements` | so many bytes of the fields are missing |
+//! | `request is longer than N bytes` | `max_datagram` |
+//! | `pool with id ID doesn't exist` | ping and join; of an id at most 512 bytes are said again |
+//! | `only the host can send ping messages` | a ping of somebody else |
+//! | `broadcaster holds its limit of N pools` | create, `max_pools` |
+//! | `your address hosts its limit of N pools` | create, `max_pools_per_source` |
+//! | `pool ID has its limit of N peers` | join, `max_peers`, its host included |
+//! | `broadcaster holds its limit of N peers` | join, `max_peers_total`, hosts not included |
 
 use core::net::{SocketAddr, SocketAddrV6};
 

@@ -88,6 +88,11 @@ impl Context<'_> {
         self.machines.set_timer(self.now + wait, number);
     }
 
+    /// Takes back what [`wake_after`](Self::wake_after) has set with that number and has not come yet.
+    pub fn cancel_wake(&mut self, number: u64) {
+        self.machines.forget_timers(number);
+    }
+
     /// As [`Client::list`](poolmesh_proto::Client::list).
     ///
     /// # Errors

@@ -54,6 +54,10 @@ impl Clock {
         self.stopped = true;
     }
 
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
     pub(super) fn resume(&mut self, now: u64) {
         self.rebase(now);
         self.stopped = false;

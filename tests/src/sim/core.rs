@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -136,14 +136,36 @@ pub(super) struct Core {
     pub(super) tape: Option<Tape>,
 }
 
+/// Says which program panics, if it does.
+#[derive(Debug)]
+pub(super) struct Acting {
+    seed: u64,
+    at: Duration,
+    node: usize,
+}
+
+impl Drop for Acting {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self { seed, at, node } = self;
+            eprintln!("the program of n{node} panicked at {at:?}, in the world of seed {seed}");
+        }
+    }
+}
+
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").field("now", &self.now).field("stats", &self.stats).finish_non_exhaustive()
     }
 }
 
+/// The longest time that anything takes: 36,000 years. Longer ones are as long.
+pub(super) const LONGEST: u64 = 1 << 60;
+/// No world gets older. What it plans then is a few times [`LONGEST`] ahead, which 64 bits hold.
+const END: u64 = 1 << 62;
+
 pub(super) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX >> 1)
+    u64::try_from(duration.as_micros()).unwrap_or(LONGEST).min(LONGEST)
 }
 
 impl Core {
@@ -191,6 +213,11 @@ impl Core {
         self.hosts.get(node).is_none_or(|host| host.dark)
     }
 
+    /// When that time has passed.
+    pub(super) fn after(&self, time: Duration) -> u64 {
+        self.now.saturating_add(micros(time)).min(END)
+    }
+
     /// Notes that something does not hold that must. The first one counts.
     #[cold]
     pub(super) fn violated(&mut self, what: impl fmt::Display) {
@@ -198,6 +225,11 @@ impl Core {
         if self.violation.is_none() {
             self.violation = Some(what.to_string());
         }
+    }
+
+    /// Held while a node's program acts.
+    pub(super) fn acting(&self, node: usize) -> Acting {
+        Acting { seed: self.seed, at: Duration::from_micros(self.now), node }
     }
 
     /// Writes a line to the log, if there is one.

@@ -207,7 +207,7 @@ impl<A: App> World<A> {
             return;
         }
         if core.rng.chance(node.lateness.late_timeout) {
-            at += core.rng.exponential(node.lateness.late_by);
+            at = at.saturating_add(core.rng.exponential(node.lateness.late_by));
         } else if core.rng.chance(node.lateness.early_timeout) {
             at = core.now + core.rng.below(at - core.now);
             node.early = true;

@@ -97,6 +97,10 @@ impl Machines {
         self.timers.push(Reverse((at, self.timers_set, number)));
     }
 
+    pub(super) fn forget_timers(&mut self, number: u64) {
+        self.timers.retain(|Reverse((_, _, other))| *other != number);
+    }
+
     pub(super) fn next_timer(&self) -> Option<Instant> {
         self.timers.peek().map(|Reverse((at, _, _))| *at)
     }

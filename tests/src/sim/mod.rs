@@ -2,7 +2,7 @@
 //!
 //! A [`World`] holds broadcasters, peers and others, each with a clock of its own, and the network between them. A peer
 //! runs a program of yours, an [`App`]: events in, calls out, over the same machines that your real program embeds.
-//! Nothing sleeps and nothing touches a socket: an hour passes in some milliseconds, and the same seed brings the same
+//! Nothing sleeps and nothing touches a socket: an event takes about a microsecond, and the same seed brings the same
 //! hour, bit for bit, in every build and on every machine.
 //!
 //! ```
@@ -62,6 +62,60 @@
 //! assert_eq!(world.honest_links(bob), []);
 //! # Ok::<(), Violation>(())
 //! ```
+//!
+//! # What is yours to say
+//!
+//! - An invariant of your own, seen from inside: [`Context::fail`]; from outside: [`World::fail`] between two
+//!   [`run_for`](World::run_for), or a look after every event by [`World::run_until`]. The first one counts: the next
+//!   `run_for` answers it, and every one after. The world stands still from then on, and can be looked at.
+//! - What happens: [`World::log_to`] has a line written for each thing, your own by [`Context::log`]. A program that
+//!   panics is named on stderr, with the time and the seed.
+//! - A bug to keep: [`World::record`] before the first node is added, [`World::write_record`] at the end; `simulate
+//!   --replay FILE` plays it.
+//! - An act at a moment you choose, by a program or its machines: [`World::with`].
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use poolmesh_proto::BroadcasterConfig;
+//! # use poolmesh_testkit::sim::{App, AppEvent, Context, PeerConfig, Violation, Weather, World};
+//! #[derive(Debug, Default)]
+//! struct Lister {
+//!     answered: u32,
+//! }
+//!
+//! impl App for Lister {
+//!     fn handle(&mut self, event: AppEvent, context: &mut Context<'_>) {
+//!         if let AppEvent::Client(outcome) = event {
+//!             context.log(format_args!("at last: {outcome:?}"));
+//!             self.answered += 1;
+//!         }
+//!     }
+//! }
+//!
+//! for seed in 0..20 {
+//!     let mut world = World::new(seed);
+//!     // world.log_to(Box::new(std::io::stderr()));
+//!     let server = world.broadcaster(BroadcasterConfig::default());
+//!     let ann = world.peer(Lister::default(), server, PeerConfig::default());
+//!     for asked in 1..10 {
+//!         let weather = Weather::rough(world.rng());
+//!         *world.weather() = weather;
+//!         world.with(ann, |_, context| context.list()); // somebody presses the button
+//!         world.run_for(Duration::from_secs(10))?;
+//!         if world.app(ann).is_none_or(|ann| ann.answered != asked) {
+//!             world.fail("mine: a button does nothing"); // each call ends, by its outcome or its deadline
+//!         }
+//!     }
+//!     world.run_for(Duration::ZERO)?;
+//! }
+//! # Ok::<(), Violation>(())
+//! ```
+//!
+//! A game that is put through storms, crashes and partitions for some seeds is the test `the_game_lives_through_storms`
+//! in `tests/tests/simulation/game.rs`.
+//!
+//! In a debug build an event takes about ten times as long as in a release build. `opt-level = 3` under
+//! `[profile.dev.package."*"]` in your `Cargo.toml` has cargo optimise what you depend on, though not your own program.
 //!
 //! # What can go wrong
 //!
@@ -141,6 +195,7 @@ mod clock;
 mod core;
 mod dispatch;
 mod drive;
+mod faults;
 mod fingerprint;
 mod flow;
 mod machines;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::core::{LONGEST, micros};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 
@@ -68,7 +69,7 @@ impl Rng {
     /// Microseconds that are spread like waits between chance events, `mean` on average, at most ten times that.
     pub fn exponential(&mut self, mean: Duration) -> u64 {
         // An integer logarithm: floating point may differ from machine to machine.
-        let mean = u64::try_from(mean.as_micros()).unwrap_or(u64::MAX >> 8);
+        let mean = micros(mean).min(LONGEST >> 4);
         let bits = self.u64() | 1;
         let whole = u64::from(bits.leading_zeros());
         // The bits behind the first one, as a fraction of 2^16, stand in for the logarithm's fraction.

@@ -1,8 +1,10 @@
 //! The world: nodes, what is between them, and the hand that moves both.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use poolmesh_proto::trace::{Entry, Input, Start};
@@ -11,14 +13,15 @@ use poolmesh_proto::{BroadcasterConfig, BroadcasterStats, Client, Instant, Links
 use super::actor::Actor;
 use super::address::{self, Addr};
 use super::app::{App, Context};
-use super::core::{Core, WorldStats, micros};
+use super::core::{Core, WorldStats};
 use super::machines::{Machines, PeerConfig};
 use super::nat::{Nat, NatConfig};
 use super::node::{Kind, Node, Peer, Server, State};
 use super::rng::Rng;
-use super::streams::{ConnId, DIALER, Side};
+use super::streams::{ConnId, Side};
 use super::tape::Tape;
 use super::weather::{Lateness, Weather};
+use crate::trace;
 
 /// The port of every broadcaster.
 const BROADCASTER_PORT: u16 = 6_969;
@@ -41,7 +44,7 @@ impl fmt::Display for NodeId {
 
 /// Names a NAT of a [`World`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NatId(usize);
+pub struct NatId(pub(super) usize);
 
 /// Something did not hold that must always hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +88,7 @@ impl<A: App> World<A> {
         self.add(own, None, kind)
     }
 
-    fn server(&mut self, place: usize, config: BroadcasterConfig) -> Kind<A> {
+    pub(super) fn server(&mut self, place: usize, config: BroadcasterConfig) -> Kind<A> {
         if let Some(tape) = &mut self.core.tape {
             tape.note(place, Instant::ZERO, Input::Start(Start::Broadcaster(Box::new(config.clone()))));
         }
@@ -122,7 +125,7 @@ impl<A: App> World<A> {
         self.add(own, nat, kind)
     }
 
-    fn program(
+    pub(super) fn program(
         &mut self,
         place: usize,
         own: Addr,
@@ -136,14 +139,14 @@ impl<A: App> World<A> {
     }
 
     /// A node that should be there.
-    fn known(&mut self, node: NodeId) -> Option<&mut Node<A>> {
+    pub(super) fn known(&mut self, node: NodeId) -> Option<&mut Node<A>> {
         if self.nodes.get(node.0).is_none() {
             self.core.violated(format_args!("misuse: there is no {node} in this world"));
         }
         self.nodes.get_mut(node.0)
     }
 
-    fn address_of_broadcaster(&mut self, node: NodeId) -> Addr {
+    pub(super) fn address_of_broadcaster(&mut self, node: NodeId) -> Addr {
         let own = self.known(node).map_or(Addr::new(0, 0), |node| node.own);
         if own.port != BROADCASTER_PORT {
             self.core.violated(format_args!("misuse: {node} is no broadcaster"));
@@ -172,12 +175,13 @@ impl<A: App> World<A> {
         NodeId(place)
     }
 
-    /// Lets time pass, and everything happen that happens meanwhile.
+    /// Lets time pass, and everything happen that happens meanwhile. No world gets older than 146,000 years: then no time
+    /// passes any more.
     ///
     /// # Errors
     /// If something did not hold that must. The world stands still from then on.
     pub fn run_for(&mut self, time: Duration) -> Result<(), Violation> {
-        let end = self.core.now.saturating_add(micros(time));
+        let end = self.core.after(time);
         while self.core.violation.is_none() {
             let Some((at, what)) = self.core.queue.pop(end) else {
                 self.core.now = end;
@@ -206,7 +210,7 @@ impl<A: App> World<A> {
         at_most: Duration,
         mut holds: impl FnMut(&Self) -> bool,
     ) -> Result<bool, Violation> {
-        let end = self.core.now.saturating_add(micros(at_most));
+        let end = self.core.after(at_most);
         loop {
             self.violation().map_or(Ok(()), Err)?;
             if holds(self) {
@@ -225,6 +229,12 @@ impl<A: App> World<A> {
     /// The first one counts. A program says it with [`Context::fail`].
     pub fn fail(&mut self, what: impl fmt::Display) {
         self.core.violated(what);
+    }
+
+    /// The seed it was made with.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.core.seed
     }
 
     /// True time since the world's beginning.
@@ -256,12 +266,26 @@ impl<A: App> World<A> {
         self.core.log = Some(log);
     }
 
-    /// Writes down every input of every machine from now on. To be called before the first node is added.
+    /// Writes down every input of every machine from now on. It must be called before the first node is added: a trace
+    /// that doesn't have the beginning can't be played.
     pub fn record(&mut self) {
+        if !self.nodes.is_empty() {
+            self.core.violated("misuse: World::record after a node was added");
+        }
         self.core.tape = Some(Tape::default());
     }
 
-    /// What was written down.
+    /// Writes what was written down to a file, which `simulate --replay` plays. A recording ends so.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn write_record(&mut self, path: impl AsRef<Path>) -> io::Result<()> {
+        let mut file = BufWriter::new(File::create(path)?);
+        trace::write(&self.take_record(), &mut file)?;
+        file.flush()
+    }
+
+    /// What was written down. A recording ends so.
     pub fn take_record(&mut self) -> Vec<Entry> {
         self.core.tape.take().map_or_else(Vec::new, Tape::into_entries)
     }
@@ -344,194 +368,11 @@ impl<A: App> World<A> {
         let node = self.nodes.get_mut(place).filter(|node| node.runs())?;
         let now = node.clock.show(self.core.now);
         let Kind::Peer(peer) = &mut node.kind else { return None };
+        let acting = self.core.acting(place);
         let mut context = Context { machines: &mut peer.machines, core: &mut self.core, now };
         let result = act(&mut peer.app, &mut context);
+        drop(acting);
         self.drain(place, false);
         Some(result)
-    }
-
-    /// Kills a node's program. Its system closes what it held. With `dark` the whole machine loses power: nobody is
-    /// told anything.
-    pub fn crash(&mut self, node: NodeId, dark: bool) {
-        let place = node.0;
-        let Some(node) = self.known(node) else { return };
-        if matches!(node.state, State::Crashed | State::Dark) {
-            return;
-        }
-        node.state = if dark { State::Dark } else { State::Crashed };
-        if !matches!(node.kind, Kind::Actor(_)) {
-            node.kind = Kind::Nothing;
-        }
-        node.held.clear();
-        node.unread.clear();
-        node.wake = u64::MAX;
-        (node.early, node.draining) = (false, false);
-        self.core.say(|| format!("n{place} crashes{}", if dark { ", without power" } else { "" }));
-        if let Some(host) = self.core.hosts.get_mut(place) {
-            host.dark = dark;
-        }
-        for (id, side) in self.core.conns.held_by(place) {
-            if dark {
-                self.core.vanish(id, side);
-            } else {
-                self.core.close(id, side);
-            }
-        }
-    }
-
-    /// Starts a peer's program anew, with nothing but its address.
-    pub fn restart(&mut self, node: NodeId, app: A, broadcaster: NodeId, config: PeerConfig) {
-        let Some(own) = self.known(node).map(|node| node.own) else { return };
-        let broadcaster = self.address_of_broadcaster(broadcaster);
-        self.crash(node, false);
-        let kind = self.program(node.0, own, app, broadcaster, &config);
-        self.start(node, kind);
-    }
-
-    /// Starts a broadcaster anew: it has forgotten every pool.
-    pub fn restart_broadcaster(&mut self, node: NodeId, config: BroadcasterConfig) {
-        self.address_of_broadcaster(node);
-        self.crash(node, false);
-        let kind = self.server(node.0, config);
-        self.start(node, kind);
-    }
-
-    /// Lets an actor that crashed go on.
-    pub fn restart_actor(&mut self, node: NodeId) {
-        if let Some(entry) = self.nodes.get_mut(node.0) {
-            let kind = std::mem::replace(&mut entry.kind, Kind::Nothing);
-            self.start(node, kind);
-        }
-    }
-
-    fn start(&mut self, node: NodeId, kind: Kind<A>) {
-        let place = node.0;
-        self.core.say(|| format!("n{place} starts"));
-        if let Some(host) = self.core.hosts.get_mut(place) {
-            host.dark = false;
-        }
-        if let Some(entry) = self.nodes.get_mut(place) {
-            entry.kind = kind;
-            entry.state = State::Running;
-        }
-        self.drain(place, false);
-    }
-
-    /// Stops a node's program where it stands, as SIGSTOP does. `clock`: its clock stands still, too, as that of a
-    /// virtual machine does.
-    pub fn freeze(&mut self, node: NodeId, clock: bool) {
-        let now = self.core.now;
-        let Some(entry) = self.known(node).filter(|node| node.runs()) else { return };
-        entry.state = State::Frozen;
-        if clock {
-            entry.clock.stop(now);
-        }
-        self.core.say(|| format!("{node} freezes"));
-    }
-
-    /// Lets a frozen node go on.
-    pub fn thaw(&mut self, node: NodeId) {
-        let place = node.0;
-        let now = self.core.now;
-        let Some(entry) = self.nodes.get_mut(place).filter(|node| node.state == State::Frozen) else {
-            return;
-        };
-        entry.state = State::Running;
-        entry.clock.resume(now);
-        entry.wake = u64::MAX;
-        let held = std::mem::take(&mut entry.held);
-        self.core.say(|| format!("{node} goes on"));
-        if entry.draining {
-            self.core.queue.push(now, super::core::What::Drain { node: place });
-        }
-        for what in held {
-            self.core.queue.push(now, what);
-        }
-        self.plan(place);
-    }
-
-    /// Has a node's clock gain so many microseconds in a million; it loses them if negative.
-    pub fn drift(&mut self, node: NodeId, ppm: i32) {
-        let now = self.core.now;
-        if let Some(entry) = self.known(node) {
-            entry.clock.set_drift(now, ppm);
-            self.replan(node);
-        }
-    }
-
-    /// Has a node's clock jump so many microseconds ahead, or back if negative.
-    pub fn jump(&mut self, node: NodeId, micros: i64) {
-        let now = self.core.now;
-        if let Some(entry) = self.known(node) {
-            entry.clock.jump(now, micros);
-            self.core.say(|| format!("the clock of {node} jumps by {micros} µs"));
-            self.replan(node);
-        }
-    }
-
-    fn replan(&mut self, node: NodeId) {
-        if let Some(entry) = self.nodes.get_mut(node.0).filter(|node| node.runs()) {
-            entry.wake = u64::MAX;
-            self.plan(node.0);
-        }
-    }
-
-    /// Nothing of `from` reaches `to`, or does so again. Streams need both directions.
-    pub fn block(&mut self, from: NodeId, to: NodeId, blocked: bool) {
-        self.core.set_blocked(from.0, to.0, blocked);
-    }
-
-    /// Cuts these nodes off from all others, in both directions.
-    pub fn isolate(&mut self, nodes: &[NodeId]) {
-        for there in 0..self.nodes.len() {
-            for node in nodes.iter().filter(|_| !nodes.contains(&NodeId(there))) {
-                self.core.set_blocked(node.0, there, true);
-                self.core.set_blocked(there, node.0, true);
-            }
-        }
-    }
-
-    /// Everyone reaches everyone again.
-    pub fn heal(&mut self) {
-        for row in &mut self.core.blocked {
-            row.fill(false);
-        }
-    }
-
-    /// Has a NAT forget its mappings.
-    pub fn flush(&mut self, nat: NatId) {
-        if let Some(nat) = self.core.nats.get_mut(nat.0) {
-            nat.flush();
-        }
-    }
-
-    /// Cuts connections by chance, so many in a million.
-    pub fn cut_some(&mut self, ppm: u32) {
-        for place in 0..self.nodes.len() {
-            for (id, side) in self.core.conns.held_by(place) {
-                if side == DIALER && self.core.rng.chance(ppm) {
-                    self.core.cut(id);
-                }
-            }
-        }
-    }
-
-    /// The storm is over: fair weather, whole loops, no partition, no replay of what was sent before. Crashed nodes stay
-    /// down. Clocks no longer drift; those that had jumped back show the latest time again that their machines were told,
-    /// behind which no machine goes: until then it would stand still.
-    pub fn calm(&mut self) {
-        self.core.say(|| "calm".to_owned());
-        self.core.weather = Weather::calm();
-        self.core.storm += 1;
-        self.heal();
-        let now = self.core.now;
-        for place in 0..self.nodes.len() {
-            let Some(node) = self.nodes.get_mut(place) else { return };
-            node.lateness = Lateness::none();
-            node.clock.set_drift(now, 0);
-            let ahead = node.latest().saturating_duration_since(node.clock.show(now));
-            node.clock.jump(now, micros(ahead) as i64);
-            self.replan(NodeId(place));
-        }
     }
 }

@@ -12,7 +12,7 @@ use poolmesh_proto::{Instant, PoolId, PoolInfo};
 use crate::sim::{Actor, ConnId, Rng, Wire};
 
 /// Connections it keeps at a time.
-const HELD: usize = 6;
+pub(super) const HELD: usize = 6;
 /// Datagrams it keeps to send again.
 const KEPT: usize = 16;
 /// How many join at once when a crowd is forged.

@@ -14,5 +14,5 @@ pub use attacker::Attacker;
 pub use chaos::{Chaos, Meeting};
 pub use foreign::Foreign;
 pub use lobby::STRIKE_EVERY;
-pub use options::{Faults, Options, Setup};
+pub use options::{Faults, MAX_NODES, Options, Setup};
 pub use run::{Keep, Report, run};

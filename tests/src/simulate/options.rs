@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use poolmesh_proto::BroadcasterConfig;
 
+use super::attacker::HELD;
 use crate::sim::{PeerConfig, Rng};
+
+/// More nodes take too long to be run to the end: with so many an hour takes a minute, for all link to all.
+pub const MAX_NODES: usize = 128;
 
 /// What a seed is run with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +19,7 @@ pub struct Options {
     pub seed: u64,
     /// How long it runs, in virtual hours.
     pub hours: u32,
-    /// Broadcasters, peers and foreign peers together; at least 3.
+    /// Broadcasters, peers and foreign peers together; at least 3, at most [`MAX_NODES`].
     pub nodes: usize,
     /// Attackers beside those.
     pub attackers: usize,
@@ -141,7 +145,7 @@ impl Setup {
         let broadcasters = 1 + usize::from(peers >= 5 && rng.chance(300_000));
         let foreign = usize::from(peers >= 4 && rng.chance(500_000));
         let (broadcaster, ping_timeout) = broadcaster(options, rng);
-        let (peer, longest) = peer(rng, ping_timeout);
+        let (peer, longest) = peer(options, rng, ping_timeout);
         Self {
             broadcasters,
             foreign,
@@ -156,6 +160,11 @@ impl Setup {
     }
 }
 
+/// Whoever may be in one pool.
+fn everyone(options: &Options) -> usize {
+    options.nodes + options.attackers
+}
+
 fn broadcaster(options: &Options, rng: &mut Rng) -> (BroadcasterConfig, Duration) {
     // A minute more often than a second: the less there is to ping, the more hours fit into one.
     let ping_timeout = Duration::from_secs(*rng.pick(&[1, 5, 15, 30, 30, 60, 60, 60]));
@@ -165,11 +174,12 @@ fn broadcaster(options: &Options, rng: &mut Rng) -> (BroadcasterConfig, Duration
     // At the least as many as attackers may take, and some: else nobody could make a pool even when the storm is over.
     let least = options.attackers * config.max_pools_per_source + 8;
     config.max_pools = *rng.pick(&[least, least + 1_000]);
-    config.max_peers = *rng.pick(&[16, 256]);
+    // All may meet in one pool, and attackers join them.
+    config.max_peers = everyone(options).max(*rng.pick(&[16, 256]));
     (config, ping_timeout)
 }
 
-fn peer(rng: &mut Rng, ping_timeout: Duration) -> (PeerConfig, usize) {
+fn peer(options: &Options, rng: &mut Rng, ping_timeout: Duration) -> (PeerConfig, usize) {
     let mut config = PeerConfig::default();
     let client = &mut config.client;
     client.ping_interval = ping_timeout / *rng.pick(&[3, 5]);
@@ -183,14 +193,20 @@ fn peer(rng: &mut Rng, ping_timeout: Duration) -> (PeerConfig, usize) {
     mesh.dial_timeout = Duration::from_millis(rng.range(500, 4_000));
     mesh.dial_deadline = Duration::from_secs(rng.range(2, 8));
     mesh.dial_attempts = rng.range(1, 6) as u32;
-    mesh.max_pending_accepts = *rng.pick(&[8, 64]);
+    // All may dial one at once, and two each other; attackers hold some links beside.
+    let links = 2 * options.nodes + HELD * options.attackers;
+    mesh.max_links = mesh.max_links.max(links);
+    mesh.max_pending_accepts = options.nodes.max(*rng.pick(&[8, 64]));
     mesh.max_queued_total = *rng.pick(&[100_000, 10_000_000]);
     let link = &mut mesh.link;
     link.max_frame = *rng.pick(&[100, 1_000, 4_000, 4_000, 100_000]);
     link.max_queued = *rng.pick(&[500, 20_000, 1_000_000]);
     link.max_received = *rng.pick(&[1, 1_000, 128 * 1_024]);
     link.pack = *rng.pick(&[1, 100, 64 * 1_024]);
-    link.idle_timeout = Some(Duration::from_secs(rng.range(60, 600))).filter(|_| rng.chance(300_000));
+    // Those who come one by one, a second each, wait in silence for the last of them.
+    let silence = options.nodes as u64 + 30;
+    link.idle_timeout =
+        Some(Duration::from_secs(rng.range(60, 600).max(silence))).filter(|_| rng.chance(300_000));
     link.frame_timeout = Some(Duration::from_secs(rng.range(1, 60))).filter(|_| rng.chance(300_000));
     // With the name of four bytes that the longest events have, and its length.
     let longest = link.max_frame - 8;
@@ -200,6 +216,18 @@ fn peer(rng: &mut Rng, ping_timeout: Duration) -> (PeerConfig, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_leave_room_for_all_that_there_are() {
+        for seed in 0..50 {
+            let options =
+                Options { seed, hours: 1, nodes: MAX_NODES, attackers: MAX_NODES, faults: Faults::ALL };
+            let setup = Setup::draw(&options, &mut Rng::new(seed));
+            assert!(setup.broadcaster.max_peers >= 2 * MAX_NODES);
+            assert!(setup.peer.mesh.max_pending_accepts >= MAX_NODES);
+            assert!(setup.peer.mesh.max_links >= 2 * MAX_NODES);
+        }
+    }
 
     #[test]
     fn faults_have_names() {

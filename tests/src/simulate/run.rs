@@ -1,8 +1,10 @@
 //! One seed from its beginning to its end: storms, and after each what must have become of everything.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 use poolmesh_proto::PoolId;
@@ -25,6 +27,8 @@ const CALM: Duration = Duration::from_secs(3 * 60);
 const REST: Duration = Duration::from_secs(60);
 /// Within this time those who are asked to meet have met.
 const MEET: Duration = Duration::from_secs(5);
+/// An answer of the classic wire names so many peers for certain: 1,024 bytes, of which an address takes 21 at the most.
+const NAMED: usize = 44;
 
 /// What came of a seed.
 #[derive(Clone, Debug)]
@@ -56,29 +60,49 @@ impl fmt::Debug for Keep {
     }
 }
 
-/// Runs a seed.
+/// Runs a seed. That something panics is a violation, too (D2).
 #[must_use]
 pub fn run(options: &Options, keep: Keep) -> Report {
-    let mut lobby = Lobby::new(options, |world: &mut World<Chaos>| {
+    let mut report = Report {
+        options: options.clone(),
+        fingerprint: 0,
+        stats: WorldStats::default(),
+        violation: None,
+        trace: Vec::new(),
+    };
+    let prepare = |world: &mut World<Chaos>| {
         if keep.trace {
             world.record();
         }
         if let Some(log) = keep.log {
             world.log_to(log);
         }
-    });
-    let violation = live(&mut lobby).err();
-    Report {
-        options: options.clone(),
-        fingerprint: lobby.world.fingerprint(),
-        stats: lobby.world.stats(),
-        violation,
-        trace: lobby.world.take_record(),
+    };
+    // What panics is looked at no more, but for what was counted and written down until then.
+    let made = panic::catch_unwind(AssertUnwindSafe(|| Lobby::new(options, prepare)));
+    match made {
+        Ok(mut lobby) => {
+            let lived = panic::catch_unwind(AssertUnwindSafe(|| live(&mut lobby)));
+            let world = &mut lobby.world;
+            let panicked = |panic| Err(panicked(world.seed(), world.now(), panic));
+            report.violation = lived.unwrap_or_else(panicked).err();
+            report.fingerprint = world.fingerprint();
+            report.stats = world.stats();
+            report.trace = world.take_record();
+        }
+        Err(panic) => report.violation = Some(panicked(options.seed, Duration::ZERO, panic)),
     }
+    report
+}
+
+fn panicked(seed: u64, at: Duration, panic: Box<dyn Any + Send>) -> Violation {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?");
+    Violation { seed, at, what: format!("D2: panic: {text}") }
 }
 
 fn live(lobby: &mut Lobby) -> Result<(), Violation> {
-    for _ in 0..lobby.options.hours * STORMS {
+    for _ in 0..lobby.options.hours.saturating_mul(STORMS) {
         let end = lobby.world.now() + STORM + CALM;
         Storm::new(lobby, STORM).rage(lobby)?;
         lobby.calm();
@@ -165,8 +189,9 @@ fn meet(lobby: &mut Lobby) -> Result<(), Violation> {
         joined(lobby, *node)?;
     }
     members.push(host);
-    linked(lobby, &members, one_by_one)?;
-    greet(lobby, &members)?;
+    let acquainted = acquainted(lobby, &members);
+    linked(lobby, &members, &acquainted, one_by_one)?;
+    greet(lobby, &members, &acquainted)?;
     lives(lobby, home, host, pool)
 }
 
@@ -178,14 +203,39 @@ fn joined(lobby: &mut Lobby, node: NodeId) -> Result<Option<PoolId>, Violation> 
     Ok(pool)
 }
 
+/// The pairs that are to be linked: all, or if an answer can't name so many, those of which one was named to the other.
+fn acquainted(lobby: &Lobby, members: &[NodeId]) -> BTreeSet<(NodeId, NodeId)> {
+    let all = lobby.options.nodes + lobby.options.attackers <= NAMED;
+    let names = |node: NodeId, other: NodeId| {
+        let pool = lobby.world.app(node).and_then(|app| app.meeting().pool.as_ref());
+        let address = lobby.world.address(other);
+        pool.is_some_and(|pool| pool.peers().iter().any(|peer| Some(*peer) == address))
+    };
+    let mut pairs = BTreeSet::new();
+    for node in members {
+        for other in members.iter().filter(|other| *other != node) {
+            if all || names(*node, *other) || names(*other, *node) {
+                pairs.insert((*node, *other));
+            }
+        }
+    }
+    pairs
+}
+
 /// Each pair is linked: once if they came one by one, else at most twice, for two who come at once may dial each other.
-fn linked(lobby: &mut Lobby, members: &[NodeId], one_by_one: bool) -> Result<(), Violation> {
+fn linked(
+    lobby: &mut Lobby,
+    members: &[NodeId],
+    acquainted: &BTreeSet<(NodeId, NodeId)>,
+    one_by_one: bool,
+) -> Result<(), Violation> {
     for node in members {
         let links = lobby.world.honest_links(*node);
         for other in members.iter().filter(|other| *other != node) {
             let count = links.iter().filter(|link| *link == other).count();
+            let least = usize::from(acquainted.contains(&(*node, *other)));
             let most = if one_by_one { 1 } else { 2 };
-            demand(lobby, (1..=most).contains(&count), || {
+            demand(lobby, (least..=most).contains(&count), || {
                 format!("V5: {node} has {count} links to {other}")
             })?;
         }
@@ -194,15 +244,19 @@ fn linked(lobby: &mut Lobby, members: &[NodeId], one_by_one: bool) -> Result<(),
 }
 
 /// What each says all hear.
-fn greet(lobby: &mut Lobby, members: &[NodeId]) -> Result<(), Violation> {
+fn greet(
+    lobby: &mut Lobby,
+    members: &[NodeId],
+    acquainted: &BTreeSet<(NodeId, NodeId)>,
+) -> Result<(), Violation> {
     let base = lobby.rng.u64() >> 8;
     for (number, node) in members.iter().enumerate() {
         lobby.world.with(*node, |app, context| app.greet(context, base + number as u64));
     }
     lobby.world.run_for(MEET)?;
-    for (number, node) in members.iter().enumerate() {
-        let expected: BTreeSet<u64> =
-            (0..members.len()).filter(|other| *other != number).map(|other| base + other as u64).collect();
+    for node in members {
+        let others = members.iter().enumerate().filter(|(_, other)| acquainted.contains(&(*node, **other)));
+        let expected: BTreeSet<u64> = others.map(|(other, _)| base + other as u64).collect();
         let meeting = lobby.world.app(*node).map(|app| app.meeting().clone()).unwrap_or_default();
         demand(lobby, meeting.greeted.is_superset(&expected), || {
             format!("V6: {node} heard {} of {}: {:?}", meeting.greeted.len(), expected.len(), meeting.failed)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use poolmesh_proto::wire::Refusal;
 use poolmesh_proto::{BroadcasterConfig, CloseReason, Fault, Outcome, SendError};
 use poolmesh_testkit::sim::{Lateness, MILLION, PeerConfig, State};
 
@@ -252,6 +253,20 @@ fn a_broadcaster_that_restarts_has_forgotten_and_says_so() {
     let pool = host(&mut world, ann);
     join(&mut world, bob, pool);
     assert_eq!(world.app(bob).unwrap().linked, 1, "the link that stands is the link");
+}
+
+#[test]
+fn who_leaves_in_order_is_gone_and_so_is_the_pool() {
+    let (mut world, broadcaster, [ann, bob]) = pair(1);
+    let pool = world.app(ann).unwrap().pool.as_ref().unwrap().id();
+    world.with(ann, |_, context| context.close()).unwrap();
+    world.run_for(SECOND * 2).unwrap();
+    assert_eq!(world.app(bob).unwrap().gone, [CloseReason::Remote]);
+    assert_eq!((world.honest_links(ann), world.honest_links(bob)), (vec![], vec![]));
+    assert_eq!(world.broadcaster_stats(broadcaster).unwrap().1, 0);
+    let carl = peer(&mut world, broadcaster);
+    join(&mut world, carl, pool);
+    assert!(matches!(world.app(carl).unwrap().outcomes[..], [Outcome::Refused(Refusal::NoSuchPool(_))]));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use poolmesh_proto::{BroadcasterConfig, ClientEvent, LinkEvent, MeshEvent, Outcome, Packet, PeerId, PoolId};
-use poolmesh_testkit::sim::{App, AppEvent, Context, NodeId, PeerConfig, World};
+use poolmesh_testkit::sim::{App, AppEvent, Context, NodeId, PeerConfig, State, Weather, World};
 
 /// Everybody has a position and tells everybody of it, once a second.
 #[derive(Debug, Default)]
@@ -84,4 +84,54 @@ fn the_same_seed_brings_the_same_hour() {
     let (first, again, other) = (an_hour(1).0, an_hour(1).0, an_hour(2).0);
     assert_eq!(first.fingerprint(), again.fingerprint());
     assert_ne!(first.fingerprint(), other.fingerprint());
+}
+
+/// A way to try one's own program: storms by the seed, an invariant of one's own, and what must hold some time after.
+#[test]
+fn the_game_lives_through_storms() {
+    for seed in 0..10 {
+        let mut world = World::new(seed);
+        let broadcaster = world.broadcaster(BroadcasterConfig::default());
+        let mut config = PeerConfig::default();
+        config.mesh.link.idle_timeout = Some(Duration::from_secs(30));
+        let mut players = vec![world.peer(Game::default(), broadcaster, config.clone())];
+        world.run_for(Duration::from_secs(5)).unwrap();
+        let join = world.app(players[0]).unwrap().pool;
+        for _ in 0..4 {
+            let player = Game { join, ..Game::default() };
+            players.push(world.peer(player, broadcaster, config.clone()));
+        }
+        for _ in 0..20 {
+            let weather = Weather::rough(world.rng());
+            *world.weather() = weather;
+            let player = *world.rng().pick(&players);
+            match world.rng().below(4) {
+                0 => world.crash(player, true),
+                1 => world.isolate(&[player]),
+                2 => world.freeze(player, false),
+                _ => world.cut_some(300_000),
+            }
+            world.run_for(Duration::from_secs(20)).unwrap();
+            if world.state(player) == Some(State::Dark) {
+                let anew = Game { join, ..Game::default() };
+                world.restart(player, anew, broadcaster, config.clone());
+            }
+            world.thaw(player);
+            world.heal();
+            let farthest = players.iter().filter_map(|node| world.app(*node)?.others.values().max()).max();
+            if farthest.is_some_and(|far| u64::from(*far) > world.now().as_secs()) {
+                world.fail("mine: somebody is farther than anybody can have come");
+            }
+        }
+        world.calm();
+        world.run_for(Duration::from_secs(120)).unwrap();
+        for player in players {
+            let heard = world.app(player).unwrap().others.len();
+            assert_eq!(
+                heard,
+                world.honest_links(player).len(),
+                "seed {seed}: {player} hears all it has links to"
+            );
+        }
+    }
 }

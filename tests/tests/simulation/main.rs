@@ -8,3 +8,5 @@ mod game;
 mod lobby;
 mod nat;
 mod seeds;
+mod settings;
+mod worlds;

@@ -26,6 +26,13 @@ fn checks_that_asked_too_early() {
     holds(8_126);
 }
 
+/// The limits that are drawn were for eight nodes, however many there were: here pools of 16 peers for 21 of them.
+#[test]
+fn more_nodes_than_usual() {
+    let options = Options { nodes: 22, faults: Faults::NONE, ..options(0) };
+    assert_eq!(run(&options, Keep::default()).violation, None);
+}
+
 #[test]
 fn the_same_seed_is_the_same_run() {
     let print = |options: &Options| run(options, Keep::default()).fingerprint;

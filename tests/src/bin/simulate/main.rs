@@ -4,50 +4,53 @@ mod many;
 
 use std::fs::File;
 use std::io::{self, BufReader, Write};
-use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use poolmesh_proto::trace::{Digest, Entry, Recorder};
+use poolmesh_proto::trace::{Digest, Entry};
 use poolmesh_testkit::sim::Violation;
-use poolmesh_testkit::simulate::{Faults, Keep, Options, Report, run};
+use poolmesh_testkit::simulate::{Faults, Keep, MAX_NODES, Options, Report, run};
 use poolmesh_testkit::trace;
 
 /// Runs whole lobbies of poolmesh in virtual time: a broadcaster or two, peers with random programs, and everything that
 /// can go wrong. From each seed follows one run, the same on every machine and in every build: so is the hash of all
 /// that happened in it, and the hash of several seeds.
 ///
+/// Faults: network (datagrams and pieces of streams late, lost, doubled, old ones again), spoil (bits flipped, datagrams
+/// cut), streams (connections cut, small pieces and buffers, slow readers), partitions (no way in one or both
+/// directions), crashes (of programs and of whole machines, and new starts), freezes (programs that stand still), clocks
+/// (that drift and jump), driver (loops that are late, early, or tell a time twice).
+///
 /// Ctrl-C stops it after the seeds that are running. It ends with status 0 if everything held, and with 1 if not.
 #[derive(Debug, Parser)]
 #[command(name = "simulate", version)]
 struct Cli {
-    /// The seeds to run, the last one not included; or a single seed
+    /// The seeds to run, the last one not included; or a single seed, as in --seeds 7
     #[arg(long, value_name = "FROM..TO", default_value = "0..100", value_parser = seeds)]
     seeds: Range<u64>,
 
     /// Virtual hours of each seed
-    #[arg(long, value_name = "H", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "H", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     hours: u32,
 
-    /// Broadcasters, peers and foreign peers together, at least 3
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(3..=10_000))]
+    /// Broadcasters, peers and foreign peers together, from 3 to 128. Time grows with their square
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(3..=MAX_NODES as u64))]
     nodes: u64,
 
-    /// What goes wrong: all, none, or some of network, spoil, streams, partitions, crashes, freezes, clocks, driver,
-    /// with commas between them
+    /// What goes wrong: all, none, or some of them with commas between: network, spoil, streams, partitions, crashes,
+    /// freezes, clocks, driver
     #[arg(long, value_name = "NAME", default_value = "all")]
     faults: Faults,
 
-    /// Attackers beside the nodes
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=10_000))]
+    /// Attackers beside the nodes, at most 128
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=MAX_NODES as u64))]
     attackers: u64,
 
-    /// Seeds that run at the same time [default: one for each processor]
-    #[arg(long, value_name = "N")]
-    jobs: Option<NonZeroUsize>,
+    /// Seeds that run at the same time, at most 1024 [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    jobs: Option<u16>,
 
     /// Stop at the first seed that fails, which is the lowest
     #[arg(long)]
@@ -99,7 +102,7 @@ fn main() -> ExitCode {
     }
     let single = cli.trace || cli.record.is_some();
     if single && cli.count() != 1 {
-        let _ = writeln!(io::stderr(), "simulate: --trace and --record are for a single seed: --seeds 7..8");
+        let _ = writeln!(io::stderr(), "simulate: --trace and --record are for a single seed: --seeds 7");
         return ExitCode::FAILURE;
     }
     said(if single { one(&cli) } else { many::many(&cli) })
@@ -147,39 +150,18 @@ fn play(file: &Path, log: bool) -> io::Result<bool> {
 }
 
 /// Writes all that was recorded to a file.
-fn write_record(file: &Path, trace: &[Entry]) -> io::Result<()> {
+fn write_record(file: &Path, entries: &[Entry]) -> io::Result<()> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
     let mut out = io::BufWriter::new(File::create(file).map_err(named)?);
-    let mut recorder = Recorder::new();
-    for entry in trace {
-        recorder.record(entry.program, entry.now, &entry.input);
-        if recorder.waiting() > 1 << 16 {
-            out.write_all(&recorder.take()).map_err(named)?;
-        }
-    }
-    out.write_all(&recorder.take()).map_err(named)?;
+    trace::write(entries, &mut out).map_err(named)?;
     out.flush().map_err(named)
-}
-
-/// What a seed came to, a panic included.
-fn attempt(options: &Options, keep: Keep) -> Result<Report, String> {
-    panic::catch_unwind(AssertUnwindSafe(|| run(options, keep))).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        format!("D2: panic: {}", text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?"))
-    })
 }
 
 /// One seed, with all that is to be seen of it.
 fn one(cli: &Cli) -> io::Result<bool> {
     let options = cli.options(cli.seeds.start);
     let log = cli.trace.then(|| Box::new(io::BufWriter::new(io::stdout())) as Box<dyn Write>);
-    let report = match attempt(&options, Keep { log, trace: cli.record.is_some() }) {
-        Ok(report) => report,
-        Err(what) => {
-            failed(&options, &what)?;
-            return Ok(false);
-        }
-    };
+    let report = run(&options, Keep { log, trace: cli.record.is_some() });
     if let Some(file) = &cli.record {
         write_record(file, &report.trace)?;
     }
@@ -207,10 +189,33 @@ fn share(report: &Report) -> u64 {
 fn failed(options: &Options, what: &str) -> io::Result<()> {
     let Options { seed, hours, nodes, attackers, faults } = options;
     let mut out = io::stdout().lock();
-    writeln!(out, "\nseed {seed} FAILED {what}\n  {options:?}")?;
+    writeln!(out, "\nseed {seed} FAILED {what}")?;
     writeln!(
         out,
-        "  cargo run --release -p poolmesh-testkit --bin simulate -- --seeds {seed}..{} --hours {hours} --nodes {nodes} --faults {faults} --attackers {attackers} --trace",
-        seed + 1
+        "  cargo run --release -p poolmesh-testkit --bin simulate -- --seeds {seed} --hours {hours} --nodes {nodes} --faults {faults} --attackers {attackers} --trace"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_not_be_run_is_refused() {
+        let parse = |option: &str, value: &str| Cli::try_parse_from(["simulate", option, value]);
+        for (option, values) in [
+            ("--jobs", &["0", "1025", "100000"][..]),
+            ("--hours", &["0", "4294967295"]),
+            ("--nodes", &["2", "129"]),
+            ("--attackers", &["129", "-1"]),
+            ("--seeds", &["5..5", "6..5", "0..=5", ""]),
+        ] {
+            for value in values {
+                let error = parse(option, value).unwrap_err();
+                assert_eq!(error.exit_code(), 2, "{option} {value}");
+            }
+        }
+        assert_eq!(parse("--seeds", "3").unwrap().seeds, 3..4);
+        assert_eq!(parse("--jobs", "1024").unwrap().jobs, Some(1_024));
+    }
 }

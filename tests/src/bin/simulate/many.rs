@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use poolmesh_testkit::patience::now;
 use poolmesh_testkit::sim::WorldStats;
-use poolmesh_testkit::simulate::Keep;
+use poolmesh_testkit::simulate::{Keep, run};
 
-use crate::{Cli, attempt, describe, failed, share};
+use crate::{Cli, describe, failed, share};
 
 /// What all threads add to.
 #[derive(Debug)]
@@ -43,14 +43,19 @@ pub(crate) fn many(cli: &Cli) -> io::Result<bool> {
     ctrlc::set_handler(move || stopped.next.store(count, Ordering::Relaxed)).map_err(io::Error::other)?;
     let watch = now();
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(|| work(cli, &total))).collect();
-        let shown = scope.spawn(|| show(cli, &total, &watch));
+        let spawn = |_| thread::Builder::new().spawn_scoped(scope, || work(cli, &total)).ok();
+        // Those that the system doesn't start leave the work to the others.
+        let workers: Vec<_> = (1..jobs).filter_map(spawn).collect();
+        let shown = thread::Builder::new().spawn_scoped(scope, || show(cli, &total, &watch));
+        work(cli, &total);
         for worker in workers {
-            // It catches the panics of what it runs.
+            // A run catches its panics.
             let _ = worker.join();
         }
         total.over.store(true, Ordering::Release);
-        shown.thread().unpark();
+        if let Ok(shown) = shown {
+            shown.thread().unpark();
+        }
     });
     if let Some((seed, what)) = total.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
         failed(&cli.options(seed), &what)?;
@@ -65,29 +70,20 @@ fn work(cli: &Cli, total: &Total) {
             return;
         }
         let options = cli.options(cli.seeds.start + place);
-        let attempt = attempt(&options, Keep::default());
-        let failure = match &attempt {
-            Ok(report) => report.violation.as_ref().map(describe),
-            Err(panic) => Some(panic.clone()),
-        };
-        match (failure, attempt) {
-            (None, Ok(report)) => {
-                *total.stats.lock().unwrap_or_else(PoisonError::into_inner) += report.stats;
-                total.hash.fetch_add(share(&report), Ordering::Relaxed);
-            }
-            (what, _) => {
-                total.violations.fetch_add(1, Ordering::Relaxed);
-                let what = what.unwrap_or_default();
-                if cli.stop {
-                    // The seeds before it were all begun, and come to their end.
-                    total.next.store(cli.count(), Ordering::Relaxed);
-                    let mut first = total.first.lock().unwrap_or_else(PoisonError::into_inner);
-                    if first.as_ref().is_none_or(|(seed, _)| *seed > options.seed) {
-                        *first = Some((options.seed, what));
-                    }
-                } else {
-                    let _ = failed(&options, &what);
+        let report = run(&options, Keep::default());
+        *total.stats.lock().unwrap_or_else(PoisonError::into_inner) += report.stats;
+        total.hash.fetch_add(share(&report), Ordering::Relaxed);
+        if let Some(what) = report.violation.as_ref().map(describe) {
+            total.violations.fetch_add(1, Ordering::Relaxed);
+            if cli.stop {
+                // The seeds before it were all begun, and come to their end.
+                total.next.store(cli.count(), Ordering::Relaxed);
+                let mut first = total.first.lock().unwrap_or_else(PoisonError::into_inner);
+                if first.as_ref().is_none_or(|(seed, _)| *seed > options.seed) {
+                    *first = Some((options.seed, what));
                 }
+            } else {
+                let _ = failed(&options, &what);
             }
         }
         total.finished.fetch_add(1, Ordering::Relaxed);

@@ -66,7 +66,7 @@ fn it_is_tried_again(play: &dyn Play) {
 /// The machine says when an attempt has taken too long, and that it is not wanted any more.
 fn a_dial_without_an_answer_is_dropped(play: &dyn Play) {
     let mut stage = play.stage(&|_, mesh| (mesh.dial_timeout, mesh.dial_deadline) = (STEP, STEP));
-    let Some(port) = stage.world.silent_port() else { return println!("skipped: no silent ports here") };
+    let Some(port) = stage.world.silent_port() else { return super::skip("no silent ports here") };
     let address = stage.world.address(port);
     let start = stage.now();
     stage.driver().connect(address);
@@ -98,7 +98,7 @@ fn a_connection_without_a_link_is_dropped(play: &dyn Play) {
 
 fn closing_gives_up(play: &dyn Play) {
     let mut stage = play.stage(&plain);
-    let Some(port) = stage.world.silent_port() else { return println!("skipped: no silent ports here") };
+    let Some(port) = stage.world.silent_port() else { return super::skip("no silent ports here") };
     let address = stage.world.address(port);
     stage.driver().connect(address);
     stage.settle();

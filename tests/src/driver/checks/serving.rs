@@ -24,7 +24,7 @@ fn serve(play: &dyn Play, ping_timeout: Duration) -> Option<Stage> {
     config.ping_timeout = ping_timeout;
     let stage = play.serve(config);
     if stage.is_none() {
-        println!("skipped: no broadcaster");
+        super::skip("drives no broadcaster");
     }
     stage
 }

@@ -32,12 +32,14 @@ impl BroadcasterModel {
             }
             Due::Notice => {
                 let told = self.noticed.iter().filter(|host| **host == to).count();
-                let over = |pool: &&Pool| pool.notify == to && self.ends_at(pool).is_due(self.now);
-                let ended = self.pools.iter().filter(over).count();
+                let over = |pool: &&Pool| self.ends_at(pool).is_due(self.now);
+                let ended = self.pools.iter().filter(over).filter(|pool| pool.notify == to).count();
                 check(datagram == [5] && told < ended, || {
                     format!(
-                        "{}, but due was the notice that a pool ended ({ended} of that host, {told} told)",
-                        shown()
+                        "{}, but due at {:?} was a notice that a pool ended{}",
+                        shown(),
+                        self.now,
+                        self.ends()
                     )
                 })?;
                 self.noticed.push(to);
@@ -52,6 +54,21 @@ impl BroadcasterModel {
                 self.listed(pools, all_alive, datagram)
             }
         }
+    }
+
+    /// The pools that have ended, and how many notices each host got.
+    fn ends(&self) -> String {
+        let over = self.pools.iter().filter(|pool| self.ends_at(pool).is_due(self.now));
+        let one = |pool: &Pool| {
+            let id = pool.id.as_deref().unwrap_or(b"(not seen yet)").escape_ascii().to_string();
+            let told = self.noticed.iter().filter(|host| **host == pool.notify).count();
+            format!(
+                "; {id} of {} ended at {:?}, its host got {told} notices",
+                pool.notify,
+                self.ends_at(pool)
+            )
+        };
+        over.map(one).collect()
     }
 
     /// A create's answer names a new pool, its host, you and its only peer, all the same.
@@ -161,7 +178,9 @@ impl BroadcasterModel {
         check(self.due.is_empty(), || format!("nothing was sent, but due was {:?}", self.due))?;
         check(self.events.is_empty(), || format!("nothing was told, but due was {:?}", self.events))?;
         while self.held() > self.alive().len() {
-            check(!self.has_room(), || "a pool's time was up, and nobody was told".into())?;
+            check(!self.has_room(), || {
+                format!("a pool's time was up at {:?}, and nobody was told{}", self.now, self.ends())
+            })?;
             self.end_one();
         }
         Ok(())

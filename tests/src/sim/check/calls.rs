@@ -21,6 +21,8 @@ const ERROR: u8 = 4;
 struct Call {
     deadline: Instant,
     request: Request,
+    /// How often the client had been told a time when it was made.
+    told: u64,
 }
 
 /// Follows a client from outside.
@@ -29,6 +31,8 @@ pub(super) struct CallCheck {
     config: ClientConfig,
     broadcaster: SocketAddr,
     calls: BTreeMap<CallId, Call>,
+    /// How often the client was told a time.
+    told: u64,
     /// The pools that were made last.
     made: VecDeque<PoolId>,
     /// Those of which the end was not told.
@@ -45,11 +49,22 @@ impl CallCheck {
             config: config.clone(),
             broadcaster,
             calls: BTreeMap::new(),
+            told: 0,
             made: VecDeque::new(),
             lives: BTreeSet::new(),
             pinged: BTreeMap::new(),
             misled: false,
         }
+    }
+
+    /// The client is told a time.
+    pub(super) fn tell(&mut self) {
+        self.told += 1;
+    }
+
+    /// Whether a call is due by its settings that was made after the client was told the time: it ends at the next.
+    pub(super) fn is_due_next(&self, now: Instant) -> bool {
+        self.calls.values().any(|call| call.told == self.told && call.deadline.is_due(now))
     }
 
     /// A datagram came that is not what an honest node has sent.
@@ -75,7 +90,7 @@ impl CallCheck {
         now: Instant,
     ) -> Result<CallId, CallError> {
         let id = call?;
-        self.calls.insert(id, Call { deadline: now + self.config.call_timeout, request });
+        self.calls.insert(id, Call { deadline: now + self.config.call_timeout, request, told: self.told });
         Ok(id)
     }
 
@@ -210,8 +225,8 @@ impl CallCheck {
         let Some((id, call)) = self.calls.iter().min_by_key(|(_, call)| call.deadline) else {
             return Ok(());
         };
-        if call.deadline <= now {
-            return Err(format!("V2: {id:?} goes on after its deadline"));
+        if self.calls.values().any(|call| call.told < self.told && call.deadline.is_due(now)) {
+            return Err(format!("V2: {id:?} goes on after its deadline at {:?}", call.deadline));
         }
         if deadline.unwrap_or(Instant::NEVER) > call.deadline {
             return Err(format!("D3: the client would sleep past the deadline of {id:?}"));

@@ -116,7 +116,7 @@ impl DialCheck {
             return Ok(());
         };
         let ends = dial.ends.1;
-        if ends <= now {
+        if ends.is_due(now) {
             return Err(format!("V2: {id:?} goes on after its time at {ends:?}"));
         }
         if deadline.unwrap_or(Instant::NEVER) > ends {

@@ -63,6 +63,16 @@ impl PeerCheck {
                 self.links.told(*latest);
             }
         }
+        if place == 0 {
+            self.calls.tell();
+        }
+    }
+
+    /// Whether the client waits for a time that has come, because a call was made after it was told the time that ends at
+    /// once.
+    pub(in crate::sim) fn client_is_due_next(&self) -> bool {
+        let (_, now) = self.client_time();
+        self.calls.is_due_next(now)
     }
 
     /// Of client, mesh and links.

@@ -266,7 +266,7 @@ impl ServerCheck {
             return Err(format!("D3: it would sleep until {deadline:?}, past the end of a pool at {ends:?}"));
         }
         match next {
-            Some((id, pool)) if pool.last.1 + self.config.ping_timeout <= self.latest => {
+            Some((id, pool)) if (pool.last.1 + self.config.ping_timeout).is_due(self.latest) => {
                 Err(format!("V4: pool {id} lives at {:?}, quiet since {:?}", self.latest, pool.last.1))
             }
             Some(_) | None => Ok(()),
