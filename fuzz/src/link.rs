@@ -81,10 +81,7 @@ impl World {
             11 | 12 => drop(self.poll_event(side)),
             13 => self.clock.millis(input),
             14 => self.clock.micros(input),
-            15 => {
-                let now = self.now(side);
-                self.links.act(|pair| pair.link(side).handle_timeout(now));
-            }
+            15 => self.timeout(side),
             16 | 17 => self.settle(side),
             18 => {
                 let deadline = self.links.get(side).interest().deadline;
@@ -135,6 +132,13 @@ impl World {
         let now = self.clock.now();
         self.end(side).now(now);
         now
+    }
+
+    fn timeout(&mut self, side: Side) {
+        let now = self.now(side);
+        self.links.act(|pair| pair.link(side).handle_timeout(now));
+        let idle = self.config.idle_timeout;
+        self.end(side).told(idle);
     }
 
     /// Sends an event that names its place among all that were sent.
@@ -283,14 +287,13 @@ impl World {
 
     /// Says what time it is, and drains: then the link is at rest.
     fn settle(&mut self, side: Side) {
-        let now = self.now(side);
-        self.links.act(|pair| pair.link(side).handle_timeout(now));
+        self.timeout(side);
         if !self.drain(side) {
             return;
         }
         let interest = self.links.get(side).interest();
         let link = self.links.get(side);
-        let (idle, slow) = (self.config.idle_timeout, self.config.frame_timeout);
+        let slow = self.config.frame_timeout;
         let (queued, ended, open) = (link.queued(), link.is_ended(), link.is_open());
         let end = self.end(side);
         let latest = end.latest;
@@ -302,7 +305,7 @@ impl World {
         } else {
             assert!(end.is_written(), "all is written");
             if open {
-                end.at_rest(idle, slow);
+                end.at_rest(slow);
             }
             assert!(!end.closing || !end.eof, "nothing is left to wait for");
             let again = latest + BUDGET_RETRY;

@@ -62,6 +62,8 @@ pub(super) struct End {
     /// The same, or when its time was given again at the latest, and whether it surely was.
     again: Option<Instant>,
     given_again: bool,
+    /// The driver was late for a silence since.
+    excused: bool,
     /// The application has an event in hand: silence is not the peer's.
     pub(super) holding: bool,
     pub(super) latest: Instant,
@@ -97,6 +99,7 @@ impl End {
             begun: None,
             again: None,
             given_again: false,
+            excused: false,
             holding: false,
             latest: Instant::ZERO,
             spoiled: false,
@@ -241,7 +244,7 @@ impl End {
         self.waiting = Some(0);
         if self.came > self.taken_bytes {
             if self.begun.is_none() {
-                (self.again, self.given_again) = (Some(self.latest), false);
+                (self.again, self.given_again, self.excused) = (Some(self.latest), false, false);
             }
             self.begun.get_or_insert(self.latest);
         }
@@ -260,7 +263,8 @@ impl End {
             assert_eq!(message.name(), [name(self.taken)], "in order, none lost");
             assert_eq!(Some(message.payload()), len.and_then(|len| PAYLOADS.get(..len)));
         }
-        (self.begun, self.again, self.given_again) = (None, None, false);
+        (self.begun, self.again) = (None, None);
+        (self.given_again, self.excused) = (false, false);
         self.taken += 1;
         self.taken_bytes += 8 + message.name().len() + message.payload().len();
         assert!(self.taken_bytes <= self.came, "before it came");
@@ -268,24 +272,28 @@ impl End {
 
     /// Whether a frame that is not whole has had its time.
     fn is_too_slow(&self, timeout: Option<Duration>) -> bool {
-        let by = self.begun.zip(timeout).map(|(begun, timeout)| begun + timeout);
-        !self.spoiled && by.is_some_and(|by| by.is_due(self.latest))
+        !self.spoiled && self.is_due(self.begun, timeout, Duration::ZERO)
+    }
+
+    /// It was told nothing but the time. Is that late for a silence, a frame has its time again, too.
+    pub(super) fn told(&mut self, idle: Option<Duration>) {
+        if self.is_due(Some(self.heard), idle, STALL) {
+            self.excused = true;
+            self.again = self.again.and(Some(self.latest));
+        }
     }
 
     /// At rest it has not outlived the time of a frame, which it gives again, once, if it is told late.
-    pub(super) fn at_rest(&mut self, idle: Option<Duration>, slow: Option<Duration>) {
-        let due = |since: Option<Instant>, timeout: Option<Duration>, after| {
-            let by = since.zip(timeout).map(|(since, timeout)| since + timeout + after);
-            by.is_some_and(|by| by.is_due(self.latest))
-        };
-        let silent = due(Some(self.heard), idle, STALL);
-        if due(self.again, slow, Duration::ZERO) && !self.spoiled {
-            let late = silent || due(self.begun, slow, STALL);
+    pub(super) fn at_rest(&mut self, slow: Option<Duration>) {
+        if self.is_due(self.again, slow, Duration::ZERO) && !self.spoiled {
+            let late = self.excused || self.is_due(self.begun, slow, STALL);
             assert!(late && !self.given_again, "a frame takes too long");
             (self.again, self.given_again) = (Some(self.latest), true);
-        } else if self.again.is_some() && silent {
-            self.again = Some(self.latest);
         }
+    }
+
+    fn is_due(&self, since: Option<Instant>, timeout: Option<Duration>, after: Duration) -> bool {
+        since.zip(timeout).is_some_and(|(since, timeout)| (since + timeout + after).is_due(self.latest))
     }
 
     /// The end has come, for a reason that is true.

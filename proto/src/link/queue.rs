@@ -181,14 +181,16 @@ mod tests {
         queue.push(b"", Bytes::new());
         let memory = queue.tail.as_ptr();
         assert_ne!(queue.next().unwrap().as_ptr(), memory, "copied");
-        queue.push(b"", Bytes::from_static(&[0; 80]));
-        assert_eq!(queue.tail.as_ptr(), memory, "used again");
+        queue.push(b"", Bytes::from_static(&[0; 92]));
+        assert_eq!(queue.tail.as_ptr(), memory, "used again, for it just fits");
         assert_eq!(queue.next().unwrap().as_ptr(), memory, "well filled, it is handed over");
     }
 
     #[test]
-    fn a_large_payload_is_not_copied() {
+    fn a_large_payload_is_not_copied_and_a_smaller_one_is() {
         let mut queue = queue(64 * 1_024, 1 << 20);
+        queue.push(b"", alloc::vec![7; 16 * 1_024 - 1].into());
+        assert_eq!(queue.next().unwrap().len(), 8 + 16 * 1_024 - 1);
         let payload = Bytes::from(alloc::vec![7; BY_REFERENCE]);
         queue.push(b"small", Bytes::from_static(b"x"));
         queue.push(b"large", payload.clone());

@@ -127,4 +127,14 @@ mod tests {
         let message = Message::new(Bytes::from_static(b"msg"), 3);
         assert!(message.is("msg") && !message.is("ms") && message.reader().rest().is_empty());
     }
+
+    #[test]
+    fn only_a_message_below_32_kib_is_copied_to_be_detached() {
+        for (len, copied) in [(32 * 1_024 - 1, true), (32 * 1_024, false)] {
+            let mut message = Message::new(Bytes::from(alloc::vec![7; len]), 3);
+            let memory = message.name().as_ptr();
+            message.detach();
+            assert_eq!(message.name().as_ptr() != memory, copied, "{len} bytes");
+        }
+    }
 }

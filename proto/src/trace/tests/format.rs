@@ -193,6 +193,7 @@ fn a_file_that_is_cut_reads_up_to_the_cut_and_says_so() {
 fn the_header_says_who_wrote_it() {
     let mut reader = Reader::new();
     reader.push(&Recorder::new().take());
+    assert_eq!(reader.finish(), Ok(()), "what is whole need not have been asked for");
     assert_eq!(reader.next_entry(), Ok(None));
     assert_eq!(reader.finish(), Ok(()));
     let header = reader.header().unwrap();
@@ -284,6 +285,41 @@ fn an_entry_that_claims_to_be_too_long_is_refused_before_it_is_there() {
     reader.push(&Recorder::new().take());
     reader.push(b"\x80\x80\x80\x20");
     assert_eq!(reader.next_entry(), Ok(None));
+}
+
+/// A file with one entry of these bytes, which may be many.
+fn long_file(entry: &[u8]) -> Vec<u8> {
+    let len = [0x80 | u8::try_from(entry.len() % 128).unwrap(), u8::try_from(entry.len() / 128).unwrap()];
+    [&Recorder::new().take()[..], &len, entry].concat()
+}
+
+#[test]
+fn an_entry_that_is_too_short_for_its_input_is_no_entry() {
+    let header = Recorder::new().take().len();
+    for entry in all_entries() {
+        let file = recorded(core::slice::from_ref(&entry));
+        let behind_len = if file.len() - header > 128 { 2 } else { 1 };
+        let whole = &file[header + behind_len..];
+        assert_eq!(entries(&long_file(whole)).next().unwrap().unwrap(), entry);
+        for len in 0..whole.len() {
+            let fault = fault(&long_file(&whole[..len]));
+            assert!(matches!(fault, TraceFault::Short { missing } if missing > 0), "{entry:?}: {fault}");
+        }
+    }
+}
+
+#[test]
+fn a_number_that_is_too_large_is_out_of_range() {
+    let huge = [0xff; 11];
+    let program = [0x80, 0x80, 0x80, 0x80, 0x10];
+    assert_eq!(fault(&[&Recorder::new().take()[..], &huge].concat()), TraceFault::OutOfRange);
+    assert_eq!(fault(&file(&[&program[..], &[0, 5]].concat())), TraceFault::OutOfRange);
+    assert_eq!(fault(&file(&[&[0][..], &huge, &[5]].concat())), TraceFault::OutOfRange);
+    assert_eq!(fault(&file(&[&[0, 0][..], &huge].concat())), TraceFault::OutOfRange);
+    let settings = [&[1][..], &[0xff; 20]].concat();
+    assert_eq!(fault(&broadcaster(&settings)), TraceFault::OutOfRange);
+    assert_eq!(fault(&broadcaster(&[1])), TraceFault::Short { missing: 1 });
+    assert_eq!(fault(&broadcaster(&huge)), TraceFault::OutOfRange);
 }
 
 /// The settings of a broadcaster, from their bytes.

@@ -236,6 +236,7 @@ mod tests {
         let Ok(Response::Joined(cut)) = decode_response(&out) else { panic!("not a join answer") };
         assert_eq!(cut.peers(), &peers[..cut.peers().len()]);
         assert!(cut.peers().len() <= PEER_CAPACITY);
+        assert_eq!((LIST_CAPACITY, PEER_CAPACITY), (27, 101), "so much fits at the very most");
     }
 
     #[test]

@@ -109,5 +109,7 @@ mod tests {
             }
         }
         assert!(received.chunks.len() < 200);
+        received.take(1);
+        assert_eq!(received.front().len(), GATHER, "up to that size, for they just fit");
     }
 }
