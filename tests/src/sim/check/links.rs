@@ -44,18 +44,27 @@ struct Again {
     surely: bool,
     /// It was by the only time told since the last drain: that can't end the link.
     now: bool,
+    /// Its time may have been over before.
+    due: bool,
+    /// Since when it surely is, and was told: it has a second look.
+    over: Option<Instant>,
 }
 
 impl Watched {
     /// The link is told a time. Comes that late, its peer is given its time again, once a frame.
     fn told(&mut self, config: &MeshConfig, now: Instant, only: bool) {
-        let (first, last) = self.late(config, STALL, now);
-        self.again.now = last && !self.again.perhaps && only;
+        // Told before that the time is over, it has been given a second look, not more.
+        let (first, last) =
+            if self.again.over.is_some() { (false, false) } else { self.late(config, STALL, now) };
+        self.again.now = last && !self.again.perhaps && !self.again.due && only;
         if first && !self.again.surely {
             self.again.perhaps = true;
             self.heard.1 = self.heard.1.max(now);
             self.begun = self.begun.map(|(first, last)| (first, last.map(|last| last.max(now))));
         }
+        let (due, over) = self.late(config, Duration::ZERO, now);
+        self.again.due = due;
+        self.again.over = self.again.over.filter(|_| over);
     }
 
     /// Whether at `now` it is over its time by that much: if it was heard, and began, as early, and as late as can be.
@@ -286,11 +295,14 @@ impl LinkCheck {
         Ok(())
     }
 
-    /// No link outlives its idle timeout, or its frame timeout.
+    /// No link outlives its idle timeout, or its frame timeout, but for a second look.
     fn look_for_late(&mut self, links: &Links, now: Instant) -> Result<(), String> {
         for (peer, link) in &mut self.links {
             link.again.surely |= link.again.now;
-            let (_, late) = link.late(&self.config, Duration::ZERO, now);
+            let (_, over) = link.late(&self.config, Duration::ZERO, now);
+            let since = *link.again.over.get_or_insert(now);
+            link.again.over = Some(since).filter(|_| over);
+            let late = over && since + STALL <= now;
             if late && links.get(*peer).is_some_and(Link::is_open) {
                 return Err(format!("V4: {peer} lives at {now:?}, it is {link:?}"));
             }
