@@ -71,11 +71,14 @@ async fn serve_smol(cli: &Cli) -> io::Result<BroadcasterStats> {
     }
 }
 
+/// Bytes of a trace that holds little more than the settings it begins with.
+const NOTHING_CAME: u64 = 256;
+
 /// The file to record to, if that is wanted. It tells who talks to whom, so nobody else may read it. A file that a run
-/// before has left is moved aside: it may be the very crash that somebody looks for.
+/// before has left is moved aside: it may be the very crash that somebody looks for. One in which nothing came is not.
 fn trace_file(cli: &Cli) -> io::Result<Option<File>> {
     let Some(path) = &cli.record else { return Ok(None) };
-    if fs::symlink_metadata(path).is_ok_and(|old| old.is_file()) {
+    if fs::symlink_metadata(path).is_ok_and(|old| old.is_file() && old.len() > NOTHING_CAME) {
         let mut aside = path.clone().into_os_string();
         aside.push(".before");
         fs::rename(path, &aside).map_err(|error| {

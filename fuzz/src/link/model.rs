@@ -248,6 +248,7 @@ impl End {
         if self.came > self.taken_bytes {
             if self.begun.is_none() {
                 (self.again, self.given_again, self.excused) = (Some(self.latest), false, false);
+                self.over = None;
             }
             self.begun.get_or_insert(self.latest);
         }
@@ -267,7 +268,7 @@ impl End {
             assert_eq!(Some(message.payload()), len.and_then(|len| PAYLOADS.get(..len)));
         }
         (self.begun, self.again) = (None, None);
-        (self.given_again, self.excused) = (false, false);
+        (self.given_again, self.excused, self.over) = (false, false, None);
         self.taken += 1;
         self.taken_bytes += 8 + message.name().len() + message.payload().len();
         assert!(self.taken_bytes <= self.came, "before it came");

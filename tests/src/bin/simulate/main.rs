@@ -95,6 +95,9 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     if range.is_empty() { Err("there is no seed in that range".to_owned()) } else { Ok(range) }
 }
 
+/// The status of a program that was not used as it is meant to be.
+const MISUSE: u8 = 2;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Some(file) = &cli.replay {
@@ -103,7 +106,7 @@ fn main() -> ExitCode {
     let single = cli.trace || cli.record.is_some();
     if single && cli.count() != 1 {
         let _ = writeln!(io::stderr(), "simulate: --trace and --record are for a single seed: --seeds 7");
-        return ExitCode::FAILURE;
+        return ExitCode::from(MISUSE);
     }
     said(if single { one(&cli) } else { many::many(&cli) })
 }
@@ -169,7 +172,7 @@ fn one(cli: &Cli) -> io::Result<bool> {
         failed(&options, &describe(violation))?;
         return Ok(false);
     }
-    writeln!(io::stdout(), "{}\nhash: {:016x}", report.stats, share(&report))?;
+    writeln!(io::stdout(), "{}\nviolations: 0\nhash: {:016x}", report.stats, share(&report))?;
     Ok(true)
 }
 

@@ -67,6 +67,12 @@ impl Watched {
         self.again.over = self.again.over.filter(|_| over);
     }
 
+    /// A frame begins or ends, or the link does: nothing was given again. Without any time its time is over at once.
+    fn begins(&mut self, config: &MeshConfig, now: Instant) {
+        let (due, _) = self.late(config, Duration::ZERO, now);
+        self.again = Again { due, ..Again::default() };
+    }
+
     /// Whether at `now` it is over its time by that much: if it was heard, and began, as early, and as late as can be.
     fn late(&self, config: &MeshConfig, by: Duration, now: Instant) -> (bool, bool) {
         let due = |since: Option<Instant>, timeout: Option<Duration>| {
@@ -129,7 +135,7 @@ impl LinkCheck {
 
     /// A link stands.
     pub(super) fn opened(&mut self, peer: PeerId, now: Instant) {
-        let watched = Watched {
+        let mut watched = Watched {
             heard: (now, now),
             unread: 0,
             refused: false,
@@ -139,6 +145,7 @@ impl LinkCheck {
             begun: None,
             again: Again::default(),
         };
+        watched.begins(&self.config, now);
         self.links.insert(peer, watched);
     }
 
@@ -167,9 +174,11 @@ impl LinkCheck {
         link.unread += bytes.len();
         let begun = link.received.follow(bytes);
         if link.received.whole() {
-            (link.begun, link.again) = (None, Again::default());
+            link.begun = None;
+            link.begins(&self.config, latest);
         } else if begun > 0 {
-            (link.begun, link.again) = (Some((now, None)), Again::default());
+            link.begun = Some((now, None));
+            link.begins(&self.config, latest);
         }
         Ok(())
     }
