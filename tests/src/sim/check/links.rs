@@ -89,7 +89,7 @@ impl Watched {
     /// It ends for a reason that there is.
     fn ends(&self, reason: CloseReason, config: &MeshConfig, now: Instant) -> Result<(), String> {
         let early = |since: Option<Instant>, timeout: Option<Duration>| {
-            since.zip(timeout).is_none_or(|(since, timeout)| since + timeout > now)
+            since.zip(timeout).is_none_or(|(since, timeout)| since + timeout + STALL > now)
         };
         let what = match reason {
             CloseReason::Idle if early(Some(self.heard.0), config.link.idle_timeout) => "G2: idle too early",
