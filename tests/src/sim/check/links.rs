@@ -307,7 +307,11 @@ impl LinkCheck {
     /// No link outlives its idle timeout, or its frame timeout, but for a second look.
     fn look_for_late(&mut self, links: &Links, now: Instant) -> Result<(), String> {
         for (peer, link) in &mut self.links {
-            link.again.surely |= link.again.now;
+            if link.again.now {
+                link.again.surely = true;
+                link.heard.0 = now;
+                link.begun = link.begun.map(|(_, last)| (now, last));
+            }
             let (_, over) = link.late(&self.config, Duration::ZERO, now);
             let since = *link.again.over.get_or_insert(now);
             link.again.over = Some(since).filter(|_| over);
