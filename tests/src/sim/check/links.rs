@@ -126,11 +126,13 @@ pub(in crate::sim) struct LinkCheck {
     free: Option<Instant>,
     /// Whether a time was told since the last drain.
     told: bool,
+    /// Whether the last one was the latest.
+    exact: bool,
 }
 
 impl LinkCheck {
     pub(super) fn new(config: &MeshConfig) -> Self {
-        Self { config: config.clone(), links: BTreeMap::new(), free: None, told: false }
+        Self { config: config.clone(), links: BTreeMap::new(), free: None, told: false, exact: true }
     }
 
     /// A link stands.
@@ -149,9 +151,11 @@ impl LinkCheck {
         self.links.insert(peer, watched);
     }
 
-    /// The links are told a time.
-    pub(super) fn told(&mut self, now: Instant) {
-        let only = !std::mem::replace(&mut self.told, true);
+    /// The links are told a time, `now` being the latest. If it isn't `exact`, their clock runs behind that, and they were
+    /// told another.
+    pub(super) fn told(&mut self, now: Instant, exact: bool) {
+        let only = !std::mem::replace(&mut self.told, true) && exact;
+        self.exact = exact;
         for link in self.links.values_mut() {
             link.told(&self.config, now, only);
         }
@@ -313,6 +317,7 @@ impl LinkCheck {
                 link.begun = link.begun.map(|(_, last)| (now, last));
             }
             let (_, over) = link.late(&self.config, Duration::ZERO, now);
+            let over = over && (self.exact || link.again.over.is_some());
             let since = *link.again.over.get_or_insert(now);
             link.again.over = Some(since).filter(|_| over);
             let late = over && since + STALL <= now;

@@ -60,7 +60,7 @@ impl PeerCheck {
             *latest = now.max(*latest);
             first.get_or_insert(*latest);
             if let Polled::Links = machine {
-                self.links.told(*latest);
+                self.links.told(*latest, now == *latest);
             }
         }
         if place == 0 {
