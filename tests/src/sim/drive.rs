@@ -355,6 +355,8 @@ pub(super) fn read(
             return true;
         }
         match end.arrived.pop_front() {
+            // A system reads no nothing; a link that is handed none takes it to say that it was not read.
+            Some(Piece::Bytes(bytes)) if bytes.is_empty() => {}
             Some(Piece::Bytes(bytes)) => {
                 end.held = end.held.saturating_sub(bytes.len());
                 machines.bytes(core, now, link, bytes);
