@@ -239,6 +239,7 @@ mod tests {
         let some: Faults = "clocks,network".parse().unwrap();
         assert!(some.clocks && some.network && !some.driver);
         assert_eq!(some.to_string(), "network,clocks");
+        assert_eq!("clocks,all".parse::<Faults>(), Err("all stands alone".to_owned()));
         assert!("weather".parse::<Faults>().unwrap_err().contains("partitions"));
     }
 }
