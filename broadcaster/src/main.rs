@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::Parser;
 use poolmesh_proto::trace::{Input, entries};
 use poolmesh_proto::{BroadcasterEvent, BroadcasterStats};
+use poolmesh_std::SocketStats;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Runtime};
@@ -35,8 +36,8 @@ fn main() -> ExitCode {
         Runtime::Smol => smol::block_on(serve_smol(&cli)),
     };
     match served {
-        Ok(stats) => {
-            tracing::info!(?stats, "stopped");
+        Ok((stats, socket)) => {
+            tracing::info!(?stats, ?socket, "stopped");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -47,30 +48,32 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve_std(cli: &Cli) -> io::Result<BroadcasterStats> {
+fn serve_std(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
     let server = poolmesh_std::BroadcasterServer::bind(cli.listen, cli.config())
         .map_err(|error| cannot_listen(cli.listen, &error))?;
-    let stopper = server.stopper();
+    let (stopper, meter) = (server.stopper(), server.meter());
     on_signal(move || stopper.stop())?;
     let trace = trace_file(cli)?;
     announce(server.local_addr());
-    match trace {
+    let stats = match trace {
         Some(trace) => server.run_recorded(trace, cli.record_limits(), ignore),
         None => server.run(ignore),
-    }
+    };
+    Ok((stats?, meter.read()))
 }
 
-async fn serve_smol(cli: &Cli) -> io::Result<BroadcasterStats> {
+async fn serve_smol(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
     let server = poolmesh_smol::BroadcasterServer::bind(cli.listen, cli.config())
         .map_err(|error| cannot_listen(cli.listen, &error))?;
-    let stopper = server.stopper();
+    let (stopper, meter) = (server.stopper(), server.meter());
     on_signal(move || stopper.stop())?;
     let trace = trace_file(cli)?;
     announce(server.local_addr());
-    match trace {
+    let stats = match trace {
         Some(trace) => server.run_recorded(trace, cli.record_limits(), ignore).await,
         None => server.run(ignore).await,
-    }
+    };
+    Ok((stats?, meter.read()))
 }
 
 /// Bytes of a trace from which on something came.

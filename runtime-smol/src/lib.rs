@@ -72,6 +72,7 @@ pub use poolmesh_proto::{
     DialFailure, LinkConfig, MeshConfig, Message, Packet, PacketError, PacketReader, PeerId, PoolId,
     PoolInfo, SendError, Side,
 };
+pub use poolmesh_udp::{Meter, SocketStats};
 pub use server::{BroadcasterServer, Stopper};
 pub use sink::EventSink;
 

@@ -1,7 +1,7 @@
 //! The broadcaster: one thread, one socket.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,14 +12,12 @@ use poolmesh_proto::trace::{RecordLimits, RecordedBroadcaster, WriterSink};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output,
 };
-use socket2::SockRef;
+use poolmesh_udp::{Flushed, Meter, Receiver, Sender, Socket};
 
 use crate::clock::Clock;
 
 /// The server looks up at least this often for the word to stop.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
-/// What is asked of the system as a receive buffer, in bytes: about ten thousand requests.
-const RECEIVE_BUFFER: usize = 4 * 1_024 * 1_024;
 
 /// A broadcaster on a socket of its own.
 ///
@@ -33,10 +31,10 @@ const RECEIVE_BUFFER: usize = 4 * 1_024 * 1_024;
 /// ```
 #[derive(Debug)]
 pub struct BroadcasterServer {
-    socket: UdpSocket,
-    local: SocketAddr,
+    socket: Socket,
     config: BroadcasterConfig,
     stopper: Stopper,
+    meter: Meter,
 }
 
 /// Stops a [`BroadcasterServer`], from another thread or a signal handler's thread.
@@ -62,23 +60,27 @@ impl BroadcasterServer {
     /// # Errors
     /// If the address can't be had.
     pub fn bind(address: SocketAddr, config: BroadcasterConfig) -> io::Result<Self> {
-        let socket = UdpSocket::bind(address)?;
-        // A smaller buffer loses requests in a burst, which their clients send again.
-        let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
-        let local = socket.local_addr()?;
-        Ok(Self { socket, local, config, stopper: Stopper::default() })
+        let socket = Socket::bind(address)?;
+        Ok(Self { socket, config, stopper: Stopper::default(), meter: Meter::default() })
     }
 
     /// Where it serves.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        self.socket.local_addr()
     }
 
     /// What stops it.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
+    }
+
+    /// What tells how many answers the system took and how many requests it dropped: each second while it serves, and
+    /// when it has stopped.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 
     /// Serves until it is stopped, and tells `on_event` what happens.
@@ -117,50 +119,83 @@ impl BroadcasterServer {
         mut on_event: impl FnMut(BroadcasterEvent),
     ) -> io::Result<()> {
         getrandom::u64()?;
+        let mut sender = Sender::new();
+        let served = self.serve_with(&mut sender, machine, &mut on_event);
+        self.meter.update(&self.socket, &sender);
+        served
+    }
+
+    fn serve_with(
+        &self,
+        sender: &mut Sender,
+        machine: &mut impl Machine<Event = BroadcasterEvent>,
+        on_event: &mut impl FnMut(BroadcasterEvent),
+    ) -> io::Result<()> {
         let clock = Clock::start();
-        let mut buffer = vec![0; self.config.max_datagram.saturating_add(1).min(1 << 16)];
+        let mut receiver = Receiver::new(self.config.max_datagram);
+        let mut deadline = self.drain(machine, sender, on_event);
+        let mut count_at = Instant::ZERO;
         while !self.stopper.is_stopped() {
-            let deadline = self.drain(machine, &mut on_event);
-            self.wait(&clock, deadline)?;
-            match self.socket.recv_from(&mut buffer) {
-                Ok((len, from)) => {
-                    let datagram = buffer.get(..len).unwrap_or_default();
-                    machine.handle_datagram(clock.now(), from, datagram);
+            if let Err(error) = self.receive(&mut receiver, &clock, deadline) {
+                match Severity::of(&error) {
+                    Severity::Harmless => {}
+                    Severity::Pause => std::thread::park_timeout(Severity::PAUSE),
+                    Severity::Fatal => return Err(error),
                 }
-                Err(error) => {
-                    match Severity::of(&error) {
-                        Severity::Harmless => {}
-                        Severity::Pause => std::thread::park_timeout(Severity::PAUSE),
-                        Severity::Fatal => return Err(error),
-                    }
-                    machine.handle_timeout(clock.now());
-                }
+            }
+            // One time for all that came.
+            let now = clock.now();
+            machine.handle_timeout(now);
+            deadline = self.drain(machine, sender, on_event);
+            for (datagram, from) in receiver.datagrams() {
+                machine.handle_datagram(now, from, datagram);
+                deadline = self.drain(machine, sender, on_event);
+            }
+            self.flush(sender);
+            if count_at.is_due(now) {
+                self.meter.update(&self.socket, sender);
+                count_at = now + Meter::UPDATE_EVERY;
             }
         }
         Ok(())
     }
 
-    /// Bounds the next receive by the machine's deadline.
-    fn wait(&self, clock: &Clock, deadline: Option<Instant>) -> io::Result<()> {
-        let wait = deadline.map_or(LONGEST_WAIT, |deadline| clock.until(deadline));
-        // Zero would wait for ever.
-        self.socket.set_read_timeout(Some(wait.clamp(Duration::from_millis(1), LONGEST_WAIT)))
+    /// Receives what is there. Only if that is nothing it waits, until the deadline at most.
+    fn receive(&self, receiver: &mut Receiver, clock: &Clock, deadline: Option<Instant>) -> io::Result<()> {
+        if receiver.receive(&self.socket)? == 0 {
+            let wait = deadline.map_or(LONGEST_WAIT, |deadline| clock.until(deadline));
+            if self.socket.wait_readable(wait.min(LONGEST_WAIT))? {
+                receiver.receive(&self.socket)?;
+            }
+        }
+        Ok(())
     }
 
     fn drain(
         &self,
         machine: &mut impl Machine<Event = BroadcasterEvent>,
+        sender: &mut Sender,
         on_event: &mut impl FnMut(BroadcasterEvent),
     ) -> Option<Instant> {
         loop {
             match machine.poll_output() {
-                // An answer that can't be sent is one that was lost: whoever wants it asks again.
                 Output::Transmit(transmit) => {
-                    drop(self.socket.send_to(&transmit.payload, transmit.destination));
+                    sender.push(transmit.destination, transmit.payload);
+                    if sender.is_full() {
+                        self.flush(sender);
+                    }
                 }
                 Output::Event(event) => on_event(event),
                 Output::Wait(deadline) => return deadline,
             }
+        }
+    }
+
+    /// An answer that can't be sent is one that was lost: whoever wants it asks again.
+    fn flush(&self, sender: &mut Sender) {
+        while sender.flush(&self.socket) == Flushed::Blocked && !self.stopper.is_stopped() {
+            // What is wrong with the socket is told when it receives.
+            let _ = self.socket.wait_writable(LONGEST_WAIT);
         }
     }
 }

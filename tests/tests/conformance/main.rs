@@ -7,6 +7,7 @@
     reason = "tests: a panic is how they fail, and they name what they look for"
 )]
 
+mod serving;
 mod smol_only;
 mod std_only;
 
