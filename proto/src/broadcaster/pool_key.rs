@@ -30,8 +30,9 @@ const SLOT: u128 = 0xffff_ffff;
 /// 2^64 divided by the golden ratio, which spreads bits well when multiplied with.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The lengths of a UUID's groups, in digits.
-const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+/// Where in a UUID's text the two digits of each byte stand, and what stands between them.
+const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+const DASHES: [usize; 4] = [8, 13, 18, 23];
 
 impl PoolKey {
     pub(super) fn new(slot: u32, random: u128) -> Self {
@@ -46,44 +47,42 @@ impl PoolKey {
 
     /// The number behind an id, none if it is no lower-case UUID.
     pub(super) fn parse(id: &PoolId) -> Option<Self> {
-        let mut rest = id.as_bytes();
-        let mut key = 0u128;
-        for (group, digits) in GROUPS.into_iter().enumerate() {
-            if group > 0 {
-                rest = rest.strip_prefix(b"-")?;
-            }
-            let (group, behind) = rest.split_at_checked(digits)?;
-            rest = behind;
-            for digit in group {
-                let value = match digit {
-                    b'0'..=b'9' => digit - b'0',
-                    b'a'..=b'f' => digit - b'a' + 10,
-                    _ => return None,
-                };
-                key = key << 4 | u128::from(value);
-            }
+        let text: &[u8; 36] = id.as_bytes().try_into().ok()?;
+        let mut key = [0; 16];
+        // Looked at once, behind the loop.
+        let mut all = 0;
+        for (byte, place) in key.iter_mut().zip(PLACES) {
+            let [high, low] = text.get(place..)?.first_chunk()?.map(value);
+            all |= high | low;
+            *byte = high << 4 | low & 0xf;
         }
-        rest.is_empty().then_some(Self(key))
+        let dashed = DASHES.iter().all(|place| text.get(*place) == Some(&b'-'));
+        (dashed && all < 16).then_some(Self(u128::from_be_bytes(key)))
     }
 
     /// The id: a lower-case UUID of 36 bytes.
     pub(super) fn id(self) -> PoolId {
         let mut text = [b'-'; 36];
-        let mut shift = u128::BITS;
-        let mut place = text.iter_mut();
-        for (group, digits) in GROUPS.into_iter().enumerate() {
-            if group > 0 {
-                place.next();
-            }
-            for byte in place.by_ref().take(digits) {
-                shift -= 4;
-                let value = (self.0 >> shift) as u8 & 0xf;
-                *byte = if value < 10 { b'0' + value } else { b'a' + value - 10 };
+        for (byte, place) in self.0.to_be_bytes().into_iter().zip(PLACES) {
+            if let Some(digits) = text.get_mut(place..).and_then(|text| text.first_chunk_mut()) {
+                *digits = [digit(byte >> 4), digit(byte & 0xf)];
             }
         }
-        // 36 bytes without a space are a pool id.
-        PoolId::new(&text).unwrap_or_else(|_| unreachable!("a UUID is a pool id"))
+        PoolId::of_uuid(text)
     }
+}
+
+/// The value of a digit, 16 or more if it is none.
+fn value(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => u8::MAX,
+    }
+}
+
+fn digit(value: u8) -> u8 {
+    if value < 10 { b'0' + value } else { b'a' + value - 10 }
 }
 
 /// What hides the slot in an id: the upper half of its bits, mixed.

@@ -47,6 +47,15 @@ impl PoolId {
         Ok(Self { len, bytes })
     }
 
+    /// Takes the text of a UUID as a name.
+    pub(crate) fn of_uuid(text: [u8; 36]) -> Self {
+        let mut bytes = [0; Self::MAX_LEN];
+        if let Some(room) = bytes.first_chunk_mut() {
+            *room = text;
+        }
+        Self { len: 36, bytes }
+    }
+
     /// The id's bytes. They need not be UTF-8.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
