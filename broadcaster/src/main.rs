@@ -3,13 +3,15 @@
 mod cli;
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{self, ExitCode};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::Parser;
+use poolmesh_proto::trace::{Input, entries};
 use poolmesh_proto::{BroadcasterEvent, BroadcasterStats};
 use tracing_subscriber::EnvFilter;
 
@@ -71,14 +73,29 @@ async fn serve_smol(cli: &Cli) -> io::Result<BroadcasterStats> {
     }
 }
 
+/// Bytes of a trace from which on something came.
+const SOMETHING_CAME: u64 = 4_096;
+
+/// Whether a file is a trace of a run in which no datagram came.
+fn is_empty_trace(path: &Path) -> bool {
+    let mut trace = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(SOMETHING_CAME).read_to_end(&mut trace));
+    let came = |input: &Input| matches!(input, Input::Datagram { .. });
+    let mut inputs = entries(&trace).map_while(Result::ok).map(|entry| entry.input).peekable();
+    read.is_ok_and(|len| (len as u64) < SOMETHING_CAME)
+        && inputs.peek().is_some()
+        && !inputs.any(|input| came(&input))
+}
+
 /// The file to record to, if that is wanted. It tells who talks to whom, so nobody else may read it. A file that a run
-/// before has left is moved aside: it may be the very crash that somebody looks for.
+/// before has left is moved aside: it may be the very crash that somebody looks for. One in which nothing came is not.
 fn trace_file(cli: &Cli) -> io::Result<Option<File>> {
     let Some(path) = &cli.record else { return Ok(None) };
     if fs::symlink_metadata(path).is_ok_and(|old| old.is_file()) {
         let mut aside = path.clone().into_os_string();
         aside.push(".before");
-        fs::rename(path, &aside).map_err(|error| {
+        let moved = if is_empty_trace(path) { fs::remove_file(path) } else { fs::rename(path, &aside) };
+        moved.map_err(|error| {
             io::Error::new(error.kind(), format!("can't move {} aside: {error}", path.display()))
         })?;
     }

@@ -26,6 +26,22 @@ pub enum Fault {
     Other,
 }
 
+#[cfg(test)]
+impl Fault {
+    /// All there are.
+    pub(crate) const EACH: [Self; 9] = [
+        Self::Refused,
+        Self::Reset,
+        Self::TimedOut,
+        Self::Unreachable,
+        Self::AddressInUse,
+        Self::NoResources,
+        Self::NotPermitted,
+        Self::HandlerPanicked,
+        Self::Other,
+    ];
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

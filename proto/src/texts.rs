@@ -33,18 +33,7 @@ fn boxed(error: impl Error + 'static) -> alloc::boxed::Box<dyn Error> {
 
 #[test]
 fn faults_and_ends_say_what_happened() {
-    let faults = [
-        Fault::Refused,
-        Fault::Reset,
-        Fault::TimedOut,
-        Fault::Unreachable,
-        Fault::AddressInUse,
-        Fault::NoResources,
-        Fault::NotPermitted,
-        Fault::HandlerPanicked,
-        Fault::Other,
-    ];
-    check(faults.map(|fault| (fault, "")));
+    check(Fault::EACH.map(|fault| (fault, "")));
     check([
         (CloseReason::Local, "here"),
         (CloseReason::Unwritten { bytes: 77 }, "77"),

@@ -64,6 +64,8 @@ pub(super) struct End {
     given_again: bool,
     /// The driver was late for a silence since.
     excused: bool,
+    /// Since when its time is over at the latest.
+    over: Option<Instant>,
     /// The application has an event in hand: silence is not the peer's.
     pub(super) holding: bool,
     pub(super) latest: Instant,
@@ -100,6 +102,7 @@ impl End {
             again: None,
             given_again: false,
             excused: false,
+            over: None,
             holding: false,
             latest: Instant::ZERO,
             spoiled: false,
@@ -245,6 +248,7 @@ impl End {
         if self.came > self.taken_bytes {
             if self.begun.is_none() {
                 (self.again, self.given_again, self.excused) = (Some(self.latest), false, false);
+                self.over = None;
             }
             self.begun.get_or_insert(self.latest);
         }
@@ -264,7 +268,7 @@ impl End {
             assert_eq!(Some(message.payload()), len.and_then(|len| PAYLOADS.get(..len)));
         }
         (self.begun, self.again) = (None, None);
-        (self.given_again, self.excused) = (false, false);
+        (self.given_again, self.excused, self.over) = (false, false, None);
         self.taken += 1;
         self.taken_bytes += 8 + message.name().len() + message.payload().len();
         assert!(self.taken_bytes <= self.came, "before it came");
@@ -283,12 +287,16 @@ impl End {
         }
     }
 
-    /// At rest it has not outlived the time of a frame, which it gives again, once, if it is told late.
+    /// At rest it has not outlived the time of a frame, which it gives again, once, if it is told late, but for a second
+    /// look.
     pub(super) fn at_rest(&mut self, slow: Option<Duration>) {
-        if self.is_due(self.again, slow, Duration::ZERO) && !self.spoiled {
-            let late = self.excused || self.is_due(self.begun, slow, STALL);
-            assert!(late && !self.given_again, "a frame takes too long");
-            (self.again, self.given_again) = (Some(self.latest), true);
+        if self.spoiled || !self.is_due(self.again, slow, Duration::ZERO) {
+            self.over = None;
+        } else if !self.given_again && (self.excused || self.is_due(self.begun, slow, STALL)) {
+            (self.again, self.given_again, self.over) = (Some(self.latest), true, None);
+        } else {
+            let over = *self.over.get_or_insert(self.latest);
+            assert!(!(over + STALL).is_due(self.latest), "a frame takes too long");
         }
     }
 

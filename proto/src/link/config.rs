@@ -22,15 +22,15 @@ pub struct LinkConfig {
     /// arrives in pieces.
     pub pack: usize,
     /// After this time without a byte from the peer the link ends. Default: never. The classic wire has no
-    /// keepalive: a peer that has nothing to say is idle, too. Told 100 ms late or later, see [`Link`](super::Link), the
-    /// driver has stood still, and the peer has this time once more.
+    /// keepalive: a peer that has nothing to say is idle, too. There are 100 ms more for a second look, and the whole
+    /// time once more if the driver has stood still: see [`Link`](super::Link).
     pub idle_timeout: Option<Duration>,
     /// A frame that isn't whole after this time, counted from when its first byte was looked at, ends the link.
     /// Default: never.
     ///
     /// It ends peers that are never idle, for they send a byte now and then, and never say anything. Where it is set,
     /// the longest event that honest peers send must come within it on the slowest line. It is off by default because
-    /// silence is allowed by default, too: alone it would keep nobody out. A stall of the driver is treated as with
+    /// silence is allowed by default, too: alone it would keep nobody out. The same is added as to
     /// `idle_timeout`.
     pub frame_timeout: Option<Duration>,
     /// How long a link that is being closed waits for what is queued to be written, and for the peer to close, too.

@@ -20,7 +20,8 @@ use queue::SendQueue;
 /// How soon a link looks again whether the memory it shares with others has room for a frame that was refused.
 const BUDGET_RETRY: Duration = Duration::from_millis(20);
 
-/// A driver that tells of the end of a timeout so late has stood still: what came meanwhile may wait to be read.
+/// A driver that tells so late that a peer's time is over has stood still. A shorter stall can't be told from none, so
+/// there is as much time for a second look at what may wait to be read.
 const STALL: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +56,9 @@ enum State {
 /// After the end, the driver drops the connection. A link that ends by itself (idle, a frame too long or too slow) does
 /// so without waiting for the peer.
 ///
-/// A stall of the driver is not the peer's silence. If it tells the time 100 ms after the link should have ended as idle
-/// or too slow, or later, it has stood still, and the rest of what it waits for may lie in the socket: once a frame, the
-/// link gives its peer the whole time again.
+/// A stall of the driver is not the peer's silence: what the link waits for may lie in the socket. So a link whose time
+/// is over, as idle or too slow, ends only if 100 ms later there is nothing new. If it is told 100 ms late or later that
+/// the time is over, the driver has stood still, and once a frame the link gives its peer the whole time again.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -85,6 +86,8 @@ pub struct Link {
     begun: Option<Instant>,
     /// Whether the driver has stood still, and the peer was given its time again, since a frame began or ended.
     stood_still: bool,
+    /// When a link whose time is over ends, if nothing comes.
+    second_look: Option<Instant>,
     queue: SendQueue,
     refused: Option<Refused>,
     /// Whether the application has an event in hand, and has not asked for the next.
@@ -117,6 +120,7 @@ impl Link {
             reader: FrameReader::new(config.max_frame),
             begun: None,
             stood_still: false,
+            second_look: None,
             queue: SendQueue::new(config.pack, budget),
             refused: None,
             holding: false,
@@ -260,15 +264,20 @@ impl Link {
             return;
         }
         let [idle, slow] = [self.idle_at(), self.whole_by()].map(|at| at.filter(|at| at.is_due(self.now)));
-        let Some(due) = idle.into_iter().chain(slow).min() else { return };
-        if !self.stood_still && (due + STALL).is_due(self.now) {
-            self.stood_still = true;
-            self.heard = self.now;
-            self.begun = self.begun.map(|_| self.now);
-        } else if idle.is_some() {
-            self.end(CloseReason::Idle);
-        } else {
-            self.end(CloseReason::FrameTooSlow { bytes: self.reader.unfinished() });
+        let Some(due) = idle.into_iter().chain(slow).min() else {
+            self.second_look = None;
+            return;
+        };
+        match self.second_look {
+            None if !self.stood_still && (due + STALL).is_due(self.now) => {
+                self.stood_still = true;
+                self.heard = self.now;
+                self.begun = self.begun.map(|_| self.now);
+            }
+            None => self.second_look = Some(self.now + STALL),
+            Some(at) if !at.is_due(self.now) => {}
+            Some(_) if idle.is_some() => self.end(CloseReason::Idle),
+            Some(_) => self.end(CloseReason::FrameTooSlow { bytes: self.reader.unfinished() }),
         }
     }
 
@@ -324,7 +333,7 @@ impl Link {
         loop {
             let frame = self.reader.next_frame();
             if let Ok(Some(_)) = frame {
-                (self.begun, self.stood_still) = (None, false);
+                (self.begun, self.stood_still, self.second_look) = (None, false, None);
             }
             match frame {
                 Ok(Some(Frame::Message(message))) => {
@@ -411,8 +420,9 @@ impl Link {
 
     fn open_deadline(&self) -> Option<Instant> {
         let idle = self.idle_at().filter(|_| !self.holding);
+        let over = self.second_look.or_else(|| idle.into_iter().chain(self.whole_by()).min());
         let retry = self.refused.filter(|refused| self.roomy(*refused)).and_then(|refused| refused.retry);
-        [idle, self.whole_by(), retry].into_iter().flatten().filter(|at| *at != Instant::NEVER).min()
+        [over, retry].into_iter().flatten().filter(|at| *at != Instant::NEVER).min()
     }
 
     /// Whether the link has ended: nothing can be sent, and the connection can be dropped. Events may still wait.

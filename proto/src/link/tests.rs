@@ -186,6 +186,13 @@ fn a_close_ends_in_bounded_time_whoever_does_not_read() {
     assert_eq!(link.poll_transmit(), None);
 }
 
+/// Says that it is too late, and looks again.
+fn overdue(link: &mut Link, millis: u64) {
+    link.handle_timeout(at(millis));
+    assert_eq!((events(link), link.interest().deadline), (vec![], Some(at(millis + 100))));
+    link.handle_timeout(at(millis + 100));
+}
+
 #[test]
 fn idle_detection_is_off_until_asked_for() {
     let mut patient = link(|_| {});
@@ -199,6 +206,10 @@ fn idle_detection_is_off_until_asked_for() {
     strict.handle_timeout(at(1_899));
     assert!(events(&mut strict).is_empty());
     strict.handle_timeout(at(1_900));
+    assert_eq!((events(&mut strict), strict.interest().deadline), (vec![], Some(at(2_000))), "a second look");
+    strict.handle_timeout(at(1_999));
+    assert!(events(&mut strict).is_empty());
+    strict.handle_timeout(at(2_000));
     assert_eq!(events(&mut strict), closed(CloseReason::Idle));
 }
 
@@ -211,7 +222,7 @@ fn an_application_that_takes_its_time_makes_no_peer_idle() {
     link.handle_timeout(at(10_000));
     assert_eq!(link.poll_event(), None);
     assert_eq!(link.interest().deadline, Some(at(11_000)));
-    link.handle_timeout(at(11_000));
+    overdue(&mut link, 11_000);
     assert_eq!(events(&mut link), closed(CloseReason::Idle));
 }
 
@@ -225,9 +236,9 @@ fn a_frame_has_to_be_whole_in_time() {
 
     let strict = |config: &mut LinkConfig| config.frame_timeout = Some(Duration::from_secs(1));
     let mut trickled = link(strict);
-    for (millis, byte) in (0..).step_by(200).zip(&MSG[..6]) {
+    for (millis, byte) in [0, 200, 400, 600, 800, 1_000, 1_050, 1_100].into_iter().zip(&MSG[..8]) {
         trickled.handle_bytes(at(millis), Bytes::copy_from_slice(&[*byte]));
-        let end = if millis < 1_000 { vec![] } else { closed(CloseReason::FrameTooSlow { bytes: 6 }) };
+        let end = if millis < 1_100 { vec![] } else { closed(CloseReason::FrameTooSlow { bytes: 8 }) };
         assert_eq!(events(&mut trickled), end, "after {millis} ms");
     }
 
@@ -241,7 +252,7 @@ fn a_frame_has_to_be_whole_in_time() {
     assert_eq!(silent.interest().deadline, Some(at(1_900)));
     silent.handle_timeout(at(1_899));
     assert_eq!(events(&mut silent), []);
-    silent.handle_timeout(at(1_900));
+    overdue(&mut silent, 1_900);
     assert_eq!(events(&mut silent), closed(CloseReason::FrameTooSlow { bytes: 5 }));
 }
 
@@ -287,7 +298,27 @@ fn a_driver_that_stands_still_makes_no_peer_idle_and_no_frame_slow() {
     link.handle_bytes(at(2_000), Bytes::from_static(&MSG[1..2]));
     assert_eq!((events(&mut link), link.interest().deadline), (vec![], Some(at(2_100))));
     link.handle_bytes(at(5_000), Bytes::from_static(&MSG[2..5]));
+    assert_eq!((events(&mut link), link.interest().deadline), (vec![], Some(at(5_100))));
+    link.handle_timeout(at(5_100));
     assert_eq!(events(&mut link), closed(CloseReason::FrameTooSlow { bytes: 5 }));
+}
+
+#[test]
+fn what_comes_after_a_short_stall_is_found_by_a_second_look() {
+    let second = Some(Duration::from_secs(1));
+    let mut link = link(|config| (config.idle_timeout, config.frame_timeout) = (second, second));
+    link.handle_bytes(at(0), Bytes::from_static(&MSG[..1]));
+    assert_eq!(events(&mut link), []);
+    link.handle_timeout(at(1_050));
+    assert_eq!((events(&mut link), link.interest().deadline), (vec![], Some(at(1_150))));
+    assert!(link.interest().read);
+    link.handle_bytes(at(1_051), Bytes::from_static(&MSG[1..]));
+    assert!(matches!(events(&mut link)[..], [LinkEvent::Received(_)]));
+    link.handle_timeout(at(1_150));
+    assert_eq!((events(&mut link), link.interest().deadline), (vec![], Some(at(2_051))));
+    // The next silence has a look of its own.
+    link.handle_timeout(at(2_051));
+    assert_eq!((events(&mut link), link.interest().deadline), (vec![], Some(at(2_151))));
 }
 
 #[test]
@@ -302,7 +333,7 @@ fn a_frame_is_given_its_time_again_when_it_comes_in_pieces_after_a_stall() {
     // The next frame may meet a stall of its own.
     link.handle_timeout(at(20_000));
     assert_eq!((events(&mut link), link.interest().deadline), (vec![], Some(at(21_000))));
-    link.handle_timeout(at(21_099));
+    overdue(&mut link, 21_099);
     assert_eq!(events(&mut link), closed(CloseReason::FrameTooSlow { bytes: 1 }));
 }
 
@@ -311,7 +342,7 @@ fn a_silence_is_given_its_time_again_once() {
     let mut link = link(|config| config.idle_timeout = Some(Duration::from_secs(1)));
     link.handle_timeout(at(1_100));
     assert_eq!((events(&mut link), link.interest().deadline), (vec![], Some(at(2_100))));
-    link.handle_timeout(at(9_000));
+    overdue(&mut link, 9_000);
     assert_eq!(events(&mut link), closed(CloseReason::Idle));
 }
 

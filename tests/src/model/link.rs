@@ -44,6 +44,8 @@ pub struct LinkModel {
     begun: Option<Instant>,
     /// Whether the peer was given its time again, because the driver stood still, since a frame began or ended.
     given_again: bool,
+    /// When a link whose time is over ends.
+    second_look: Option<Instant>,
     /// The peer's half is closed, or the connection broken.
     ending: Option<CloseReason>,
     closing: Option<Closing>,
@@ -78,6 +80,7 @@ impl LinkModel {
             looked_at: 0,
             begun: None,
             given_again: false,
+            second_look: None,
             ending: None,
             closing: None,
             ended: None,
@@ -191,13 +194,25 @@ impl LinkModel {
         let idle = self.idle_at().is_some_and(|at| at.is_due(self.now));
         let slow = self.whole_by().is_some_and(|at| at.is_due(self.now));
         let late = |at: Option<Instant>| at.is_some_and(|at| (at + STALL).is_due(self.now));
-        if (late(self.idle_at()) || late(self.whole_by())) && !self.given_again {
+        if !idle && !slow {
+            self.second_look = None;
+        } else if let Some(at) = self.second_look {
+            if at.is_due(self.now) {
+                self.end_as_overdue(idle);
+            }
+        } else if !(late(self.idle_at()) || late(self.whole_by())) || self.given_again {
+            self.second_look = Some(self.now + STALL);
+        } else {
             self.given_again = true;
             self.heard = self.now;
             self.begun = self.begun.and(Some(self.now));
-        } else if idle {
+        }
+    }
+
+    fn end_as_overdue(&mut self, idle: bool) {
+        if idle {
             self.ended = Some(CloseReason::Idle);
-        } else if slow {
+        } else {
             let (pieces, _) = frames::cut(&self.stream, self.config.max_frame);
             let bytes = self.stream.len() - pieces.last().map_or(0, |piece| piece.end);
             self.ended = Some(CloseReason::FrameTooSlow { bytes });
@@ -294,12 +309,14 @@ impl LinkModel {
                 self.looked_at = end;
                 self.begun = None;
                 self.given_again = false;
+                self.second_look = None;
                 self.holding = true;
                 return Some(Next::Event(name, payload));
             }
             if whole > self.looked_at {
                 self.begun = None;
                 self.given_again = false;
+                self.second_look = None;
             }
             if tail == Tail::Begun && self.begun.is_none() {
                 self.begun = Some(self.now);
@@ -401,7 +418,10 @@ impl LinkModel {
             return Interest { deadline, read: !closing.eof, write: left || !closing.finished };
         }
         let idle = self.idle_at().filter(|_| !self.holding).filter(no_end);
-        let silent_until = [idle, self.whole_by().filter(no_end)].into_iter().flatten().min();
+        let silent_until = match self.second_look {
+            None => [idle, self.whole_by().filter(no_end)].into_iter().flatten().min(),
+            look => look.filter(no_end),
+        };
         let deadline = if waiting > 0 || self.is_writable() { at_once } else { silent_until };
         Interest { deadline, read: waiting < self.config.max_received.max(1), write: left }
     }

@@ -20,15 +20,19 @@
 //!
 //! An answer is at most [`MAX_ANSWER`] bytes; an array is cut behind the last item that fits. A pool's id is a UUID of
 //! version 4, see [`is_uuid_v4`]. A create is answered once for each time it comes, a join of one who is in the pool as
-//! the first, a ping only if it fails; a broadcaster doesn't answer what another one says ([`Asked::Answer`]). These are
-//! the errors, the limits as set in [`BroadcasterConfig`](poolmesh_proto::BroadcasterConfig):
+//! the first, a ping only if it fails. A pool ends when its last ping is `ping_timeout` old, not later, and its notice
+//! comes before the answer to what comes then. A list that is cut begins where the one before ended.
+//!
+//! A broadcaster doesn't answer what another one may say of such an answer ([`Asked::Answer`]): type 2 with exactly one
+//! whole string behind it, and type 4 with exactly one, which is `ERROR: unknown message type` or `ERROR: request is
+//! longer than N bytes`. These are the errors, the limits as set in [`BroadcasterConfig`](poolmesh_proto::BroadcasterConfig):
 //!
 //! | text | when |
 //! | --- | --- |
 //! | `unknown message type` | any other type |
 //! | `out of bound by N elements` | so many bytes of the fields are missing |
 //! | `request is longer than N bytes` | `max_datagram` |
-//! | `pool with id ID doesn't exist` | ping and join; of an id at most 512 bytes are said again |
+//! | `pool with id ID doesn't exist` | ping and join; of an id at most 512 bytes are said again, whatever they are |
 //! | `only the host can send ping messages` | a ping of somebody else |
 //! | `broadcaster holds its limit of N pools` | create, `max_pools` |
 //! | `your address hosts its limit of N pools` | create, `max_pools_per_source` |

@@ -15,6 +15,9 @@ use super::streams::{ConnId, DIALER, Piece, Role};
 /// How often the machines of a node may make each other say something in one drain.
 const ROUNDS: u32 = 10_000;
 
+/// How many events a program may be told in one drain.
+const EVENTS: u32 = 1_000_000;
+
 /// Writes down what a broadcaster has drawn, right behind the input that drew it: the drain may be late.
 pub(super) fn note_drawn(core: &mut Core, place: usize, now: Instant, server: &Server) {
     for bits in server.drawn.borrow_mut().drain(..) {
@@ -82,6 +85,7 @@ pub(super) fn drain_peer<A: App>(core: &mut Core, node: &mut Node<A>, place: usi
         tell(core, peer, now, AppEvent::Started);
     }
     let mut rounds = 0;
+    peer.machines.events = 0;
     loop {
         peer.machines.told = false;
         let mut said = drain_client(core, peer, now);
@@ -92,13 +96,15 @@ pub(super) fn drain_peer<A: App>(core: &mut Core, node: &mut Node<A>, place: usi
             said = true;
             tell(core, peer, now, AppEvent::Woken(number));
         }
+        if core.violation.is_some() {
+            return;
+        }
         if !said && !peer.machines.told {
             break;
         }
         rounds += 1;
         if rounds == ROUNDS {
-            return core
-                .violated(format_args!("D3: the machines of n{place}, or its program, come to no rest"));
+            return no_rest(core, place);
         }
     }
     let latest = peer.machines.check.latest();
@@ -118,8 +124,16 @@ pub(super) fn drain_peer<A: App>(core: &mut Core, node: &mut Node<A>, place: usi
     }
 }
 
+fn no_rest(core: &mut Core, place: usize) {
+    core.violated(format_args!("D3: the machines of n{place}, or its program, come to no rest"));
+}
+
 fn tell<A: App>(core: &mut Core, peer: &mut Peer<A>, now: Instant, event: AppEvent) {
     let place = peer.machines.place();
+    peer.machines.events += 1;
+    if peer.machines.events == EVENTS {
+        no_rest(core, place);
+    }
     core.say(|| format!("n{place} is told {event:?}"));
     let _acting = core.acting(place);
     peer.app.handle(event, &mut Context { machines: &mut peer.machines, core, now });
@@ -134,7 +148,7 @@ fn check(core: &mut Core, place: usize, result: Result<(), String>) {
 fn drain_client<A: App>(core: &mut Core, peer: &mut Peer<A>, now: Instant) -> bool {
     let place = peer.machines.place();
     let mut said = false;
-    loop {
+    while core.violation.is_none() {
         let output = peer.machines.client.poll_output();
         peer.machines.note_polled(core, now, Polled::Client, &output);
         match output {
@@ -159,12 +173,13 @@ fn drain_client<A: App>(core: &mut Core, peer: &mut Peer<A>, now: Instant) -> bo
         }
         said = true;
     }
+    said
 }
 
 fn drain_mesh<A: App>(core: &mut Core, peer: &mut Peer<A>, now: Instant) -> bool {
     let place = peer.machines.place();
     let mut said = false;
-    loop {
+    while core.violation.is_none() {
         let output = peer.machines.mesh.poll_output();
         peer.machines.note_polled(core, now, Polled::Mesh, &output);
         match output {
@@ -206,11 +221,12 @@ fn drain_mesh<A: App>(core: &mut Core, peer: &mut Peer<A>, now: Instant) -> bool
         }
         said = true;
     }
+    said
 }
 
 fn drain_links<A: App>(core: &mut Core, peer: &mut Peer<A>, now: Instant, late: u32) -> bool {
     let mut said = false;
-    loop {
+    while core.violation.is_none() {
         let output = peer.machines.links.poll_output();
         peer.machines.note_polled(core, now, Polled::Links, &output);
         match output {
@@ -233,6 +249,7 @@ fn drain_links<A: App>(core: &mut Core, peer: &mut Peer<A>, now: Instant, late: 
         }
         said = true;
     }
+    said
 }
 
 fn set(deadlines: &mut [Option<Instant>; 3], place: usize, deadline: Option<Instant>) {
@@ -338,6 +355,8 @@ pub(super) fn read(
             return true;
         }
         match end.arrived.pop_front() {
+            // A system reads no nothing; a link that is handed none takes it to say that it was not read.
+            Some(Piece::Bytes(bytes)) if bytes.is_empty() => {}
             Some(Piece::Bytes(bytes)) => {
                 end.held = end.held.saturating_sub(bytes.len());
                 machines.bytes(core, now, link, bytes);

@@ -44,6 +44,8 @@ pub(super) struct Machines {
     timers_set: u64,
     /// Something was told to a machine since the last drain.
     pub(super) told: bool,
+    /// Events that its program was told since the drain began.
+    pub(super) events: u32,
 }
 
 impl Machines {
@@ -73,6 +75,7 @@ impl Machines {
             timers: BinaryHeap::new(),
             timers_set: 0,
             told: true,
+            events: 0,
         }
     }
 

@@ -70,8 +70,9 @@
 //!   `run_for` answers it, and every one after. The world stands still from then on, and can be looked at.
 //! - What happens: [`World::log_to`] has a line written for each thing, your own by [`Context::log`]. A program that
 //!   panics is named on stderr, with the time and the seed.
-//! - A bug to keep: [`World::record`] before the first node is added, [`World::write_record`] at the end; `simulate
-//!   --replay FILE` plays it.
+//! - A bug of the machines to keep: [`World::record`] before the first node is added, and [`World::write_record`], also
+//!   when `run_for` has failed: take its answer apart, with `?` nothing is written. `simulate --replay FILE` plays what
+//!   the machines were told; your program isn't in it, its bugs are kept by the seed and your test.
 //! - An act at a moment you choose, by a program or its machines: [`World::with`].
 //!
 //! ```

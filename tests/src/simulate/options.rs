@@ -94,6 +94,9 @@ impl FromStr for Faults {
         };
         for name in text.split(',') {
             let Some((_, switch)) = NAMES.iter().find(|(known, _)| *known == name) else {
+                if name == "all" || name == "none" {
+                    return Err(format!("{name} stands alone"));
+                }
                 let known: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
                 return Err(format!("no fault is named {name:?}; there are all, none, {}", known.join(", ")));
             };
@@ -236,6 +239,7 @@ mod tests {
         let some: Faults = "clocks,network".parse().unwrap();
         assert!(some.clocks && some.network && !some.driver);
         assert_eq!(some.to_string(), "network,clocks");
+        assert_eq!("clocks,all".parse::<Faults>(), Err("all stands alone".to_owned()));
         assert!("weather".parse::<Faults>().unwrap_err().contains("partitions"));
     }
 }

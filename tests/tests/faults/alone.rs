@@ -114,8 +114,15 @@ pub(crate) fn processor_time() -> Duration {
     Duration::new(spent.tv_sec.try_into().unwrap(), spent.tv_nsec.try_into().unwrap())
 }
 
-/// Bytes allocated and not given back.
+/// Bytes allocated and not given back. The two counters are read one after the other, while other threads go on: they
+/// are of one moment if the first stood still until the second was read.
 pub(crate) fn live() -> usize {
-    let stats = COUNTING.stats();
-    stats.bytes_allocated - stats.bytes_deallocated
+    let mut stats = COUNTING.stats();
+    loop {
+        let later = COUNTING.stats();
+        if later.bytes_allocated == stats.bytes_allocated {
+            return stats.bytes_allocated - stats.bytes_deallocated;
+        }
+        stats = later;
+    }
 }

@@ -24,6 +24,8 @@ enum Op {
     Timeout(Step),
     PollEvent(u8),
     PollTransmit(u8),
+    /// So many times it is drained and woken when it wants to be.
+    Sleep(u8),
 }
 
 /// What the peer sends.
@@ -189,6 +191,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         20 => sizes().prop_map(|(name, payload)| Op::Send(name, payload)),
         20 => (step(), prop_oneof![6 => 0..80usize, 1 => 80..50_000usize]).prop_map(|(step, len)| Op::Bytes(step, len)),
         8 => step().prop_map(Op::Timeout),
+        1 => (1..4u8).prop_map(Op::Sleep),
         20 => (1..6u8).prop_map(Op::PollEvent),
         12 => (1..4u8).prop_map(Op::PollTransmit),
     ];
@@ -259,6 +262,13 @@ fn act(
             pair.eof(now)?;
         }
         Op::Timeout(step) => pair.timeout(clock.go(*step))?,
+        Op::Sleep(times) => {
+            for _ in 0..*times {
+                while pair.poll_event(census)?.is_some() {}
+                clock.wake = pair.machine.interest().deadline;
+                pair.timeout(clock.go(Step::Wake))?;
+            }
+        }
         Op::PollEvent(times) => {
             for _ in 0..*times {
                 pair.poll_event(census)?;

@@ -27,6 +27,8 @@ enum Op {
     Fail(Step),
     /// All that can happen happens.
     Pump,
+    /// So many times the link is asked for all events, and woken when it wants to be.
+    Sleep(u8),
 }
 
 /// One direction of the connection.
@@ -87,6 +89,14 @@ impl Connection<'_> {
                 self.ends[end].failure(now)?;
             }
             Op::Pump => self.pump()?,
+            Op::Sleep(times) => {
+                for _ in 0..*times {
+                    while self.poll(end)? {}
+                    self.clock.wake = self.ends[end].machine.interest().deadline;
+                    let now = self.clock.go(Step::Wake);
+                    self.ends[end].timeout(now)?;
+                }
+            }
         }
         Ok(())
     }
@@ -186,6 +196,7 @@ fn ops() -> impl Strategy<Value = Vec<(usize, Op)>> {
         16 => (1..6u8).prop_map(Op::Poll),
         8 => step().prop_map(Op::Timeout),
         3 => Just(Op::Pump),
+        2 => (2..5u8).prop_map(Op::Sleep),
     ];
     let last = prop_oneof![
         4 => any::<prop::sample::Index>().prop_map(Op::Cut),
@@ -277,7 +288,7 @@ proptest! {
 
 #[test]
 fn every_way_to_end_is_seen() {
-    sample(600, &cases(), run).assert_each_of(&[
+    sample(800, &cases(), run).assert_each_of(&[
         "sent",
         "full",
         "too long",

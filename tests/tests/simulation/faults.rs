@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use poolmesh_proto::wire::Refusal;
 use poolmesh_proto::{BroadcasterConfig, CloseReason, Fault, Outcome, SendError};
-use poolmesh_testkit::sim::{Lateness, MILLION, PeerConfig, State};
+use poolmesh_testkit::sim::{App, AppEvent, Context, Lateness, MILLION, PeerConfig, State, World};
 
 use crate::lobby::{Plain, SECOND, host, join, pair, peer, world};
 
@@ -154,7 +154,7 @@ fn a_frozen_program_goes_on_with_what_came_meanwhile() {
 
 #[test]
 fn clocks_drift_and_jump() {
-    let pings = |change: fn(&mut poolmesh_testkit::sim::World<Plain>, poolmesh_testkit::sim::NodeId)| {
+    let pings = |change: fn(&mut World<Plain>, poolmesh_testkit::sim::NodeId)| {
         let (mut world, broadcaster) = world(1);
         let ann = peer(&mut world, broadcaster);
         host(&mut world, ann);
@@ -192,7 +192,7 @@ fn a_slow_reader_stops_its_sender() {
     let (mut world, _, [ann, bob]) = pair(1);
     let streams = &mut world.weather().streams;
     (streams.pause, streams.pause_length, streams.buffer) = (MILLION, SECOND * 60, 10_000);
-    let send = |world: &mut poolmesh_testkit::sim::World<Plain>| {
+    let send = |world: &mut World<Plain>| {
         world
             .with(bob, |_, context| {
                 let peer = context.peers()[0].0;
@@ -290,22 +290,42 @@ fn a_program_that_never_rests_and_misuse_are_told() {
     assert!(other.run_for(SECOND).is_ok(), "there is a node of that number");
     peer(&mut other, bob);
     assert_eq!(other.run_for(SECOND).unwrap_err().what, "misuse: n1 is no broadcaster");
+}
 
-    #[derive(Debug)]
-    struct Restless;
-    impl poolmesh_testkit::sim::App for Restless {
-        fn handle(
-            &mut self,
-            _: poolmesh_testkit::sim::AppEvent,
-            context: &mut poolmesh_testkit::sim::Context<'_>,
-        ) {
-            context.wake_after(Duration::ZERO, 0);
-        }
+type Act = fn(&mut Context<'_>);
+
+/// At every event it does something that has another follow at once.
+#[derive(Debug)]
+struct Restless(Act);
+
+impl App for Restless {
+    fn handle(&mut self, _: AppEvent, context: &mut Context<'_>) {
+        (self.0)(context);
     }
-    let mut world = poolmesh_testkit::sim::World::new(3);
-    let broadcaster = world.broadcaster(BroadcasterConfig::default());
-    world.peer(Restless, broadcaster, PeerConfig::default());
-    assert!(world.run_for(SECOND).unwrap_err().what.starts_with("D3: the machines of n1, or its program"));
+}
+
+#[test]
+fn a_program_that_comes_to_no_rest_is_told_of() {
+    let restless = "D3: the machines of n1, or its program";
+    let acts: [(Act, &str); 4] = [
+        (|context| context.wake_after(Duration::ZERO, 0), restless),
+        (|context| _ = context.connect(Vec::new()), restless),
+        (|context| _ = context.listen(([0, 0, 0, 0], 0).into()), restless),
+        (
+            |context| {
+                context.fail("mine");
+                _ = context.connect(Vec::new());
+            },
+            "mine",
+        ),
+    ];
+    for (act, what) in acts {
+        let mut world = World::new(3);
+        let broadcaster = world.broadcaster(BroadcasterConfig::default());
+        world.peer(Restless(act), broadcaster, PeerConfig::default());
+        let violation = world.run_for(SECOND).unwrap_err().what;
+        assert!(violation.starts_with(what), "{violation}");
+    }
 }
 
 #[test]

@@ -26,6 +26,13 @@ fn checks_that_asked_too_early() {
     holds(8_126);
 }
 
+/// A piece of no bytes was handed to a link, which takes that to say that it was not read: it gave a frame more time than
+/// the check did.
+#[test]
+fn a_stream_without_empty_pieces() {
+    holds(67_780);
+}
+
 /// The limits that are drawn were for eight nodes, however many there were: here pools of 16 peers for 21 of them.
 #[test]
 fn more_nodes_than_usual() {

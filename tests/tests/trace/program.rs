@@ -123,6 +123,26 @@ fn a_broadcaster_that_is_killed_leaves_what_was_written() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_crash_is_kept_over_runs_in_which_nothing_came() {
+    let trace = Trace::new("crash");
+    let path = trace.0.to_str().unwrap();
+    let before = Trace(format!("{path}.before").into());
+    let (mut program, address) = broadcaster("std", path, &[]);
+    ask(&address, &[2]);
+    until("what came of the request is in the file", || trace.inputs().len() == 4);
+    program.signal("KILL");
+    program.wait();
+    let crash = trace.read();
+    for _ in 0..3 {
+        let (mut program, _) = broadcaster("std", path, &[]);
+        program.signal("KILL");
+        program.wait();
+        assert_eq!(before.read(), crash);
+    }
+}
+
+#[test]
 fn a_full_recording_ends_and_the_server_goes_on() {
     for runtime in RUNTIMES {
         let trace = Trace::new(&format!("full-{runtime}"));

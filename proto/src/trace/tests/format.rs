@@ -103,17 +103,7 @@ fn every_input_is_read_as_it_was_recorded() {
 
 #[test]
 fn every_machine_fault_and_reason_is_read_as_it_was_recorded() {
-    let faults = [
-        Fault::Refused,
-        Fault::Reset,
-        Fault::TimedOut,
-        Fault::Unreachable,
-        Fault::AddressInUse,
-        Fault::NoResources,
-        Fault::NotPermitted,
-        Fault::HandlerPanicked,
-        Fault::Other,
-    ];
+    let faults = Fault::EACH;
     let reasons = [
         CloseReason::Local,
         CloseReason::Unwritten { bytes: usize::MAX },

@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use poolmesh_proto::trace::{Digest, Entry};
 use poolmesh_testkit::sim::Violation;
 use poolmesh_testkit::simulate::{Faults, Keep, MAX_NODES, Options, Report, run};
@@ -23,7 +24,8 @@ use poolmesh_testkit::trace;
 /// directions), crashes (of programs and of whole machines, and new starts), freezes (programs that stand still), clocks
 /// (that drift and jump), driver (loops that are late, early, or tell a time twice).
 ///
-/// Ctrl-C stops it after the seeds that are running. It ends with status 0 if everything held, and with 1 if not.
+/// Ctrl-C stops it after the seeds that are running, a second one at once. It ends with status 0 if everything held, with
+/// 1 if not, and with 2 if it was asked for what can't be.
 #[derive(Debug, Parser)]
 #[command(name = "simulate", version)]
 struct Cli {
@@ -100,12 +102,21 @@ fn main() -> ExitCode {
     if let Some(file) = &cli.replay {
         return said(play(file, cli.trace));
     }
+    match is_single(&cli) {
+        Ok(true) => said(one(&cli)),
+        Ok(false) => said(many::many(&cli)),
+        Err(misuse) => misuse.exit(),
+    }
+}
+
+/// Whether all is to be seen of one seed.
+fn is_single(cli: &Cli) -> Result<bool, clap::Error> {
     let single = cli.trace || cli.record.is_some();
     if single && cli.count() != 1 {
-        let _ = writeln!(io::stderr(), "simulate: --trace and --record are for a single seed: --seeds 7");
-        return ExitCode::FAILURE;
+        let what = "--trace and --record are for a single seed: --seeds 7";
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, what));
     }
-    said(if single { one(&cli) } else { many::many(&cli) })
+    Ok(single)
 }
 
 /// How the program ends.
@@ -169,7 +180,7 @@ fn one(cli: &Cli) -> io::Result<bool> {
         failed(&options, &describe(violation))?;
         return Ok(false);
     }
-    writeln!(io::stdout(), "{}\nhash: {:016x}", report.stats, share(&report))?;
+    writeln!(io::stdout(), "{}\nviolations: 0\nhash: {:016x}", report.stats, share(&report))?;
     Ok(true)
 }
 
@@ -215,6 +226,9 @@ mod tests {
                 assert_eq!(error.exit_code(), 2, "{option} {value}");
             }
         }
+        let traced = |seeds| Cli::try_parse_from(["simulate", "--trace", "--seeds", seeds]).unwrap();
+        assert_eq!(is_single(&traced("0..2")).unwrap_err().exit_code(), 2);
+        assert!(is_single(&traced("3")).unwrap() && !is_single(&parse("--seeds", "3").unwrap()).unwrap());
         assert_eq!(parse("--seeds", "3").unwrap().seeds, 3..4);
         assert_eq!(parse("--jobs", "1024").unwrap().jobs, Some(1_024));
     }

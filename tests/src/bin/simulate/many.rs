@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{process, thread};
 
 use poolmesh_testkit::patience::now;
 use poolmesh_testkit::sim::WorldStats;
@@ -24,7 +24,12 @@ struct Total {
     /// The sum of what each seed adds.
     hash: AtomicU64,
     over: AtomicBool,
+    /// Whether it was asked to stop.
+    asked: AtomicBool,
 }
+
+/// The status of a program that was interrupted before its end.
+const INTERRUPTED: i32 = 130;
 
 pub(crate) fn many(cli: &Cli) -> io::Result<bool> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
@@ -37,10 +42,17 @@ pub(crate) fn many(cli: &Cli) -> io::Result<bool> {
         finished: AtomicU64::new(0),
         hash: AtomicU64::new(0),
         over: AtomicBool::new(false),
+        asked: AtomicBool::new(false),
     });
     let (stopped, count) = (Arc::clone(&total), cli.count());
-    // Those that were begun come to their end.
-    ctrlc::set_handler(move || stopped.next.store(count, Ordering::Relaxed)).map_err(io::Error::other)?;
+    // Those that were begun come to their end, unless it is asked for again.
+    let stop = move || {
+        if stopped.asked.swap(true, Ordering::Relaxed) {
+            process::exit(INTERRUPTED);
+        }
+        stopped.next.store(count, Ordering::Relaxed);
+    };
+    ctrlc::set_handler(stop).map_err(io::Error::other)?;
     let watch = now();
     thread::scope(|scope| {
         let spawn = |_| thread::Builder::new().spawn_scoped(scope, || work(cli, &total)).ok();

@@ -31,6 +31,9 @@ pub(super) const CHECKS: &[Check] = &[
 
 const STEP: Duration = Duration::from_millis(80);
 
+/// A link whose time is over looks again so much later.
+const SECOND_LOOK: Duration = Duration::from_millis(100);
+
 /// The end is told with this reason, the connection is dropped, and nothing follows.
 fn expect_over(stage: &mut Stage, (peer, stream): (PeerId, SocketId), reason: CloseReason) {
     assert_eq!(stage.disconnected(peer), reason);
@@ -183,7 +186,7 @@ fn a_silent_peer_is_left(play: &dyn Play) {
         Some(other) => panic!("not the end for want of a word: {other:?}"),
         None => None,
     });
-    stage.took(start, STEP, "the end");
+    stage.took(start, STEP + SECOND_LOOK, "the end");
     stage.expect_gone(link.1);
     stage.expect_none_held();
 }

@@ -44,18 +44,33 @@ struct Again {
     surely: bool,
     /// It was by the only time told since the last drain: that can't end the link.
     now: bool,
+    /// Its time may have been over before.
+    due: bool,
+    /// Since when it surely is, and was told: it has a second look.
+    over: Option<Instant>,
 }
 
 impl Watched {
     /// The link is told a time. Comes that late, its peer is given its time again, once a frame.
     fn told(&mut self, config: &MeshConfig, now: Instant, only: bool) {
-        let (first, last) = self.late(config, STALL, now);
-        self.again.now = last && !self.again.perhaps && only;
+        // Told before that the time is over, it has been given a second look, not more.
+        let (first, last) =
+            if self.again.over.is_some() { (false, false) } else { self.late(config, STALL, now) };
+        self.again.now = last && !self.again.perhaps && !self.again.due && only;
         if first && !self.again.surely {
             self.again.perhaps = true;
             self.heard.1 = self.heard.1.max(now);
             self.begun = self.begun.map(|(first, last)| (first, last.map(|last| last.max(now))));
         }
+        let (due, over) = self.late(config, Duration::ZERO, now);
+        self.again.due = due;
+        self.again.over = self.again.over.filter(|_| over);
+    }
+
+    /// A frame begins or ends, or the link does: nothing was given again. Without any time its time is over at once.
+    fn begins(&mut self, config: &MeshConfig, now: Instant) {
+        let (due, _) = self.late(config, Duration::ZERO, now);
+        self.again = Again { due, ..Again::default() };
     }
 
     /// Whether at `now` it is over its time by that much: if it was heard, and began, as early, and as late as can be.
@@ -74,7 +89,7 @@ impl Watched {
     /// It ends for a reason that there is.
     fn ends(&self, reason: CloseReason, config: &MeshConfig, now: Instant) -> Result<(), String> {
         let early = |since: Option<Instant>, timeout: Option<Duration>| {
-            since.zip(timeout).is_none_or(|(since, timeout)| since + timeout > now)
+            since.zip(timeout).is_none_or(|(since, timeout)| since + timeout + STALL > now)
         };
         let what = match reason {
             CloseReason::Idle if early(Some(self.heard.0), config.link.idle_timeout) => "G2: idle too early",
@@ -111,16 +126,18 @@ pub(in crate::sim) struct LinkCheck {
     free: Option<Instant>,
     /// Whether a time was told since the last drain.
     told: bool,
+    /// Whether the last one was the latest.
+    exact: bool,
 }
 
 impl LinkCheck {
     pub(super) fn new(config: &MeshConfig) -> Self {
-        Self { config: config.clone(), links: BTreeMap::new(), free: None, told: false }
+        Self { config: config.clone(), links: BTreeMap::new(), free: None, told: false, exact: true }
     }
 
     /// A link stands.
     pub(super) fn opened(&mut self, peer: PeerId, now: Instant) {
-        let watched = Watched {
+        let mut watched = Watched {
             heard: (now, now),
             unread: 0,
             refused: false,
@@ -130,12 +147,15 @@ impl LinkCheck {
             begun: None,
             again: Again::default(),
         };
+        watched.begins(&self.config, now);
         self.links.insert(peer, watched);
     }
 
-    /// The links are told a time.
-    pub(super) fn told(&mut self, now: Instant) {
-        let only = !std::mem::replace(&mut self.told, true);
+    /// The links are told a time, `now` being the latest. If it isn't `exact`, their clock runs behind that, and they were
+    /// told another.
+    pub(super) fn told(&mut self, now: Instant, exact: bool) {
+        let only = !std::mem::replace(&mut self.told, true) && exact;
+        self.exact = exact;
         for link in self.links.values_mut() {
             link.told(&self.config, now, only);
         }
@@ -158,9 +178,11 @@ impl LinkCheck {
         link.unread += bytes.len();
         let begun = link.received.follow(bytes);
         if link.received.whole() {
-            (link.begun, link.again) = (None, Again::default());
+            link.begun = None;
+            link.begins(&self.config, latest);
         } else if begun > 0 {
-            (link.begun, link.again) = (Some((now, None)), Again::default());
+            link.begun = Some((now, None));
+            link.begins(&self.config, latest);
         }
         Ok(())
     }
@@ -286,11 +308,19 @@ impl LinkCheck {
         Ok(())
     }
 
-    /// No link outlives its idle timeout, or its frame timeout.
+    /// No link outlives its idle timeout, or its frame timeout, but for a second look.
     fn look_for_late(&mut self, links: &Links, now: Instant) -> Result<(), String> {
         for (peer, link) in &mut self.links {
-            link.again.surely |= link.again.now;
-            let (_, late) = link.late(&self.config, Duration::ZERO, now);
+            if link.again.now {
+                link.again.surely = true;
+                link.heard.0 = now;
+                link.begun = link.begun.map(|(_, last)| (now, last));
+            }
+            let (_, over) = link.late(&self.config, Duration::ZERO, now);
+            let over = over && (self.exact || link.again.over.is_some());
+            let since = *link.again.over.get_or_insert(now);
+            link.again.over = Some(since).filter(|_| over);
+            let late = over && since + STALL <= now;
             if late && links.get(*peer).is_some_and(Link::is_open) {
                 return Err(format!("V4: {peer} lives at {now:?}, it is {link:?}"));
             }

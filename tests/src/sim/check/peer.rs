@@ -60,7 +60,7 @@ impl PeerCheck {
             *latest = now.max(*latest);
             first.get_or_insert(*latest);
             if let Polled::Links = machine {
-                self.links.told(*latest);
+                self.links.told(*latest, now == *latest);
             }
         }
         if place == 0 {
@@ -258,8 +258,10 @@ impl PeerCheck {
         if !self.live.contains_key(&peer) {
             return Err(format!("L5: an event of {peer}, which is not there"));
         }
-        let latest = self.links_time();
-        self.links.event(peer, event, latest)
+        // A link begins with the time of the mesh, which may be later than what links were told: one without any time for
+        // silence ends there.
+        let (_, begun) = self.mesh_time();
+        self.links.event(peer, event, self.links_time().max(begun))
     }
 
     /// Everything was drained. `timeout`: the machines were told the time before.
