@@ -84,20 +84,17 @@ impl PeerList {
 
     /// Adds a peer as others are told it.
     pub(super) fn push(&mut self, peer: SocketAddr) {
-        let (v4, v6);
-        let octets: &[u8] = match peer.ip() {
+        let [high, low] = peer.port().to_be_bytes();
+        match peer.ip() {
             IpAddr::V4(ip) => {
-                v4 = ip.octets();
-                &v4
+                let [a, b, c, d] = ip.octets();
+                self.packed.extend_from_slice(&[a, b, c, d, high, low, 4]);
             }
             IpAddr::V6(ip) => {
-                v6 = ip.octets();
-                &v6
+                self.packed.extend_from_slice(&ip.octets());
+                self.packed.extend_from_slice(&[high, low, 16]);
             }
-        };
-        self.packed.extend_from_slice(octets);
-        self.packed.extend_from_slice(&peer.port().to_be_bytes());
-        self.packed.push(octets.len() as u8);
+        }
     }
 
     /// Who joined last comes first.

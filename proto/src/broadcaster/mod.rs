@@ -147,7 +147,6 @@ impl<R: RandomSource> Broadcaster<R> {
     /// Moves on to `now` and ends what is due, as far as there is room for the notices; `poll_output` goes on.
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        self.pools.turn(self.now);
         while self.answers.has_room() && self.end_next() {}
     }
 

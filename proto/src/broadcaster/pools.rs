@@ -25,8 +25,8 @@ struct Pool {
     /// When the host pinged last, or created the pool.
     last_ping: Instant,
     peers: PeerList,
-    /// Where in `Pools::live` its slot stands.
-    live_at: u32,
+    /// Where in `Pools::order` its slot stands.
+    place: u32,
     /// The wheel's.
     next: u32,
 }
@@ -97,9 +97,11 @@ impl Living<'_> {
 pub(super) struct Pools {
     timeout: Duration,
     slots: Chunks<Slot>,
-    free: Vec<u32>,
-    /// The slots in use, in no order that matters, so that listing never walks over empty ones.
-    live: Vec<u32>,
+    /// All slots: first those in use, in no order that matters, so that listing never walks over empty ones; then the
+    /// free ones, which was freed last first.
+    order: Vec<u32>,
+    /// How many are in use.
+    living: usize,
     wheel: Wheel,
     hosted: Sources,
     /// Zones of hosts, by slot.
@@ -113,8 +115,8 @@ impl Pools {
         Self {
             timeout,
             slots: Chunks::default(),
-            free: Vec::new(),
-            live: Vec::new(),
+            order: Vec::new(),
+            living: 0,
             wheel: Wheel::new(timeout),
             hosted: Sources::default(),
             zones: BTreeMap::new(),
@@ -123,7 +125,7 @@ impl Pools {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.live.len()
+        self.living
     }
 
     /// Peers of all pools together, without the hosts.
@@ -158,7 +160,7 @@ impl Pools {
         notify: Asker,
         now: Instant,
     ) -> Option<PoolId> {
-        let free = self.free.last().copied();
+        let free = self.order.get(self.living).copied();
         let slot = free.or_else(|| self.slots.next_place())?;
         let last = self.slots.get(slot).map(|slot| slot.key);
         let key = (0..DRAWS)
@@ -166,21 +168,21 @@ impl Pools {
             .find(|key| last.is_none_or(|last| last != *key))?;
 
         let (host, zone) = HostAddress::new(notify.address);
-        let live_at = u32::try_from(self.live.len()).ok()?;
+        let place = u32::try_from(self.living).ok()?;
         let dialect = notify.dialect;
-        let pool = Pool { host, dialect, last_ping: now, peers: PeerList::default(), live_at, next: 0 };
+        let pool = Pool { host, dialect, last_ping: now, peers: PeerList::default(), place, next: 0 };
         let made = Slot { key, pool: Some(pool) };
-        match free.and_then(|slot| self.slots.get_mut(slot)) {
-            Some(place) => {
-                *place = made;
-                self.free.pop();
+        match self.slots.get_mut(slot) {
+            Some(freed) => *freed = made,
+            None => {
+                self.slots.push(made);
+                self.order.push(slot);
             }
-            None => self.slots.push(made),
         }
+        self.living += 1;
         if let Some(zone) = zone {
             self.zones.insert(slot, zone);
         }
-        self.live.push(slot);
         self.hosted.add(host.told().ip());
         self.wheel.set(slot, &mut self.slots);
         Some(key.id())
@@ -194,21 +196,10 @@ impl Pools {
         }
     }
 
-    /// Moves on to `now`.
-    pub(super) fn turn(&mut self, now: Instant) {
-        self.wheel.turn(now, &mut self.slots);
-    }
-
-    /// Ends the next pool that is due.
+    /// Ends the next pool that is due: the one that has been quiet for longest.
     pub(super) fn end_next(&mut self, now: Instant) -> Option<Ended> {
-        loop {
-            let slot = self.wheel.pop_due(now)?;
-            let ends = self.slots.get(slot)?.ends(self.timeout);
-            if ends.is_due(now) {
-                return self.remove(slot);
-            }
-            self.wheel.set(slot, &mut self.slots);
-        }
+        let slot = self.wheel.pop_due(now, &mut self.slots)?;
+        self.remove(slot)
     }
 
     /// When to look again: no pool ends earlier.
@@ -216,15 +207,16 @@ impl Pools {
         self.wheel.earliest()
     }
 
+    /// Takes out a pool whose slot the wheel has let go.
     fn remove(&mut self, slot: u32) -> Option<Ended> {
-        let place = self.slots.get_mut(slot)?;
-        let (id, pool) = (place.key.id(), place.pool.take()?);
-        self.live.swap_remove(pool.live_at as usize);
-        let moved = self.live.get(pool.live_at as usize).copied();
+        let freed = self.slots.get_mut(slot)?;
+        let (id, pool) = (freed.key.id(), freed.pool.take()?);
+        self.living -= 1;
+        self.order.swap(pool.place as usize, self.living);
+        let moved = self.order.get(pool.place as usize).copied();
         if let Some(moved) = moved.and_then(|moved| self.slots.get_mut(moved)?.pool.as_mut()) {
-            moved.live_at = pool.live_at;
+            moved.place = pool.place;
         }
-        self.free.push(slot);
         self.peers -= pool.peers.count();
         let host = pool.host.told();
         self.hosted.take(host.ip());
@@ -234,7 +226,8 @@ impl Pools {
 
     /// All living pools once, starting at the one that stands at `from` (taken round) and coming round to it.
     pub(super) fn round(&self, from: usize, now: Instant) -> impl Iterator<Item = Living<'_>> + Clone + '_ {
-        let (before, after) = self.live.split_at(from.checked_rem(self.live.len()).unwrap_or(0));
+        let living = self.order.get(..self.living).unwrap_or_default();
+        let (before, after) = living.split_at(from.checked_rem(living.len()).unwrap_or(0));
         after.iter().chain(before).filter_map(move |slot| {
             let Slot { key, pool } = self.slots.get(*slot)?;
             let pool = pool.as_ref()?;

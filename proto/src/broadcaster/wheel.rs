@@ -1,13 +1,13 @@
-//! When pools may end: a timer wheel.
+//! When pools end: a timer wheel.
 
-use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::chunks::Chunks;
 use crate::Instant;
 
-/// The buckets of one turn.
-const BUCKETS: usize = 64;
+/// The buckets of a level: as many as a word has bits.
+const BUCKETS: u64 = 64;
 
 /// No slot.
 const NONE: u32 = u32::MAX;
@@ -21,97 +21,123 @@ pub(super) trait Timed {
     fn next(&mut self) -> Option<&mut u32>;
 }
 
-/// Deadlines that lie at most one timeout ahead, of slots that are taken out only when they have come.
+/// Deadlines of slots, at most one timeout ahead. A slot stays in until its deadline has come.
 ///
-/// A slot goes into the bucket of its deadline and stays there while its deadline moves on. When time reaches the bucket,
-/// each of its slots is asked for its deadline again, and goes into a later bucket, or among the near ones, which are in
-/// order. So a ping costs the wheel nothing, and a slot is looked at about once a timeout.
+/// A slot lies in the bucket of its deadline, and stays there while its deadline moves on: a ping costs the wheel nothing.
+/// When time reaches the bucket, each of its slots is asked for its deadline again. Mostly it lies ahead, in another bucket
+/// of the first level, whose buckets together are a little longer than a timeout. Else the slot goes down, into a bucket
+/// of the next level, a 64th as long, and so on to buckets of a microsecond: what is due comes out in order of time.
+///
+/// The wheel takes no memory but that of its levels. A slot is looked at about once a timeout, and once more for each
+/// level below when it ends.
 #[derive(Debug)]
 pub(super) struct Wheel {
     timeout: Duration,
-    /// How long a bucket is, in microseconds.
-    width: u64,
-    /// The bucket that time is in, counted from the beginning of time.
+    /// No deadline in the wheel was earlier when it was asked for, in microseconds.
     at: u64,
-    /// The first slot of each bucket, which are chained.
-    buckets: [u32; BUCKETS],
-    near: BTreeSet<(Instant, u32)>,
+    /// From the longest buckets to those of a microsecond.
+    levels: Vec<Level>,
 }
 
 impl Wheel {
+    /// At most 11 levels, of 272 bytes each; four for a timeout of a second.
     pub(super) fn new(timeout: Duration) -> Self {
-        // The bucket that time is in, and the one that a timeout from now ends in, may be begun: two more than a timeout
-        // has.
-        let micros = u64::try_from(timeout.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
-        let width = micros.div_ceil(BUCKETS as u64 - 2).max(1);
-        Self { timeout, width, at: 0, buckets: [NONE; BUCKETS], near: BTreeSet::new() }
+        // The bucket that time is in is begun, and that of the latest deadline, too: a timeout is 62 buckets at the most.
+        let longest = u64::BITS - ((Instant::ZERO + timeout).as_micros() / (BUCKETS - 1)).leading_zeros();
+        let shifts = (0..=longest).rev().step_by(BUCKETS.ilog2() as usize);
+        let mut levels: Vec<Level> = shifts.map(Level::new).collect();
+        if levels.last().is_none_or(|level| level.shift > 0) {
+            levels.push(Level::new(0));
+        }
+        Self { timeout, at: 0, levels }
     }
 
     /// Takes in a slot that is not in the wheel.
     pub(super) fn set<T: Timed>(&mut self, slot: u32, slots: &mut Chunks<T>) {
         let Some(timed) = slots.get_mut(slot) else { return };
         let ends = timed.ends(self.timeout);
-        let bucket = ends.as_micros() / self.width;
-        if ends == Instant::NEVER {
-            // It is never looked at.
-        } else if bucket <= self.at {
-            self.near.insert((ends, slot));
-        } else {
-            // None lies farther ahead; if one did, it would be looked at early.
-            let bucket = bucket.min(self.at + BUCKETS as u64 - 1);
-            if let (Some(first), Some(next)) = (self.bucket(bucket), timed.next()) {
-                *next = core::mem::replace(first, slot);
+        let Some(next) = timed.next().filter(|_| ends != Instant::NEVER) else { return };
+        for level in &mut self.levels {
+            let (now, bucket) = (self.at >> level.shift, ends.as_micros() >> level.shift);
+            if bucket > now || level.shift == 0 {
+                // What is overdue is due now. None lies farther ahead than there are buckets; if one did, it would be
+                // looked at early.
+                *next = level.replace(bucket.clamp(now, now.saturating_add(BUCKETS - 1)), slot);
+                return;
             }
         }
     }
 
-    /// Moves on to `now`: what may be due then is near.
-    pub(super) fn turn<T: Timed>(&mut self, now: Instant, slots: &mut Chunks<T>) {
-        let to = now.as_micros() / self.width;
-        if to <= self.at {
-            return;
-        }
-        let first = self.at + 1;
-        self.at = to;
-        for bucket in (first..=to).take(BUCKETS) {
-            let mut slot = self.bucket(bucket).map_or(NONE, |first| core::mem::replace(first, NONE));
-            while let Some(next) = slots.get_mut(slot).and_then(|timed| timed.next().copied()) {
-                self.set(slot, slots);
-                slot = next;
+    /// Takes out a slot whose deadline has come, the earliest first.
+    pub(super) fn pop_due<T: Timed>(&mut self, now: Instant, slots: &mut Chunks<T>) -> Option<u32> {
+        while let Some((begins, level)) = self.next_bucket().filter(|(begins, _)| *begins <= now.as_micros())
+        {
+            self.at = begins;
+            let level = self.levels.get_mut(level)?;
+            let bucket = begins >> level.shift;
+            let slot = level.replace(bucket, NONE);
+            let timed = slots.get_mut(slot)?;
+            level.replace(bucket, timed.next().map_or(NONE, |next| *next));
+            if timed.ends(self.timeout).is_due(Instant::from_micros(begins)) {
+                return Some(slot);
             }
+            self.set(slot, slots);
         }
-    }
-
-    fn bucket(&mut self, number: u64) -> Option<&mut u32> {
-        self.buckets.get_mut((number % BUCKETS as u64) as usize)
-    }
-
-    /// Takes out the slot whose deadline was the earliest, if that has come. It may have moved on.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        let (at, slot) = *self.near.first()?;
-        if !at.is_due(now) {
-            return None;
-        }
-        self.near.pop_first();
-        Some(slot)
+        self.at = self.at.max(now.as_micros());
+        None
     }
 
     /// When to look again: no deadline is earlier. It may be that none is due then.
     pub(super) fn earliest(&self) -> Option<Instant> {
-        if let Some((at, _)) = self.near.first() {
-            return Some(*at);
+        self.next_bucket().map(|(begins, _)| Instant::from_micros(begins))
+    }
+
+    /// When the earliest bucket with something in it begins, and its level. Of those that begin together it is the
+    /// longest: what lies in it is spread first.
+    fn next_bucket(&self) -> Option<(u64, usize)> {
+        let levels = self.levels.iter().enumerate();
+        levels.filter_map(|(place, level)| Some((level.next(self.at)?, place))).min()
+    }
+}
+
+/// Buckets of the same length. All that have something in them are among the 64 that begin with the one that time is in.
+#[derive(Debug)]
+struct Level {
+    /// A bucket is two to the power of so many microseconds long.
+    shift: u32,
+    /// A bit for each bucket with something in it.
+    filled: u64,
+    /// The first slot of each bucket, which are chained.
+    first: [u32; BUCKETS as usize],
+}
+
+impl Level {
+    fn new(shift: u32) -> Self {
+        Self { shift, filled: 0, first: [NONE; BUCKETS as usize] }
+    }
+
+    /// Chains another first slot, or none, to a bucket, and returns the one before.
+    fn replace(&mut self, bucket: u64, first: u32) -> u32 {
+        let place = bucket % BUCKETS;
+        if first == NONE {
+            self.filled &= !(1 << place);
+        } else {
+            self.filled |= 1 << place;
         }
-        let ahead = (self.at..).skip(1).take(BUCKETS);
-        let filled = |bucket: &u64| {
-            self.buckets.get((bucket % BUCKETS as u64) as usize).is_some_and(|first| *first != NONE)
-        };
-        let begins = |bucket: u64| Instant::from_micros(bucket.saturating_mul(self.width));
-        ahead.into_iter().find(filled).map(begins).filter(|at| *at != Instant::NEVER)
+        self.first.get_mut(place as usize).map_or(NONE, |before| core::mem::replace(before, first))
+    }
+
+    /// When the earliest bucket with something in it begins; it is the one of `at` or one of the 63 behind it.
+    fn next(&self, at: u64) -> Option<u64> {
+        let now = at >> self.shift;
+        let ahead = self.filled.rotate_right((now % BUCKETS) as u32).trailing_zeros();
+        (self.filled != 0).then(|| (now + u64::from(ahead)) << self.shift)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
     use alloc::vec::Vec;
 
     use super::*;
@@ -146,6 +172,10 @@ mod tests {
             Self { wheel: Wheel::new(Duration::from_micros(timeout)), slots: Chunks::default(), now: 0 }
         }
 
+        fn at(&self) -> Instant {
+            at(self.now)
+        }
+
         fn add(&mut self) -> u32 {
             let slot = self.slots.next_place().unwrap();
             self.slots.push(Item { begun: at(self.now), next: NONE });
@@ -156,40 +186,74 @@ mod tests {
         /// Lets time pass, and answers who has ended.
         fn go(&mut self, to: u64) -> Vec<u32> {
             self.now = self.now.max(to);
-            let now = at(self.now);
-            self.wheel.turn(now, &mut self.slots);
-            let mut ended = Vec::new();
-            while let Some(slot) = self.wheel.pop_due(now) {
-                if self.slots.get(slot).unwrap().ends(self.wheel.timeout).is_due(now) {
-                    ended.push(slot);
-                } else {
-                    self.wheel.set(slot, &mut self.slots);
-                }
-            }
-            ended
+            core::iter::from_fn(|| self.wheel.pop_due(at(self.now), &mut self.slots)).collect()
+        }
+    }
+
+    /// Numbers that look random and are the same each time.
+    fn numbers() -> impl FnMut(u64) -> u64 {
+        let mut state = 1u64;
+        move |end| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % end
         }
     }
 
     #[test]
-    fn each_ends_at_its_time_whatever_the_timeout_is() {
-        for timeout in [0, 1, 61, 62, 63, 64, 1_000, 999_999, 1_000_000] {
+    fn each_ends_when_its_last_ping_runs_out_and_in_this_order() {
+        let mut number = numbers();
+        for timeout in [0, 1, 2, 62, 63, 64, 126, 127, 4_095, 1_000_000, 1 << 40] {
             let mut clock = Clockwork::new(timeout);
-            let begins = [0, 0, 1, 2, 7, timeout / 64, timeout / 3, timeout / 2, 3 * timeout];
-            let mut begins: Vec<u64> = begins.into();
-            begins.sort_unstable();
-            let mut ends: Vec<(u64, u32)> = Vec::new();
-            let mut coming = begins.iter().copied().peekable();
-            loop {
-                let wakes = clock.wheel.earliest().map(Instant::as_micros);
-                let now = coming.peek().copied().into_iter().chain(wakes).min();
-                let Some(now) = now else { break };
-                ends.extend(clock.go(now).into_iter().map(|slot| (now, slot)));
-                if coming.next_if_eq(&now).is_some() {
-                    clock.add();
+            let mut living: Vec<u32> = Vec::new();
+            let mut begin = 0;
+            for _ in 0..2_000 {
+                match number(4) {
+                    0 => living.push(clock.add()),
+                    1 if !living.is_empty() => {
+                        let pinged = living[number(living.len() as u64) as usize];
+                        clock.slots.get_mut(pinged).unwrap().begun = at(clock.now);
+                    }
+                    _ => {}
                 }
+                // Most steps are short, some longer than all buckets together.
+                let longest = timeout / [1, 16, 64, 1_024][number(4) as usize];
+                let step = number(longest + 2) * (1 + number(40) / 39);
+                let to = match (number(3), clock.wheel.earliest()) {
+                    (0, Some(wakes)) => wakes.as_micros(),
+                    _ => clock.now + step,
+                };
+                let ends = |slot: &u32| clock.slots.get(*slot).unwrap().ends(clock.wheel.timeout);
+                let mut due: Vec<Instant> =
+                    living.iter().map(ends).filter(|ends| ends.is_due(at(to))).collect();
+                due.sort_unstable();
+                let ended = clock.go(to);
+                let ends = |slot: &u32| clock.slots.get(*slot).unwrap().ends(clock.wheel.timeout);
+                assert!(ended.iter().map(ends).eq(due), "timeout {timeout}, {begin} to {to}: {ended:?}");
+                living.retain(|slot| !ended.contains(slot));
+                let next = living.iter().map(ends).min();
+                let wakes = clock.wheel.earliest();
+                assert!(
+                    wakes <= next
+                        && wakes.is_some() == next.is_some()
+                        && wakes.is_none_or(|at| at > clock.at())
+                );
+                begin = to;
             }
-            let due = (0..).zip(&begins).map(|(slot, begin)| (begin + timeout, slot));
-            assert!(due.eq(ends.iter().copied()), "timeout {timeout}: {ends:?}");
+            assert!(clock.slots.next_place() > Some(300) && living.len() < 500);
+        }
+    }
+
+    #[test]
+    fn a_slot_that_ends_is_looked_at_once_a_level() {
+        let mut clock = Clockwork::new(1_000_000);
+        let _warm = clock.go(5_555_555);
+        let slot = clock.add();
+        for wake in 1.. {
+            let wakes = clock.wheel.earliest().unwrap().as_micros();
+            if clock.go(wakes) == [slot] {
+                assert_eq!((wakes, clock.wheel.levels.len()), (6_555_555, 4));
+                return assert!(wake <= 4, "{wake} times");
+            }
         }
     }
 
@@ -230,8 +294,28 @@ mod tests {
 
     #[test]
     fn the_end_of_time_is_no_deadline() {
-        let mut clock = Clockwork::new(u64::MAX);
-        clock.add();
-        assert_eq!((clock.wheel.earliest(), clock.go(u64::MAX)), (None, Vec::new()));
+        for timeout in [0, 1, 5, 1_000, u64::MAX - 10, u64::MAX] {
+            let mut clock = Clockwork::new(timeout);
+            assert_eq!(clock.go(u64::MAX - 6), []);
+            let last = clock.add();
+            let ends = at(u64::MAX - 6) + clock.wheel.timeout;
+            assert_eq!(clock.wheel.earliest().is_some(), ends != Instant::NEVER);
+            assert_eq!(clock.go(u64::MAX - 1), if ends == Instant::NEVER { vec![] } else { vec![last] });
+            clock.add();
+            assert_eq!(clock.go(u64::MAX), if timeout == 0 { vec![last + 1] } else { vec![] });
+            clock.add();
+            assert_eq!((clock.wheel.earliest(), clock.go(u64::MAX)), (None, Vec::new()));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_not_looked_at_does_no_harm() {
+        let mut clock = Clockwork::new(1_000);
+        let early = clock.add();
+        // Nothing is taken out meanwhile, as when there is no room for what it would cause.
+        clock.now = 1_000_000;
+        let late = clock.add();
+        assert_eq!(clock.go(1_000_999), [early]);
+        assert_eq!(clock.go(1_001_000), [late]);
     }
 }
