@@ -30,8 +30,8 @@ const SLOT: u128 = 0xffff_ffff;
 /// 2^64 divided by the golden ratio, which spreads bits well when multiplied with.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Where in a UUID's text the two digits of each byte stand, and what stands between them.
-const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+/// Where in a UUID's text eight digits stand: four, and four more. Between them are dashes.
+const DIGITS: [(usize, usize); 4] = [(0, 4), (9, 14), (19, 24), (28, 32)];
 const DASHES: [usize; 4] = [8, 13, 18, 23];
 
 impl PoolKey {
@@ -46,43 +46,58 @@ impl PoolKey {
     }
 
     /// The number behind an id, none if it is no lower-case UUID.
-    pub(super) fn parse(id: &PoolId) -> Option<Self> {
-        let text: &[u8; 36] = id.as_bytes().try_into().ok()?;
-        let mut key = [0; 16];
-        // Looked at once, behind the loop.
-        let mut all = 0;
-        for (byte, place) in key.iter_mut().zip(PLACES) {
-            let [high, low] = text.get(place..)?.first_chunk()?.map(value);
-            all |= high | low;
-            *byte = high << 4 | low & 0xf;
+    pub(super) fn parse(id: &[u8]) -> Option<Self> {
+        let text: &[u8; 36] = id.try_into().ok()?;
+        let mut key = 0;
+        for (first, second) in DIGITS {
+            let four = |at| Some(u32::from_be_bytes(*text.get(at..)?.first_chunk()?));
+            key = key << 32 | u128::from(value(u64::from(four(first)?) << 32 | u64::from(four(second)?))?);
         }
-        let dashed = DASHES.iter().all(|place| text.get(*place) == Some(&b'-'));
-        (dashed && all < 16).then_some(Self(u128::from_be_bytes(key)))
+        DASHES.iter().all(|at| text.get(*at) == Some(&b'-')).then_some(Self(key))
     }
 
     /// The id: a lower-case UUID of 36 bytes.
     pub(super) fn id(self) -> PoolId {
         let mut text = [b'-'; 36];
-        for (byte, place) in self.0.to_be_bytes().into_iter().zip(PLACES) {
-            if let Some(digits) = text.get_mut(place..).and_then(|text| text.first_chunk_mut()) {
-                *digits = [digit(byte >> 4), digit(byte & 0xf)];
+        let mut rest = self.0;
+        for (first, second) in DIGITS.into_iter().rev() {
+            let eight = digits(rest as u32);
+            rest >>= 32;
+            for (at, four) in [(first, (eight >> 32) as u32), (second, eight as u32)] {
+                if let Some(place) = text.get_mut(at..).and_then(|text| text.first_chunk_mut()) {
+                    *place = four.to_be_bytes();
+                }
             }
         }
         PoolId::of_uuid(text)
     }
 }
 
-/// The value of a digit, 16 or more if it is none.
-fn value(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        b'a'..=b'f' => digit - b'a' + 10,
-        _ => u8::MAX,
-    }
+/// The same byte eight times.
+const fn all(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
 }
 
-fn digit(value: u8) -> u8 {
-    if value < 10 { b'0' + value } else { b'a' + value - 10 }
+/// The number that eight digits of text are, all at once; none if one is no lower-case digit.
+fn value(text: u64) -> Option<u32> {
+    // Letters have a bit that digits don't have, and their lower bits begin at 1.
+    let values = (text & all(0x0f)) + 9 * (text >> 6 & all(0x01));
+    let pairs = (values | values >> 4) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    let value = (fours | fours >> 16) as u32;
+    // Nothing else is written so.
+    (digits(value) == text).then_some(value)
+}
+
+/// The eight digits of a number, as text.
+fn digits(value: u32) -> u64 {
+    let value = u64::from(value);
+    let fours = (value | value << 16) & 0x0000_ffff_0000_ffff;
+    let pairs = (fours | fours << 8) & 0x00ff_00ff_00ff_00ff;
+    let values = (pairs | pairs << 4) & all(0x0f);
+    // From 10 on they are letters.
+    let letters = (values + all(6)) >> 4 & all(0x01);
+    values + all(b'0') + u64::from(b'a' - b'0' - 10) * letters
 }
 
 /// What hides the slot in an id: the upper half of its bits, mixed.
@@ -104,7 +119,7 @@ mod tests {
         {
             let key = PoolKey::new(slot, random);
             assert_eq!(key.slot(), slot);
-            assert_eq!(PoolKey::parse(&key.id()), Some(key));
+            assert_eq!(PoolKey::parse(key.id().as_bytes()), Some(key));
         }
     }
 
@@ -131,7 +146,7 @@ mod tests {
     #[test]
     fn other_ids_are_nobodys() {
         for id in ["p", "ffffffff-ffff-4fff-bfff-fffffffffff", "FFFFFFFF-ffff-4fff-bfff-ffffffffffff"] {
-            assert_eq!(PoolKey::parse(&id.parse().unwrap()), None);
+            assert_eq!(PoolKey::parse(id.as_bytes()), None);
         }
     }
 }

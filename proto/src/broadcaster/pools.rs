@@ -139,7 +139,7 @@ impl Pools {
     }
 
     /// The pool named `id`, if it lives. One whose time is up is dead even while its notice waits for room.
-    pub(super) fn find(&self, id: &PoolId, now: Instant) -> Option<Living<'_>> {
+    pub(super) fn find(&self, id: &[u8], now: Instant) -> Option<Living<'_>> {
         let key = PoolKey::parse(id)?;
         let slot = self.slots.get(key.slot()).filter(|slot| slot.key == key)?;
         let pool = slot.pool.as_ref()?;

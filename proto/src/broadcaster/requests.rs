@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use super::{Asker, Broadcaster, BroadcasterEvent, RandomSource};
 use crate::log::{debug, trace};
-use crate::wire::{Dialect, Refusal, Request, RequestFault};
+use crate::wire::{Asked, Dialect, Refusal, RequestFault};
 use crate::{Instant, Machine, Output, PoolId};
 
 impl<R: RandomSource> Machine for Broadcaster<R> {
@@ -14,17 +14,17 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
         self.advance(now);
         self.stats.datagrams += 1;
         let from = Asker { address: from, dialect: Dialect::of(datagram) };
-        match from.dialect.decode_request(datagram) {
+        match from.dialect.read_request(datagram) {
             // Before the length: an answer is never answered.
             Err(fault @ RequestFault::Answer) => self.refuse_fault(from, fault),
             _ if datagram.len() > self.config.max_datagram => {
                 self.stats.refused_malformed += 1;
                 self.refuse(from, Refusal::TooLong { limit: self.config.max_datagram as u64 });
             }
-            Ok(Request::Create) => self.create(from),
-            Ok(Request::Ping(id)) => self.ping(from, &id),
-            Ok(Request::List) => self.list(from),
-            Ok(Request::Join(id)) => self.join(from, &id),
+            Ok(Asked::Create) => self.create(from),
+            Ok(Asked::Ping(id)) => self.ping(from, id),
+            Ok(Asked::List) => self.list(from),
+            Ok(Asked::Join(id)) => self.join(from, id),
             Err(fault) => self.refuse_fault(from, fault),
         }
     }
@@ -69,9 +69,9 @@ impl<R: RandomSource> Broadcaster<R> {
         self.answers.tell(BroadcasterEvent::PoolCreated { pool, host });
     }
 
-    fn ping(&mut self, from: Asker, id: &PoolId) {
+    fn ping(&mut self, from: Asker, id: &[u8]) {
         let Some(pool) = self.pools.find(id, self.now) else {
-            return self.refuse_unknown(from, id.as_bytes());
+            return self.refuse_unknown(from, id);
         };
         if pool.host() == from.peer() {
             let slot = pool.slot();
@@ -94,37 +94,37 @@ impl<R: RandomSource> Broadcaster<R> {
         self.list_from = start.wrapping_add(count).checked_rem(self.pools.len()).unwrap_or(0);
     }
 
-    fn join(&mut self, from: Asker, id: &PoolId) {
+    fn join(&mut self, from: Asker, id: &[u8]) {
         let peer = from.peer();
         let Some(pool) = self.pools.find(id, self.now) else {
-            return self.refuse_unknown(from, id.as_bytes());
+            return self.refuse_unknown(from, id);
         };
         if peer != pool.host() && !pool.peers().any(|other| other == peer) {
             if pool.peer_count() + 1 >= self.config.max_peers {
-                let refusal = Refusal::PoolFull { pool: *id, limit: self.config.max_peers as u64 };
+                let refusal = Refusal::PoolFull { pool: pool.id(), limit: self.config.max_peers as u64 };
                 return self.refuse_by_limit(from, refusal);
             }
             if self.pools.peers() >= self.config.max_peers_total {
                 let limit = self.config.max_peers_total as u64;
                 return self.refuse_by_limit(from, Refusal::TooManyPeers { limit });
             }
-            let slot = pool.slot();
+            let (slot, pool) = (pool.slot(), pool.id());
             self.pools.add_peer(slot, peer);
-            debug!(pool = %id, %peer, "peer joined");
+            debug!(%pool, %peer, "peer joined");
             self.stats.peers_joined += 1;
-            self.answers.tell(BroadcasterEvent::PeerJoined { pool: *id, peer });
+            self.answers.tell(BroadcasterEvent::PeerJoined { pool, peer });
         }
         self.answer_join(from, id);
     }
 
     /// Names the asker, the host, then who joined last: of peers that never leave the wire, the late ones are the
     /// likeliest to be there still.
-    fn answer_join(&mut self, from: Asker, id: &PoolId) {
+    fn answer_join(&mut self, from: Asker, id: &[u8]) {
         let Some(pool) = self.pools.find(id, self.now) else { return };
         let (you, host) = (from.peer(), pool.host());
         let others = pool.peers().filter(|peer| *peer != you);
         let named = [you].into_iter().chain((host != you).then_some(host)).chain(others);
-        self.answers.send(from, |dialect, out| dialect.encode_joined(id, host, you, named, out));
+        self.answers.send(from, |dialect, out| dialect.encode_joined(&pool.id(), host, you, named, out));
     }
 
     fn refuse_by_limit(&mut self, to: Asker, refusal: Refusal) {

@@ -218,7 +218,7 @@ fn a_pool_whose_notice_waits_for_room_is_dead_all_the_same() {
     let later = create(&mut machine, at(10), address(2));
     machine.handle_datagram(at(2_000), address(1), &[2]);
     assert_eq!(machine.pool_count(), 1, "not all are swept yet");
-    assert!([pool, later].iter().all(|pool| machine.pools.find(pool, at(2_000)).is_none()));
+    assert!([pool, later].iter().all(|pool| machine.pools.find(pool.as_bytes(), at(2_000)).is_none()));
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub(super) struct Wheel {
     timeout: Duration,
     /// No deadline in the wheel was earlier when it was asked for, in microseconds.
     at: u64,
+    /// No bucket with something in it begins earlier. The end of time if nothing is in the wheel.
+    wakes: u64,
     /// From the longest buckets to those of a microsecond.
     levels: Vec<Level>,
 }
@@ -49,7 +51,7 @@ impl Wheel {
         if levels.last().is_none_or(|level| level.shift > 0) {
             levels.push(Level::new(0));
         }
-        Self { timeout, at: 0, levels }
+        Self { timeout, at: 0, wakes: u64::MAX, levels }
     }
 
     /// Takes in a slot that is not in the wheel.
@@ -62,7 +64,9 @@ impl Wheel {
             if bucket > now || level.shift == 0 {
                 // What is overdue is due now. None lies farther ahead than there are buckets; if one did, it would be
                 // looked at early.
-                *next = level.replace(bucket.clamp(now, now.saturating_add(BUCKETS - 1)), slot);
+                let bucket = bucket.clamp(now, now.saturating_add(BUCKETS - 1));
+                self.wakes = self.wakes.min(bucket << level.shift);
+                *next = level.replace(bucket, slot);
                 return;
             }
         }
@@ -70,8 +74,16 @@ impl Wheel {
 
     /// Takes out a slot whose deadline has come, the earliest first.
     pub(super) fn pop_due<T: Timed>(&mut self, now: Instant, slots: &mut Chunks<T>) -> Option<u32> {
-        while let Some((begins, level)) = self.next_bucket().filter(|(begins, _)| *begins <= now.as_micros())
-        {
+        // Mostly nothing is to be looked at, and this is all that is done.
+        while self.wakes <= now.as_micros() {
+            let Some((begins, level)) = self.next_bucket() else {
+                self.wakes = u64::MAX;
+                break;
+            };
+            self.wakes = begins;
+            if begins > now.as_micros() {
+                break;
+            }
             self.at = begins;
             let level = self.levels.get_mut(level)?;
             let bucket = begins >> level.shift;
@@ -89,7 +101,7 @@ impl Wheel {
 
     /// When to look again: no deadline is earlier. It may be that none is due then.
     pub(super) fn earliest(&self) -> Option<Instant> {
-        self.next_bucket().map(|(begins, _)| Instant::from_micros(begins))
+        Some(Instant::from_micros(self.wakes)).filter(|at| *at != Instant::NEVER)
     }
 
     /// When the earliest bucket with something in it begins, and its level. Of those that begin together it is the

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use bytes::BytesMut;
 
 use super::classic::datagram as classic;
-use super::{PoolId, Request, RequestFault, Response, ResponseFault};
+use super::{Asked, PoolId, Request, RequestFault, Response, ResponseFault};
 
 /// The longest answer a broadcaster gives, in bytes: what a gop2p client reads of a datagram.
 pub const MAX_ANSWER: usize = 1_024;
@@ -37,6 +37,13 @@ impl Dialect {
     pub fn decode_request(self, datagram: &[u8]) -> Result<Request, RequestFault<'_>> {
         match self {
             Self::Classic => classic::decode_request(datagram),
+        }
+    }
+
+    /// The same, but ids are left as they stand there. Nothing is copied.
+    pub(crate) fn read_request(self, datagram: &[u8]) -> Result<Asked<'_>, RequestFault<'_>> {
+        match self {
+            Self::Classic => classic::read_request(datagram),
         }
     }
 

@@ -36,7 +36,8 @@ impl PoolId {
         if id.is_empty() {
             return Err(InvalidPoolId::Empty);
         }
-        if let Some(at) = id.iter().position(|byte| *byte == b' ') {
+        if id.contains(&b' ') {
+            let at = id.iter().take_while(|byte| **byte != b' ').count();
             return Err(InvalidPoolId::Space { at });
         }
         let mut bytes = [0; Self::MAX_LEN];

@@ -9,7 +9,7 @@ use bytes::{BufMut, BytesMut};
 use super::refusal_text;
 use crate::wire::dialect::{MAX_ANSWER, MAX_DECODED};
 use crate::wire::{
-    PoolId, PoolInfo, Refusal, Request, RequestFault, Response, ResponseFault, canonical, fields,
+    Asked, PoolId, PoolInfo, Refusal, Request, RequestFault, Response, ResponseFault, canonical, fields,
 };
 
 const CREATE: u8 = 0;
@@ -32,14 +32,14 @@ pub(crate) const LIST_CAPACITY: usize = (MAX_ANSWER - ANSWER_HEADER + 1) / UUID_
 pub(crate) const PEER_CAPACITY: usize = (MAX_ANSWER - ANSWER_HEADER) / SHORTEST_PEER;
 
 /// `request = create | ping, string | list | join, string`; what follows is ignored.
-pub(crate) fn decode_request(datagram: &[u8]) -> Result<Request, RequestFault<'_>> {
+pub(crate) fn read_request(datagram: &[u8]) -> Result<Asked<'_>, RequestFault<'_>> {
     let (fields, kind) = fields::byte(datagram).map_err(|_| RequestFault::Empty)?;
     match kind {
-        CREATE => Ok(Request::Create),
-        PING => Ok(Request::Ping(pool_id(fields)?)),
+        CREATE => Ok(Asked::Create),
+        PING => Ok(Asked::Ping(id(fields)?)),
         LIST if is_list_answer(fields) => Err(RequestFault::Answer),
-        LIST => Ok(Request::List),
-        JOIN => Ok(Request::Join(pool_id(fields)?)),
+        LIST => Ok(Asked::List),
+        JOIN => Ok(Asked::Join(id(fields)?)),
         ERROR if is_answer_to_answers(fields) => Err(RequestFault::Answer),
         other => Err(RequestFault::UnknownType(other)),
     }
@@ -56,10 +56,20 @@ fn is_answer_to_answers(fields: &[u8]) -> bool {
     matches!(refusal_text::parse(text), Refusal::UnknownRequest | Refusal::TooLong { .. })
 }
 
-fn pool_id(fields: &[u8]) -> Result<PoolId, RequestFault<'_>> {
+fn id(fields: &[u8]) -> Result<&[u8], RequestFault<'_>> {
     let (_, id) = fields::string(fields)
         .map_err(|error| RequestFault::Truncated { missing: fields::shortfall(error).missing })?;
-    PoolId::new(id).map_err(|_| RequestFault::NotAPoolId(id))
+    Ok(id)
+}
+
+pub(crate) fn decode_request(datagram: &[u8]) -> Result<Request, RequestFault<'_>> {
+    let pool_id = |id| PoolId::new(id).map_err(|_| RequestFault::NotAPoolId(id));
+    Ok(match read_request(datagram)? {
+        Asked::Create => Request::Create,
+        Asked::Ping(id) => Request::Ping(pool_id(id)?),
+        Asked::List => Request::List,
+        Asked::Join(id) => Request::Join(pool_id(id)?),
+    })
 }
 
 pub(crate) fn encode_request(request: &Request, out: &mut BytesMut) {
