@@ -1,5 +1,6 @@
 //! Addresses in few bytes: a broadcaster holds millions.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
@@ -64,12 +65,17 @@ impl HostAddress {
     }
 }
 
-/// The peers of a pool in the order they joined, seven bytes each, or nineteen. They never leave on the classic wire.
+/// The peers of a pool in the order they joined. They never leave on the classic wire.
 ///
-/// An address is written as its octets, its port and how many octets there are, so that it can be read from behind: who
-/// joined last is named first.
+/// Without peers it is a pointer that points nowhere, for many pools have none.
 #[derive(Debug, Default)]
-pub(super) struct PeerList {
+pub(super) struct PeerList(Option<Box<Peers>>);
+
+#[derive(Debug, Default)]
+struct Peers {
+    count: usize,
+    /// Seven bytes each, or nineteen: its octets, its port and how many octets there are, so that it can be read from
+    /// behind. Who joined last is named first.
     packed: Vec<u8>,
 }
 
@@ -77,29 +83,31 @@ pub(super) struct PeerList {
 const PORT_AND_LEN: usize = 3;
 
 impl PeerList {
-    /// How many, counted one by one.
+    /// How many.
     pub(super) fn count(&self) -> usize {
-        self.newest_first().count()
+        self.0.as_ref().map_or(0, |peers| peers.count)
     }
 
     /// Adds a peer as others are told it.
     pub(super) fn push(&mut self, peer: SocketAddr) {
+        let peers = self.0.get_or_insert_default();
+        peers.count += 1;
         let [high, low] = peer.port().to_be_bytes();
         match peer.ip() {
             IpAddr::V4(ip) => {
                 let [a, b, c, d] = ip.octets();
-                self.packed.extend_from_slice(&[a, b, c, d, high, low, 4]);
+                peers.packed.extend_from_slice(&[a, b, c, d, high, low, 4]);
             }
             IpAddr::V6(ip) => {
-                self.packed.extend_from_slice(&ip.octets());
-                self.packed.extend_from_slice(&[high, low, 16]);
+                peers.packed.extend_from_slice(&ip.octets());
+                peers.packed.extend_from_slice(&[high, low, 16]);
             }
         }
     }
 
     /// Who joined last comes first.
     pub(super) fn newest_first(&self) -> NewestFirst<'_> {
-        NewestFirst { packed: &self.packed }
+        NewestFirst { packed: self.0.as_ref().map_or(&[], |peers| &peers.packed) }
     }
 }
 
