@@ -147,6 +147,12 @@ impl Pools {
         (!(pool.last_ping + self.timeout).is_due(now)).then_some(Living { slot: key.slot(), key, pool })
     }
 
+    /// How many of these name a pool, living or dead: to know, all of them have to be read.
+    pub(super) fn touch<'a>(&self, keys: impl Iterator<Item = &'a PoolKey>) -> usize {
+        let there = |key: &&PoolKey| self.slots.get(key.slot()).is_some_and(|slot| slot.key == **key);
+        keys.filter(there).count()
+    }
+
     /// The host of a pool has pinged.
     pub(super) fn pinged(&mut self, slot: u32, now: Instant) {
         if let Some(pool) = self.slots.get_mut(slot).and_then(|slot| slot.pool.as_mut()) {

@@ -322,3 +322,23 @@ fn answers_are_cut_from_blocks_of_memory() {
         end = Some(place.end);
     }
 }
+
+#[test]
+fn to_look_ahead_changes_nothing() {
+    let mut machine = broadcaster(|_| {});
+    let pools: Vec<PoolId> = (0..100).map(|port| create(&mut machine, at(0), address(port))).collect();
+    let requests = pools.iter().flat_map(|pool| [Request::Ping(*pool), Request::List, Request::Join(*pool)]);
+    let datagrams: Vec<BytesMut> = requests
+        .map(|request| {
+            let mut datagram = BytesMut::new();
+            Dialect::Classic.encode_request(&request, &mut datagram);
+            datagram
+        })
+        .collect();
+    let before = (machine.stats(), drain(&mut machine));
+    machine.look_ahead(datagrams.iter().map(|datagram| &datagram[..]).chain([&[][..], &[1], &[9]]));
+    assert_eq!((machine.stats(), drain(&mut machine)), before);
+    let keys: Vec<PoolKey> = pools.iter().filter_map(|pool| PoolKey::parse(pool.as_bytes())).collect();
+    let strangers = [PoolKey::default(), PoolKey::parse(&[b'f'; 36]).unwrap_or_default()];
+    assert_eq!(machine.pools.touch(keys.iter().chain(&strangers)), 100);
+}

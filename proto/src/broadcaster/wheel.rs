@@ -21,15 +21,16 @@ pub(super) trait Timed {
     fn next(&mut self) -> Option<&mut u32>;
 }
 
-/// Deadlines of slots, at most one timeout ahead. A slot stays in until its deadline has come.
+/// Deadlines of slots. A slot stays in until its deadline has come.
 ///
 /// A slot lies in the bucket of its deadline, and stays there while its deadline moves on: a ping costs the wheel nothing.
-/// When time reaches the bucket, each of its slots is asked for its deadline again. Mostly it lies ahead, in another bucket
-/// of the first level, whose buckets together are a little longer than a timeout. Else the slot goes down, into a bucket
-/// of the next level, a 64th as long, and so on to buckets of a microsecond: what is due comes out in order of time.
+/// When time reaches the bucket, each of its slots is asked for its deadline again, and goes into the bucket of that. There
+/// are levels of 64 buckets each, those of a level 64 times as long as those of the one below, and the shortest of a
+/// microsecond; a slot goes into the shortest bucket that its deadline allows. So what is due comes out in order of time.
 ///
-/// The wheel takes no memory but that of its levels. A slot is looked at about once a timeout, and once more for each
-/// level below when it ends.
+/// The wheel takes no memory but that of its levels. A slot is looked at about once a timeout, and once more on each lower
+/// level when it ends. How long buckets are is chosen so that a timeout is 32 to 62 of one level: what has to be looked at together is
+/// what was pinged together, within so short a time.
 #[derive(Debug)]
 pub(super) struct Wheel {
     timeout: Duration,
@@ -37,20 +38,18 @@ pub(super) struct Wheel {
     at: u64,
     /// No bucket with something in it begins earlier. The end of time if nothing is in the wheel.
     wakes: u64,
-    /// From the longest buckets to those of a microsecond.
+    /// From buckets of a microsecond to those of which there are no more than 64.
     levels: Vec<Level>,
 }
 
 impl Wheel {
-    /// At most 11 levels, of 272 bytes each; four for a timeout of a second.
+    /// At most 12 levels, of 272 bytes each.
     pub(super) fn new(timeout: Duration) -> Self {
-        // The bucket that time is in is begun, and that of the latest deadline, too: a timeout is 62 buckets at the most.
-        let longest = u64::BITS - ((Instant::ZERO + timeout).as_micros() / (BUCKETS - 1)).leading_zeros();
-        let shifts = (0..=longest).rev().step_by(BUCKETS.ilog2() as usize);
-        let mut levels: Vec<Level> = shifts.map(Level::new).collect();
-        if levels.last().is_none_or(|level| level.shift > 0) {
-            levels.push(Level::new(0));
-        }
+        // The bucket that time is in is begun: at least one less than there are must be longer than a timeout.
+        let fitting = u64::BITS - ((Instant::ZERO + timeout).as_micros() / (BUCKETS - 1)).leading_zeros();
+        let bits = BUCKETS.ilog2();
+        let shifts = (fitting % bits..u64::BITS).step_by(bits as usize);
+        let levels = Some(0).into_iter().chain(shifts.filter(|shift| *shift > 0)).map(Level::new).collect();
         Self { timeout, at: 0, wakes: u64::MAX, levels }
     }
 
@@ -59,16 +58,13 @@ impl Wheel {
         let Some(timed) = slots.get_mut(slot) else { return };
         let ends = timed.ends(self.timeout);
         let Some(next) = timed.next().filter(|_| ends != Instant::NEVER) else { return };
-        for level in &mut self.levels {
-            let (now, bucket) = (self.at >> level.shift, ends.as_micros() >> level.shift);
-            if bucket > now || level.shift == 0 {
-                // What is overdue is due now. None lies farther ahead than there are buckets; if one did, it would be
-                // looked at early.
-                let bucket = bucket.clamp(now, now.saturating_add(BUCKETS - 1));
-                self.wakes = self.wakes.min(bucket << level.shift);
-                *next = level.replace(bucket, slot);
-                return;
-            }
+        // What is overdue is due now.
+        let (at, ends) = (self.at, ends.as_micros().max(self.at));
+        let near = |level: &&mut Level| (ends >> level.shift) - (at >> level.shift) < BUCKETS;
+        if let Some(level) = self.levels.iter_mut().find(near) {
+            let bucket = ends >> level.shift;
+            self.wakes = self.wakes.min(bucket << level.shift);
+            *next = level.replace(bucket, slot);
         }
     }
 
@@ -104,8 +100,7 @@ impl Wheel {
         Some(Instant::from_micros(self.wakes)).filter(|at| *at != Instant::NEVER)
     }
 
-    /// When the earliest bucket with something in it begins, and its level. Of those that begin together it is the
-    /// longest: what lies in it is spread first.
+    /// When the earliest bucket with something in it begins, and its level.
     fn next_bucket(&self) -> Option<(u64, usize)> {
         let levels = self.levels.iter().enumerate();
         levels.filter_map(|(place, level)| Some((level.next(self.at)?, place))).min()
@@ -263,7 +258,7 @@ mod tests {
         for wake in 1.. {
             let wakes = clock.wheel.earliest().unwrap().as_micros();
             if clock.go(wakes) == [slot] {
-                assert_eq!((wakes, clock.wheel.levels.len()), (6_555_555, 4));
+                assert_eq!(wakes, 6_555_555);
                 return assert!(wake <= 4, "{wake} times");
             }
         }
@@ -322,12 +317,14 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_not_looked_at_does_no_harm() {
-        let mut clock = Clockwork::new(1_000);
-        let early = clock.add();
-        // Nothing is taken out meanwhile, as when there is no room for what it would cause.
-        clock.now = 1_000_000;
-        let late = clock.add();
-        assert_eq!(clock.go(1_000_999), [early]);
-        assert_eq!(clock.go(1_001_000), [late]);
+        for late_by in [0, 1, 1_000_000, 1 << 40, 1 << 62] {
+            let mut clock = Clockwork::new(1_000);
+            let early = clock.add();
+            // Nothing is taken out meanwhile, as when there is no room for what it would cause.
+            clock.now = 1_000 + late_by;
+            let late = clock.add();
+            assert_eq!(clock.go(1_999 + late_by), [early]);
+            assert_eq!(clock.go(2_000 + late_by), [late]);
+        }
     }
 }
