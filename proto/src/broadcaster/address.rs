@@ -112,7 +112,7 @@ impl PeerList {
 }
 
 /// The peers from behind.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct NewestFirst<'a> {
     packed: &'a [u8],
 }

@@ -84,7 +84,7 @@ impl Living<'_> {
     }
 
     /// The same, who joined last first.
-    pub(super) fn peers(&self) -> impl Iterator<Item = SocketAddr> + Clone + '_ {
+    pub(super) fn peers(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.pool.peers.newest_first()
     }
 
@@ -232,7 +232,7 @@ impl Pools {
     }
 
     /// All living pools once, starting at the one that stands at `from` (taken round) and coming round to it.
-    pub(super) fn round(&self, from: usize, now: Instant) -> impl Iterator<Item = Living<'_>> + Clone + '_ {
+    pub(super) fn round(&self, from: usize, now: Instant) -> impl Iterator<Item = Living<'_>> + '_ {
         let living = self.order.get(..self.living).unwrap_or_default();
         let (before, after) = living.split_at(from.checked_rem(living.len()).unwrap_or(0));
         after.iter().chain(before).filter_map(move |slot| {
