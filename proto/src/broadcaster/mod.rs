@@ -71,7 +71,8 @@ impl Asker {
 /// The broadcaster as a datagram machine. See [`Machine`](crate::Machine) for its contract.
 ///
 /// A ping costs a look-up in constant time and a store: when the pool may end, a timer wheel looks at the time of the
-/// last ping.
+/// last ping. All that one call may have to look at is what was made or pinged within a 32nd of the ping timeout before,
+/// or since the call before.
 ///
 /// Answers are at most 1,024 bytes. A join answer names the asker and the host first, then who joined last; a list
 /// that has to be cut begins where the one before ended, so that every pool gets its turn.

@@ -259,6 +259,31 @@ fn a_dual_stack_socket_is_answered_at_its_own_address() {
 }
 
 #[test]
+fn a_scope_goes_with_its_pool() {
+    let mut machine = broadcaster(|_| {});
+    let hosts = ["[fe80::1%3]:7", "[fe80::1]:7", "[fe80::1%4]:7"].map(|host| host.parse().unwrap());
+    for (turn, host) in (0..).zip(hosts) {
+        machine.handle_datagram(at(turn * 1_000), host, &[0]);
+        drain(&mut machine);
+        machine.handle_timeout(at((turn + 1) * 1_000));
+        assert_eq!(drain(&mut machine).0, [(host, Response::PoolEnded)], "in the place of the one before");
+    }
+}
+
+#[test]
+fn notices_go_out_in_the_order_in_which_pools_were_quiet() {
+    let mut machine = broadcaster(|_| {});
+    let pools: Vec<PoolId> = (0..10).map(|port| create(&mut machine, at(0), address(port))).collect();
+    let order = [3, 1, 4, 5, 9, 2, 6, 8, 7, 0];
+    for (now, port) in (100..).zip(order) {
+        ask(&mut machine, at(now), address(port), Request::Ping(pools[usize::from(port)]));
+    }
+    machine.handle_timeout(at(60_000));
+    let noticed = drain(&mut machine).0.into_iter().map(|(to, _)| to.port());
+    assert!(noticed.eq(order));
+}
+
+#[test]
 fn at_the_end_of_time_it_still_stops() {
     let mut machine = broadcaster(|_| {});
     machine.handle_datagram(Instant::NEVER, address(1), &[0]);

@@ -29,8 +29,8 @@ pub(super) trait Timed {
 /// microsecond; a slot goes into the shortest bucket that its deadline allows. So what is due comes out in order of time.
 ///
 /// The wheel takes no memory but that of its levels. A slot is looked at about once a timeout, and once more on each lower
-/// level when it ends. How long buckets are is chosen so that a timeout is 32 to 62 of one level: what has to be looked at together is
-/// what was pinged together, within so short a time.
+/// level when it ends. How long buckets are is chosen so that a timeout is 32 to 63 of one level: what has to be looked at
+/// together is what was pinged within so short a time, so each look is paid for by a datagram.
 #[derive(Debug)]
 pub(super) struct Wheel {
     timeout: Duration,
