@@ -23,6 +23,15 @@ pub enum Request {
     Join(PoolId),
 }
 
+/// A request as it stands in a datagram: what should be an id may be any bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked<'a> {
+    Create,
+    Ping(&'a [u8]),
+    List,
+    Join(&'a [u8]),
+}
+
 /// What a broadcaster says to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
