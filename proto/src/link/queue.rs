@@ -5,28 +5,45 @@ use core::mem;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::Budget;
+use super::Chunks;
 use crate::wire::{HEADER_LEN, encode_header};
+use crate::{Budget, Payload};
 
-/// From this size on a payload is handed over by reference. Below it a copy into the packed write is cheaper than a
-/// write of its own.
-const BY_REFERENCE: usize = 16 * 1_024;
-
-/// The size of the first chunk of a burst, in bytes; each further one is twice as large, up to what is packed.
+/// The size of the first block of a burst, in bytes; each further one is twice as large, up to what is packed.
 const FIRST: usize = 4_096;
+
+/// So much of the shared memory is taken at a time, in bytes, within a batch and while there is plenty: one atomic
+/// operation for many small frames.
+const PREPAID: usize = 4_096;
 
 /// The frames that wait to be written, packed into chunks.
 #[derive(Debug)]
 pub(super) struct SendQueue {
-    chunks: VecDeque<Bytes>,
-    /// Small frames on their way into one chunk. It never grows: when it is full, a larger one follows.
+    chunks: VecDeque<Chunk>,
+    /// Small frames on their way into one chunk, in a block that is used again once its chunks are written. It never
+    /// grows: when it is full, a larger one follows.
     tail: BytesMut,
+    /// How long the chunk may get.
+    room: usize,
+    /// The block before, whose last chunk may be in flight.
+    before: BytesMut,
     next_size: usize,
     pack: usize,
-    /// Bytes in `chunks` and `tail`, and in the chunk that was handed out last.
+    /// Bytes in `chunks` and `tail`, and in what was handed out last.
     queued: usize,
     in_flight: usize,
     budget: Budget,
+    /// Bytes taken of the budget and not used: none but in a batch.
+    prepaid: usize,
+    /// How many are taken ahead.
+    prepay: usize,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    bytes: Bytes,
+    /// Whether it ends within a frame: its payload is the next chunk.
+    within: bool,
 }
 
 impl SendQueue {
@@ -34,15 +51,19 @@ impl SendQueue {
         Self {
             chunks: VecDeque::new(),
             tail: BytesMut::new(),
+            room: 0,
+            before: BytesMut::new(),
             next_size: FIRST,
             pack,
             queued: 0,
             in_flight: 0,
+            prepaid: 0,
+            prepay: 0,
             budget,
         }
     }
 
-    /// Bytes that wait, those of the chunk being written among them.
+    /// Bytes that wait, those being written among them.
     pub(super) fn queued(&self) -> usize {
         self.queued
     }
@@ -59,78 +80,147 @@ impl SendQueue {
 
     /// Whether the budget has room for `bytes` more.
     pub(super) fn budget_has(&self, bytes: usize) -> bool {
-        self.budget.has(bytes)
+        self.budget.has(bytes.saturating_sub(self.prepaid))
+    }
+
+    /// Many frames follow.
+    pub(super) fn begin_batch(&mut self) {
+        self.prepay = PREPAID.min(self.budget.limit() / 1_024);
+    }
+
+    /// That was all of them.
+    pub(super) fn end_batch(&mut self) {
+        self.prepay = 0;
+        self.budget.give(mem::take(&mut self.prepaid));
     }
 
     /// Queues one frame. False if the budget has no room for it.
-    pub(super) fn push(&mut self, name: &[u8], payload: Bytes) -> bool {
-        let len = HEADER_LEN + name.len() + payload.len();
-        if !self.budget.take(len) {
+    #[inline]
+    pub(super) fn push(&mut self, name: &[u8], payload: &Payload<'_>) -> bool {
+        let bytes = payload.as_slice();
+        let len = HEADER_LEN + name.len() + bytes.len();
+        if !self.charge(len) {
             return false;
         }
         self.queued += len;
-        let copied = if payload.len() < BY_REFERENCE { len } else { len - payload.len() };
-        if self.tail.capacity() - self.tail.len() < copied {
-            self.cut_tail();
+        let by_reference = payload.by_reference();
+        let copied = if by_reference.is_none() { len } else { len - bytes.len() };
+        if copied > self.room {
+            self.start_chunk(copied);
         }
-        if self.tail.capacity() < copied {
-            self.tail = BytesMut::with_capacity(self.next_size.min(self.pack).max(copied));
-            self.next_size = self.next_size.saturating_mul(2);
-        }
-        encode_header(name, payload.len(), &mut self.tail);
-        if payload.len() < BY_REFERENCE {
-            self.tail.extend_from_slice(&payload);
-        } else {
-            self.cut_tail();
-            self.chunks.push_back(payload);
+        self.room -= copied;
+        encode_header(name, bytes.len(), &mut self.tail);
+        match by_reference {
+            None => self.tail.extend_from_slice(bytes),
+            Some(payload) => {
+                self.cut_tail(true);
+                self.chunks.push_back(Chunk { bytes: payload, within: false });
+            }
         }
         true
     }
 
-    /// The next chunk to write. Asking for it says that the one before has been written.
+    /// Pays for `len` bytes, if the budget lets it.
+    fn charge(&mut self, len: usize) -> bool {
+        let Some(missing) = len.checked_sub(self.prepaid).filter(|missing| *missing > 0) else {
+            self.prepaid -= len;
+            return true;
+        };
+        let ahead = [self.prepay, 0].into_iter().find(|ahead| self.budget.take(missing.saturating_add(*ahead)));
+        self.prepaid = ahead.unwrap_or(self.prepaid);
+        ahead.is_some()
+    }
+
+    /// Begins a chunk that has room for `len` bytes.
+    #[cold]
+    fn start_chunk(&mut self, len: usize) {
+        if !self.tail.is_empty() {
+            self.cut_tail(false);
+            self.next_size = self.next_size.saturating_mul(2);
+        }
+        if self.tail.capacity() < len.max(FIRST / 2) {
+            self.renew(self.next_size.min(self.pack.max(FIRST)).max(len));
+        }
+        self.room = self.tail.capacity().min(self.pack.max(len));
+    }
+
+    /// Has a block of `size` bytes for the tail, which is empty: one that was used before, if it can be.
+    fn renew(&mut self, size: usize) {
+        if self.tail.try_reclaim(size) {
+            return;
+        }
+        mem::swap(&mut self.tail, &mut self.before);
+        if !self.tail.try_reclaim(size) {
+            self.tail = BytesMut::with_capacity(size);
+        }
+    }
+
+    /// The next chunk to write. Asking for it says that what was handed out before has been written.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         self.settle();
-        if self.chunks.is_empty() {
-            self.cut_tail();
+        let chunk = self.take_chunk()?;
+        self.in_flight = chunk.bytes.len();
+        Some(chunk.bytes)
+    }
+
+    /// As [`next`](Self::next), as many as go into one vectored write: up to what is packed, and to the end of a frame.
+    pub(super) fn next_chunks(&mut self, chunks: &mut Chunks) -> bool {
+        chunks.clear();
+        self.settle();
+        while let Some(Chunk { bytes, within }) = self.take_chunk() {
+            self.in_flight += bytes.len();
+            chunks.push(bytes);
+            let next = self.chunks.front().map_or(self.tail.len(), |chunk| chunk.bytes.len());
+            if !within && (self.in_flight.saturating_add(next) > self.pack || chunks.count() >= Chunks::MOST - 1) {
+                break;
+            }
         }
-        let Some(chunk) = self.chunks.pop_front() else {
-            self.next_size = FIRST;
-            return None;
-        };
-        self.in_flight = chunk.len();
-        Some(chunk)
+        self.in_flight > 0
+    }
+
+    fn take_chunk(&mut self) -> Option<Chunk> {
+        if self.chunks.is_empty() {
+            self.cut_tail(false);
+        }
+        let chunk = self.chunks.pop_front();
+        if chunk.is_none() && self.queued == 0 {
+            self.rest();
+        }
+        chunk
+    }
+
+    /// Nothing waits: what was prepared for more of it is given back.
+    fn rest(&mut self) {
+        self.next_size = FIRST;
+        self.before = BytesMut::new();
     }
 
     /// Drops what waits. Returns how many bytes were not written, as far as is known.
     pub(super) fn clear(&mut self) -> usize {
         let lost = self.queued;
         self.budget.give(self.queued);
-        (self.queued, self.in_flight) = (0, 0);
+        (self.queued, self.in_flight, self.room) = (0, 0, 0);
         self.chunks = VecDeque::new();
         self.tail = BytesMut::new();
+        self.rest();
+        self.end_batch();
         lost
     }
 
-    /// Counts the chunk in flight as written.
+    /// Counts what is in flight as written.
     fn settle(&mut self) {
         self.budget.give(self.in_flight);
         self.queued -= self.in_flight;
         self.in_flight = 0;
     }
 
-    fn cut_tail(&mut self) {
-        if self.tail.is_empty() {
-            return;
+    /// Ends the chunk, perhaps within a frame.
+    fn cut_tail(&mut self, within: bool) {
+        if !self.tail.is_empty() {
+            let bytes = self.tail.split().freeze();
+            self.chunks.push_back(Chunk { bytes, within });
+            self.room = 0;
         }
-        // A chunk that fills little of its memory would hold all of it: it is copied, and the memory used again.
-        let chunk = if self.tail.len() < self.tail.capacity() / 2 {
-            let chunk = Bytes::copy_from_slice(&self.tail);
-            self.tail.clear();
-            chunk
-        } else {
-            mem::take(&mut self.tail).freeze()
-        };
-        self.chunks.push_back(chunk);
     }
 }
 
@@ -150,11 +240,15 @@ mod tests {
         SendQueue::new(pack, Budget::new(budget))
     }
 
+    fn push<'a>(queue: &mut SendQueue, name: &[u8], payload: impl Into<Payload<'a>>) -> bool {
+        queue.push(name, &payload.into())
+    }
+
     #[test]
     fn small_frames_share_a_chunk_and_none_is_split() {
         let mut queue = queue(100, 1_000);
         for _ in 0..7 {
-            assert!(queue.push(b"e", Bytes::from_static(&[0; 31])));
+            assert!(push(&mut queue, b"e", &[0; 31]));
         }
         assert_eq!(queue.next().unwrap().len(), 80);
         assert_eq!(queue.next().unwrap().len(), 80);
@@ -168,34 +262,80 @@ mod tests {
     #[test]
     fn no_chunk_is_longer_than_what_is_packed_but_for_one_frame() {
         let mut queue = queue(80, 100_000);
-        for len in [32, 32, 65, BY_REFERENCE, 100] {
-            assert!(queue.push(b"", alloc::vec![0; len].into()));
+        for len in [32, 32, 65, Payload::BY_REFERENCE, 100] {
+            assert!(push(&mut queue, b"", alloc::vec![0; len]));
         }
         let lens: Vec<usize> = core::iter::from_fn(|| queue.next().map(|chunk| chunk.len())).collect();
-        assert_eq!(lens, [80, 73, 8, BY_REFERENCE, 108], "two that just fit, no room for a header, alone");
+        let expected = [80, 73, 8, Payload::BY_REFERENCE, 108];
+        assert_eq!(lens, expected, "two that just fit, no room for a header, alone");
     }
 
     #[test]
-    fn a_chunk_holds_no_more_than_twice_its_bytes() {
-        let mut queue = queue(100, 1_000);
-        queue.push(b"", Bytes::new());
-        let memory = queue.tail.as_ptr();
-        assert_ne!(queue.next().unwrap().as_ptr(), memory, "copied");
-        queue.push(b"", Bytes::from_static(&[0; 92]));
-        assert_eq!(queue.tail.as_ptr(), memory, "used again, for it just fits");
-        assert_eq!(queue.next().unwrap().as_ptr(), memory, "well filled, it is handed over");
+    fn a_block_is_used_again_once_its_chunks_are_written() {
+        let mut queue = queue(64 * 1_024, 1 << 20);
+        push(&mut queue, b"", &[]);
+        let block = queue.tail.as_ptr();
+        for _ in 0..1_000 {
+            push(&mut queue, b"", &[7; 1_000]);
+            assert_eq!(queue.next().unwrap().len() % 1_008, usize::from(queue.in_flight % 1_008 == 8) * 8);
+            let within = queue.tail.as_ptr() as usize - block as usize;
+            assert!(within <= FIRST, "at {within}");
+            assert_eq!(queue.next(), None);
+        }
+    }
+
+    #[test]
+    fn two_blocks_take_turns_while_one_is_written() {
+        let mut queue = queue(64 * 1_024, 1 << 20);
+        let mut blocks = Vec::new();
+        let mut written = Bytes::new();
+        for round in 0..100 {
+            // As much as fits: the block before is still being written.
+            while queue.chunks.is_empty() {
+                push(&mut queue, b"", &[7; 1_000]);
+            }
+            drop(written);
+            written = queue.next().unwrap();
+            if round >= 20 && !blocks.contains(&written.as_ptr()) {
+                blocks.push(written.as_ptr());
+            }
+        }
+        assert!(blocks.len() <= 3, "{}: a chunk may begin with what is left of a block", blocks.len());
     }
 
     #[test]
     fn a_large_payload_is_not_copied_and_a_smaller_one_is() {
         let mut queue = queue(64 * 1_024, 1 << 20);
-        queue.push(b"", alloc::vec![7; 16 * 1_024 - 1].into());
+        push(&mut queue, b"", alloc::vec![7; 16 * 1_024 - 1]);
         assert_eq!(queue.next().unwrap().len(), 8 + 16 * 1_024 - 1);
-        let payload = Bytes::from(alloc::vec![7; BY_REFERENCE]);
-        queue.push(b"small", Bytes::from_static(b"x"));
-        queue.push(b"large", payload.clone());
+        let payload = Bytes::from(alloc::vec![7; Payload::BY_REFERENCE]);
+        push(&mut queue, b"small", b"x");
+        push(&mut queue, b"large", payload.clone());
         assert_eq!(queue.next().unwrap().len(), 14 + 13);
         assert_eq!(queue.next().unwrap().as_ptr(), payload.as_ptr());
+    }
+
+    #[test]
+    fn one_write_takes_what_is_packed_and_ends_with_a_frame() {
+        let payload = Bytes::from(alloc::vec![7; Payload::BY_REFERENCE]);
+        let large = payload.len() + 8;
+        for (pack, expected) in [(1, [1, 1]), (large, [1, 1]), (large + 100, [2, 1]), (3 * large, [3, 2])] {
+            let mut queue = queue(pack, 1 << 20);
+            let mut chunks = Chunks::default();
+            for count in [2, 3] {
+                for _ in 0..count {
+                    push(&mut queue, b"", payload.clone());
+                }
+            }
+            let mut writes = Vec::new();
+            while queue.next_chunks(&mut chunks) {
+                assert_eq!(chunks.len() % large, 0, "whole frames");
+                writes.push(chunks.len() / large);
+            }
+            assert_eq!(writes.iter().sum::<usize>(), 5);
+            assert_eq!((writes[0], *writes.last().unwrap()), (expected[0], expected[1].min(writes[0])), "{pack}");
+            assert_eq!(queue.queued(), 0);
+        }
     }
 
     #[test]
@@ -203,13 +343,45 @@ mod tests {
         let budget = Budget::new(100);
         let mut one = SendQueue::new(1, budget.clone());
         let mut other = SendQueue::new(1, budget.clone());
-        assert!(one.push(b"", Bytes::from_static(&[0; 60])));
-        assert!(!other.push(b"", Bytes::from_static(&[0; 60])));
+        assert!(push(&mut one, b"", &[0; 60]));
+        assert!(!push(&mut other, b"", &[0; 60]));
         one.next();
         assert_eq!(budget.used(), 68, "in flight is not written");
         one.next();
-        assert!(other.push(b"", Bytes::from_static(&[0; 60])));
+        assert!(push(&mut other, b"", &[0; 60]));
         drop(other);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_taken_ahead_is_given_back_with_the_batch() {
+        let budget = Budget::new(1 << 24);
+        let mut one = SendQueue::new(100, budget.clone());
+        push(&mut one, b"", &[0; 24]);
+        assert_eq!(budget.used(), 32, "alone it takes what it needs");
+        one.begin_batch();
+        for _ in 0..1_000 {
+            assert!(push(&mut one, b"", &[0; 24]));
+            let ahead = budget.used() - one.queued();
+            assert!(ahead <= PREPAID && ahead == one.prepaid);
+        }
+        assert!(one.prepaid > 0);
+        one.end_batch();
+        assert_eq!(budget.used(), one.queued());
+        one.begin_batch();
+        push(&mut one, b"", &[0; 24]);
+        one.clear();
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn to_take_ahead_refuses_nothing_that_fits() {
+        let budget = Budget::new(1 << 22);
+        let mut one = SendQueue::new(100, budget.clone());
+        one.begin_batch();
+        assert!(push(&mut one, b"", alloc::vec![0; (1 << 22) - 1_000]));
+        assert!(push(&mut one, b"", &[0; 24]) && one.prepaid == 0, "there is less than is taken ahead");
+        assert!(one.budget_has(960) && !one.budget_has(961));
+        assert!(push(&mut one, b"", &[0; 952]) && budget.used() == 1 << 22 && !push(&mut one, b"", b""));
     }
 }
