@@ -130,6 +130,9 @@ mod tests {
             Payload::from(Bytes::from_static(b"ab")),
             Payload::from(BytesMut::from(&b"ab"[..])),
         ];
-        assert!(all.iter().all(|payload| payload.as_slice() == b"ab" && payload.len() == 2 && !payload.is_empty()));
+        assert!(
+            all.iter()
+                .all(|payload| payload.as_slice() == b"ab" && payload.len() == 2 && !payload.is_empty())
+        );
     }
 }

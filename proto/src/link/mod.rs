@@ -1,5 +1,6 @@
 //! The link: frames to and from one peer, over one connection.
 
+mod batch;
 mod config;
 mod output;
 mod queue;
@@ -10,6 +11,7 @@ mod tests;
 
 use core::time::Duration;
 
+pub use batch::Batch;
 pub use config::LinkConfig;
 pub use output::{
     Chunks, CloseReason, Interest, LinkEvent, LinkEvents, LinkStats, SendError, Write, WriteKind,

@@ -12,10 +12,6 @@ use crate::{Budget, Payload};
 /// The size of the first block of a burst, in bytes; each further one is twice as large, up to what is packed.
 const FIRST: usize = 4_096;
 
-/// So much of the shared memory is taken at a time, in bytes, within a batch and while there is plenty: one atomic
-/// operation for many small frames.
-const PREPAID: usize = 4_096;
-
 /// The frames that wait to be written, packed into chunks.
 #[derive(Debug)]
 pub(super) struct SendQueue {
@@ -33,10 +29,6 @@ pub(super) struct SendQueue {
     queued: usize,
     in_flight: usize,
     budget: Budget,
-    /// Bytes taken of the budget and not used: none but in a batch.
-    prepaid: usize,
-    /// How many are taken ahead.
-    prepay: usize,
 }
 
 #[derive(Debug)]
@@ -57,8 +49,6 @@ impl SendQueue {
             pack,
             queued: 0,
             in_flight: 0,
-            prepaid: 0,
-            prepay: 0,
             budget,
         }
     }
@@ -80,18 +70,7 @@ impl SendQueue {
 
     /// Whether the budget has room for `bytes` more.
     pub(super) fn budget_has(&self, bytes: usize) -> bool {
-        self.budget.has(bytes.saturating_sub(self.prepaid))
-    }
-
-    /// Many frames follow.
-    pub(super) fn begin_batch(&mut self) {
-        self.prepay = PREPAID.min(self.budget.limit() / 1_024);
-    }
-
-    /// That was all of them.
-    pub(super) fn end_batch(&mut self) {
-        self.prepay = 0;
-        self.budget.give(mem::take(&mut self.prepaid));
+        self.budget.has(bytes)
     }
 
     /// Queues one frame. False if the budget has no room for it.
@@ -99,10 +78,9 @@ impl SendQueue {
     pub(super) fn push(&mut self, name: &[u8], payload: &Payload<'_>) -> bool {
         let bytes = payload.as_slice();
         let len = HEADER_LEN + name.len() + bytes.len();
-        if !self.charge(len) {
+        if !self.pay(len) {
             return false;
         }
-        self.queued += len;
         let by_reference = payload.by_reference();
         let copied = if by_reference.is_none() { len } else { len - bytes.len() };
         if copied > self.room {
@@ -121,14 +99,19 @@ impl SendQueue {
     }
 
     /// Pays for `len` bytes, if the budget lets it.
-    fn charge(&mut self, len: usize) -> bool {
-        let Some(missing) = len.checked_sub(self.prepaid).filter(|missing| *missing > 0) else {
-            self.prepaid -= len;
-            return true;
-        };
-        let ahead = [self.prepay, 0].into_iter().find(|ahead| self.budget.take(missing.saturating_add(*ahead)));
-        self.prepaid = ahead.unwrap_or(self.prepaid);
-        ahead.is_some()
+    pub(super) fn pay(&mut self, len: usize) -> bool {
+        let paid = self.budget.take(len);
+        self.queued += if paid { len } else { 0 };
+        paid
+    }
+
+    /// Queues whole frames that are paid for, and the payload of the last of them if it is apart.
+    pub(super) fn push_paid(&mut self, (frames, payload): (Bytes, Bytes)) {
+        self.cut_tail(false);
+        self.chunks.push_back(Chunk { bytes: frames, within: !payload.is_empty() });
+        if !payload.is_empty() {
+            self.chunks.push_back(Chunk { bytes: payload, within: false });
+        }
     }
 
     /// Begins a chunk that has room for `len` bytes.
@@ -171,7 +154,9 @@ impl SendQueue {
             self.in_flight += bytes.len();
             chunks.push(bytes);
             let next = self.chunks.front().map_or(self.tail.len(), |chunk| chunk.bytes.len());
-            if !within && (self.in_flight.saturating_add(next) > self.pack || chunks.count() >= Chunks::MOST - 1) {
+            if !within
+                && (self.in_flight.saturating_add(next) > self.pack || chunks.count() >= Chunks::MOST - 1)
+            {
                 break;
             }
         }
@@ -203,7 +188,6 @@ impl SendQueue {
         self.chunks = VecDeque::new();
         self.tail = BytesMut::new();
         self.rest();
-        self.end_batch();
         lost
     }
 
@@ -333,7 +317,11 @@ mod tests {
                 writes.push(chunks.len() / large);
             }
             assert_eq!(writes.iter().sum::<usize>(), 5);
-            assert_eq!((writes[0], *writes.last().unwrap()), (expected[0], expected[1].min(writes[0])), "{pack}");
+            assert_eq!(
+                (writes[0], *writes.last().unwrap()),
+                (expected[0], expected[1].min(writes[0])),
+                "{pack}"
+            );
             assert_eq!(queue.queued(), 0);
         }
     }
@@ -351,37 +339,5 @@ mod tests {
         assert!(push(&mut other, b"", &[0; 60]));
         drop(other);
         assert_eq!(budget.used(), 0);
-    }
-
-    #[test]
-    fn what_is_taken_ahead_is_given_back_with_the_batch() {
-        let budget = Budget::new(1 << 24);
-        let mut one = SendQueue::new(100, budget.clone());
-        push(&mut one, b"", &[0; 24]);
-        assert_eq!(budget.used(), 32, "alone it takes what it needs");
-        one.begin_batch();
-        for _ in 0..1_000 {
-            assert!(push(&mut one, b"", &[0; 24]));
-            let ahead = budget.used() - one.queued();
-            assert!(ahead <= PREPAID && ahead == one.prepaid);
-        }
-        assert!(one.prepaid > 0);
-        one.end_batch();
-        assert_eq!(budget.used(), one.queued());
-        one.begin_batch();
-        push(&mut one, b"", &[0; 24]);
-        one.clear();
-        assert_eq!(budget.used(), 0);
-    }
-
-    #[test]
-    fn to_take_ahead_refuses_nothing_that_fits() {
-        let budget = Budget::new(1 << 22);
-        let mut one = SendQueue::new(100, budget.clone());
-        one.begin_batch();
-        assert!(push(&mut one, b"", alloc::vec![0; (1 << 22) - 1_000]));
-        assert!(push(&mut one, b"", &[0; 24]) && one.prepaid == 0, "there is less than is taken ahead");
-        assert!(one.budget_has(960) && !one.budget_has(961));
-        assert!(push(&mut one, b"", &[0; 952]) && budget.used() == 1 << 22 && !push(&mut one, b"", b""));
     }
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Chunks, Link, Refused, SendError, State, Write, WriteKind};
+use super::{Batch, Chunks, Link, Refused, SendError, State, Write, WriteKind};
 use crate::wire::HEADER_LEN;
 use crate::{Instant, Payload};
 
@@ -32,8 +32,7 @@ impl Link {
             return Err(SendError::Closed);
         }
         let body = name.len().saturating_add(payload.len()).saturating_add(HEADER_LEN / 2);
-        let longest = self.queue.longest().saturating_sub(HEADER_LEN / 2);
-        let max = self.config.max_frame.min(u32::MAX as usize).min(longest);
+        let max = self.longest_body();
         if body > max {
             return Err(SendError::TooLong { len: body, max });
         }
@@ -45,6 +44,12 @@ impl Link {
         Ok(())
     }
 
+    /// The longest body that can be sent, in bytes.
+    fn longest_body(&self) -> usize {
+        let longest = self.queue.longest().saturating_sub(HEADER_LEN / 2);
+        self.config.max_frame.min(u32::MAX as usize).min(longest)
+    }
+
     #[cold]
     fn refuse(&mut self, len: usize) -> SendError {
         self.stats.full += 1;
@@ -53,15 +58,31 @@ impl Link {
         SendError::Full
     }
 
-    /// Many events are about to be sent, one after the other: until [`end_batch`](Self::end_batch), memory that is shared
-    /// with other links is taken in pieces of up to 4 KiB. That spares time and changes nothing else.
-    pub fn begin_batch(&mut self) {
-        self.queue.begin_batch();
+    /// An empty batch of events for this link: see [`send_batch`](Self::send_batch).
+    #[must_use]
+    pub fn batch(&self) -> Batch {
+        Batch::new(self.longest_body(), self.config.pack.min(self.config.max_queued))
     }
 
-    /// All are sent: what was taken ahead is given back.
-    pub fn end_batch(&mut self) {
-        self.queue.end_batch();
+    /// Queues all events of a batch, or none, and empties it. One look at the bounds for all of them, and where links are
+    /// shared between threads one lock.
+    ///
+    /// # Errors
+    /// If there is no room, or the link is closed. Then the batch is as it was.
+    pub fn send_batch(&mut self, batch: &mut Batch) -> Result<(), SendError> {
+        if self.state != State::Open {
+            return Err(SendError::Closed);
+        }
+        let len = batch.len();
+        if len == 0 {
+            return Ok(());
+        }
+        if !self.room_for(len) || !self.queue.pay(len) {
+            return Err(self.refuse(len));
+        }
+        self.stats.sent += batch.events();
+        self.queue.push_paid(batch.take());
+        Ok(())
     }
 
     /// Whether an event that was queued while nothing else waited is to be written by whoever has queued it, at once:

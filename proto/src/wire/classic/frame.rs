@@ -299,7 +299,8 @@ mod tests {
             reader.read_from(&mut buffer);
             if together {
                 for frames in core::iter::from_fn(|| reader.next_frames().unwrap()) {
-                    events.extend(frames.iter().map(|event| (event.name().to_vec(), event.payload().to_vec())));
+                    events
+                        .extend(frames.iter().map(|event| (event.name().to_vec(), event.payload().to_vec())));
                 }
             } else {
                 frames.extend(all(&mut reader));
@@ -344,7 +345,11 @@ mod tests {
         buffer.extend_from_slice(&STREAM[5..]);
         reader.read_from(&mut buffer);
         let frames: Vec<_> = core::iter::from_fn(|| reader.next_frames().unwrap()).collect();
-        assert_eq!(frames.iter().map(|frames| frames.messages()).collect::<Vec<_>>(), [1, 1], "the first spans");
+        assert_eq!(
+            frames.iter().map(|frames| frames.messages()).collect::<Vec<_>>(),
+            [1, 1],
+            "the first spans"
+        );
         assert_eq!((reader.waiting(), reader.unfinished(), buffer.len()), (0, 0, 0));
     }
 

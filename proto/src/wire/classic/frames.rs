@@ -156,7 +156,8 @@ impl<'a> Iterator for FramesIter<'a> {
 mod tests {
     use super::*;
 
-    const STREAM: &[u8] = b"\x0a\0\0\0\x03\0\0\0msgabc\0\0\0\0\x05\0\0\0\x64\0\0\0a\x07\0\0\0\x03\0\0\0end\x11\0";
+    const STREAM: &[u8] =
+        b"\x0a\0\0\0\x03\0\0\0msgabc\0\0\0\0\x05\0\0\0\x64\0\0\0a\x07\0\0\0\x03\0\0\0end\x11\0";
 
     #[test]
     fn a_scan_goes_as_far_as_frames_are_whole() {

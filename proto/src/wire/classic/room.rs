@@ -146,7 +146,11 @@ mod tests {
         drop(buffer.split_to(whole));
         room.emptied(&mut buffer);
         room.make(&mut buffer, 0);
-        assert_eq!(buffer.capacity(), FrameReader::SLACK, "blocks that four of them would fit, as far as allowed");
+        assert_eq!(
+            buffer.capacity(),
+            FrameReader::SLACK,
+            "blocks that four of them would fit, as far as allowed"
+        );
         room.make(&mut buffer, 70_000);
         assert_eq!(buffer.capacity(), FrameReader::SLACK);
     }
