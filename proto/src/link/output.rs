@@ -157,7 +157,7 @@ pub struct Chunks {
 
 impl Chunks {
     /// The most pieces there are, fewer than systems take in one write.
-    pub const MOST: usize = 64;
+    pub const MOST: usize = 16;
 
     /// Bytes that are left to write.
     #[must_use]
@@ -229,7 +229,7 @@ pub struct Interest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkStats {
-    /// Events received.
+    /// Events handed out, with those that are handed out together.
     pub received: u64,
     /// Events queued.
     pub sent: u64,

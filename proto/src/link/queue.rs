@@ -15,7 +15,11 @@ const FIRST: usize = 4_096;
 /// The frames that wait to be written, packed into chunks.
 #[derive(Debug)]
 pub(super) struct SendQueue {
-    chunks: VecDeque<Chunk>,
+    chunks: VecDeque<Bytes>,
+    /// Which of them, counted from the first there ever was, are payloads apart from the rest of their frame.
+    payloads: VecDeque<u64>,
+    /// How many have been handed out.
+    taken: u64,
     /// Small frames on their way into one chunk, in a block that is used again once its chunks are written. It never
     /// grows: when it is full, a larger one follows.
     tail: BytesMut,
@@ -31,17 +35,12 @@ pub(super) struct SendQueue {
     budget: Budget,
 }
 
-#[derive(Debug)]
-struct Chunk {
-    bytes: Bytes,
-    /// Whether it ends within a frame: its payload is the next chunk.
-    within: bool,
-}
-
 impl SendQueue {
     pub(super) fn new(pack: usize, budget: Budget) -> Self {
         Self {
             chunks: VecDeque::new(),
+            payloads: VecDeque::new(),
+            taken: 0,
             tail: BytesMut::new(),
             room: 0,
             before: BytesMut::new(),
@@ -91,8 +90,8 @@ impl SendQueue {
         match by_reference {
             None => self.tail.extend_from_slice(bytes),
             Some(payload) => {
-                self.cut_tail(true);
-                self.chunks.push_back(Chunk { bytes: payload, within: false });
+                self.cut_tail();
+                self.push_payload(payload);
             }
         }
         true
@@ -107,21 +106,28 @@ impl SendQueue {
 
     /// Queues whole frames that are paid for, and the payload of the last of them if it is apart.
     pub(super) fn push_paid(&mut self, (frames, payload): (Bytes, Bytes)) {
-        self.cut_tail(false);
-        self.chunks.push_back(Chunk { bytes: frames, within: !payload.is_empty() });
+        self.cut_tail();
+        self.chunks.push_back(frames);
         if !payload.is_empty() {
-            self.chunks.push_back(Chunk { bytes: payload, within: false });
+            self.push_payload(payload);
         }
+    }
+
+    /// Queues the payload of the frame that the last chunk ends with.
+    fn push_payload(&mut self, payload: Bytes) {
+        self.payloads.push_back(self.taken + self.chunks.len() as u64);
+        self.chunks.push_back(payload);
     }
 
     /// Begins a chunk that has room for `len` bytes.
     #[cold]
     fn start_chunk(&mut self, len: usize) {
         if !self.tail.is_empty() {
-            self.cut_tail(false);
+            self.cut_tail();
             self.next_size = self.next_size.saturating_mul(2);
         }
-        if self.tail.capacity() < len.max(FIRST / 2) {
+        // What is left of a block will do, unless it would make writes much smaller.
+        if self.tail.capacity() < len.max(self.pack.min(FIRST / 2)) {
             self.renew(self.next_size.min(self.pack.max(FIRST)).max(len));
         }
         self.room = self.tail.capacity().min(self.pack.max(len));
@@ -142,18 +148,19 @@ impl SendQueue {
     pub(super) fn next(&mut self) -> Option<Bytes> {
         self.settle();
         let chunk = self.take_chunk()?;
-        self.in_flight = chunk.bytes.len();
-        Some(chunk.bytes)
+        self.in_flight = chunk.len();
+        Some(chunk)
     }
 
     /// As [`next`](Self::next), as many as go into one vectored write: up to what is packed, and to the end of a frame.
     pub(super) fn next_chunks(&mut self, chunks: &mut Chunks) -> bool {
         chunks.clear();
         self.settle();
-        while let Some(Chunk { bytes, within }) = self.take_chunk() {
-            self.in_flight += bytes.len();
-            chunks.push(bytes);
-            let next = self.chunks.front().map_or(self.tail.len(), |chunk| chunk.bytes.len());
+        while let Some(chunk) = self.take_chunk() {
+            self.in_flight += chunk.len();
+            chunks.push(chunk);
+            let within = self.payloads.front() == Some(&self.taken);
+            let next = self.chunks.front().map_or(self.tail.len(), Bytes::len);
             if !within
                 && (self.in_flight.saturating_add(next) > self.pack || chunks.count() >= Chunks::MOST - 1)
             {
@@ -163,15 +170,21 @@ impl SendQueue {
         self.in_flight > 0
     }
 
-    fn take_chunk(&mut self) -> Option<Chunk> {
+    fn take_chunk(&mut self) -> Option<Bytes> {
         if self.chunks.is_empty() {
-            self.cut_tail(false);
+            self.cut_tail();
         }
-        let chunk = self.chunks.pop_front();
-        if chunk.is_none() && self.queued == 0 {
-            self.rest();
+        let Some(chunk) = self.chunks.pop_front() else {
+            if self.queued == 0 {
+                self.rest();
+            }
+            return None;
+        };
+        if self.payloads.front() == Some(&self.taken) {
+            self.payloads.pop_front();
         }
-        chunk
+        self.taken += 1;
+        Some(chunk)
     }
 
     /// Nothing waits: what was prepared for more of it is given back.
@@ -185,7 +198,7 @@ impl SendQueue {
         let lost = self.queued;
         self.budget.give(self.queued);
         (self.queued, self.in_flight, self.room) = (0, 0, 0);
-        self.chunks = VecDeque::new();
+        (self.chunks, self.payloads) = (VecDeque::new(), VecDeque::new());
         self.tail = BytesMut::new();
         self.rest();
         lost
@@ -198,11 +211,10 @@ impl SendQueue {
         self.in_flight = 0;
     }
 
-    /// Ends the chunk, perhaps within a frame.
-    fn cut_tail(&mut self, within: bool) {
+    /// Ends the chunk.
+    fn cut_tail(&mut self) {
         if !self.tail.is_empty() {
-            let bytes = self.tail.split().freeze();
-            self.chunks.push_back(Chunk { bytes, within });
+            self.chunks.push_back(self.tail.split().freeze());
             self.room = 0;
         }
     }
