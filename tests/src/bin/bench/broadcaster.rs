@@ -151,15 +151,10 @@ impl Server {
     }
 
     fn play(&mut self, deck: &mut Deck, requests: u64) -> Fallible<Round> {
-        let allocations = self.side.allocations()?;
-        let (start, cpu) = (now(), self.side.cpu()?);
+        let (before, start) = (self.side.used()?, now());
         self.load.run(deck, requests)?;
-        let (elapsed, cpu) = (start.elapsed(), self.side.cpu()? - cpu);
-        let allocations = self.side.allocations()? - allocations;
-        let values = vec![
-            (Measure::ServerCpu, cpu.as_nanos() as f64 / requests as f64),
-            (Measure::Allocations, allocations as f64 / requests as f64),
-        ];
+        let elapsed = start.elapsed();
+        let values = vec![self.side.used()?.since(before, Measure::ServerCpu, requests)];
         Ok(Round { elapsed, values })
     }
 }
@@ -185,10 +180,8 @@ impl Job {
         ours: &mut [Server],
     ) -> Fallible<Vec<Row>> {
         let mut yardsticks = self.yardsticks()?;
-        let (Some(first), Some(last)) = (cores.first(), cores.get(usize::from(on == Cores::Two))) else {
-            return Err("no core to run on".into());
-        };
-        clock::pin(&[*last])?;
+        let (first, last) = on.choose(cores)?;
+        clock::pin(&[last])?;
         let mut subjects = Vec::new();
         let mut names = Vec::new();
         // A bare loop doesn't look at the ids.
@@ -196,7 +189,7 @@ impl Job {
         let players = yardsticks.iter_mut().zip(any).chain(ours.iter_mut().zip(&self.decks));
         for (server, deck) in players {
             let mut deck = deck.clone();
-            server.side.pin(*first)?;
+            server.side.pin(first)?;
             names.push(server.name);
             subjects.push(Subject::new(server.name, move |requests| server.play(&mut deck, requests)));
         }

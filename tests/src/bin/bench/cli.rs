@@ -24,6 +24,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Requests to a broadcaster, against bare loops that receive and send as much
     Broadcaster(Options),
+    /// Frames one way, and one event to many, against bare connections
+    Link(Options),
+    /// Frames there and back, one at a time, against bare connections
+    Rtt(Options),
     /// One end of a benchmark, in a process of its own
     #[command(hide = true)]
     Side {

@@ -13,10 +13,14 @@ use crate::table::{Cores, Row};
 /// What is measured of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Measure {
-    /// Processor time of the serving process.
     ServerCpu,
-    /// Allocations and reallocations of the side that is looked at.
-    Allocations,
+    SenderCpu,
+    ReceiverCpu,
+    /// Of both ends together.
+    BothCpu,
+    Rate,
+    P50,
+    P99,
 }
 
 impl Measure {
@@ -24,9 +28,23 @@ impl Measure {
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::ServerCpu => "CPU of the server, ns",
-            Self::Allocations => "allocations",
+            Self::SenderCpu => "CPU of the sender, ns",
+            Self::ReceiverCpu => "CPU of the receiver, ns",
+            Self::BothCpu => "CPU of both ends, ns",
+            Self::Rate => "thousand a second",
+            Self::P50 => "p50, µs",
+            Self::P99 => "p99, µs",
         }
     }
+}
+
+/// What was measured in a round, for each operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Value {
+    pub(crate) measure: Measure,
+    pub(crate) value: f64,
+    /// Of the side that was measured, if it is one side.
+    pub(crate) allocations: Option<f64>,
 }
 
 /// What one round of one subject came to.
@@ -34,15 +52,7 @@ impl Measure {
 pub(crate) struct Round {
     /// How long it took.
     pub(crate) elapsed: Duration,
-    /// What was measured, for each operation.
-    pub(crate) values: Vec<(Measure, f64)>,
-}
-
-impl Round {
-    /// What was measured of that.
-    pub(crate) fn get(&self, measure: Measure) -> Option<f64> {
-        self.values.iter().find(|(of, _)| *of == measure).map(|(_, value)| *value)
-    }
+    pub(crate) values: Vec<Value>,
 }
 
 /// One of those that are compared.
@@ -119,26 +129,28 @@ impl Plan {
 }
 
 impl Outcome {
-    /// The row of what one subject took, beside another.
+    /// The row of what one subject took, beside another. None if one of them wasn't measured so.
     pub(crate) fn row(&self, measure: Measure, ours: &'static str, yardstick: &'static str) -> Option<Row> {
         let (ours_all, theirs_all) = (self.of(ours, measure), self.of(yardstick, measure));
-        let ratios = ours_all.iter().zip(&theirs_all).map(|(ours, theirs)| ours / theirs);
+        let values = |all: &[Value]| Quartiles::of(all.iter().map(|value| value.value));
+        let ratios = ours_all.iter().zip(&theirs_all).map(|(ours, theirs)| ours.value / theirs.value);
         Some(Row {
             what: self.what.clone(),
             cores: self.cores,
             measure,
             subject: ours,
-            ours: Quartiles::of(ours_all.iter().copied())?,
-            yardstick: Some((yardstick, Quartiles::of(theirs_all.iter().copied())?)),
+            ours: values(&ours_all)?,
+            yardstick: Some((yardstick, values(&theirs_all)?)),
             ratio: Quartiles::of(ratios),
-            allocations: Quartiles::of(self.of(ours, Measure::Allocations)).map(|all| all.median),
+            allocations: Quartiles::of(ours_all.iter().filter_map(|value| value.allocations))
+                .map(|all| all.median),
             rounds: ours_all.len(),
         })
     }
 
-    fn of(&self, subject: &str, measure: Measure) -> Vec<f64> {
+    fn of(&self, subject: &str, measure: Measure) -> Vec<Value> {
         let rounds = self.rounds.iter().filter(|(name, _)| *name == subject).flat_map(|(_, rounds)| rounds);
-        rounds.filter_map(|round| round.get(measure)).collect()
+        rounds.flat_map(|round| &round.values).filter(|value| value.measure == measure).copied().collect()
     }
 }
 
@@ -158,11 +170,15 @@ pub(crate) fn progress(what: &str) {
 mod tests {
     use super::*;
 
-    /// A subject that takes a millisecond for ten operations, and other times beside it.
+    fn server(value: f64) -> Value {
+        Value { measure: Measure::ServerCpu, value, allocations: Some(value * 2.0) }
+    }
+
+    /// A subject that takes a millisecond for ten operations.
     fn steady(name: &'static str, cost: f64) -> Subject<'static> {
         Subject::new(name, move |operations| {
             let elapsed = Duration::from_micros(100 * operations);
-            Ok(Round { elapsed, values: vec![(Measure::ServerCpu, cost), (Measure::Allocations, 2.0)] })
+            Ok(Round { elapsed, values: vec![server(cost)] })
         })
     }
 
@@ -180,7 +196,7 @@ mod tests {
             let mut slower = [1.0, 10.0, 100.0].into_iter().cycle();
             Subject::new(name, move |_| {
                 let cost = slower.next().unwrap_or_default() * factor;
-                Ok(Round { elapsed: Duration::from_secs(1), values: vec![(Measure::ServerCpu, cost)] })
+                Ok(Round { elapsed: Duration::from_secs(1), values: vec![server(cost)] })
             })
         };
         let subjects = vec![drifting("raw", 1.0), drifting("std", 1.5)];
@@ -188,7 +204,7 @@ mod tests {
         let outcome = plan.hold("ping", Cores::One, 1, subjects).unwrap();
         let row = outcome.row(Measure::ServerCpu, "std", "raw").unwrap();
         assert_eq!(row.ratio, Some(Quartiles { lower: 1.5, median: 1.5, upper: 1.5 }));
-        assert_eq!((row.rounds, row.allocations), (9, None));
-        assert!(outcome.row(Measure::Allocations, "std", "raw").is_none());
+        assert_eq!((row.rounds, row.allocations), (9, Some(30.0)));
+        assert!(outcome.row(Measure::Rate, "std", "raw").is_none());
     }
 }

@@ -7,7 +7,10 @@ mod broadcaster;
 mod cli;
 mod clock;
 mod contest;
+mod fanout;
+mod link;
 mod load;
+mod rtt;
 mod side;
 mod stats;
 mod table;
@@ -44,6 +47,8 @@ fn run(cli: Cli) -> Fallible<()> {
     let (rows, options) = match cli.command {
         Command::Side { role } => return role.play(),
         Command::Broadcaster(options) => (broadcaster::run(&options)?, options),
+        Command::Link(options) => (link::run(&options)?, options),
+        Command::Rtt(options) => (rtt::run(&options)?, options),
     };
     if options.json {
         println!("{:#}", table::json(&rows));

@@ -23,6 +23,13 @@ impl Quartiles {
     }
 }
 
+/// The value below or at which `percent` of the values are, by nearest rank. Sorts them; none of none.
+pub(crate) fn percentile(values: &mut [u64], percent: usize) -> Option<u64> {
+    values.sort_unstable();
+    let rank = (values.len() * percent).div_ceil(100);
+    values.get(rank.saturating_sub(1)).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +44,15 @@ mod tests {
         assert_eq!(of(&[4.0, 2.0]), Some((2.5, 3.0, 3.5)));
         assert_eq!(of(&[9.0, 1.0, 5.0, 3.0, 7.0]), Some((3.0, 5.0, 7.0)));
         assert_eq!(of(&[40.0, 10.0, 30.0, 20.0]), Some((17.5, 25.0, 32.5)));
+    }
+
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        assert_eq!(percentile(&mut [], 50), None);
+        assert_eq!(percentile(&mut [7], 99), Some(7));
+        let mut hundred: Vec<u64> = (1..=100).rev().collect();
+        assert_eq!([50, 99, 100].map(|percent| percentile(&mut hundred, percent)), [50, 99, 100].map(Some));
+        assert_eq!(percentile(&mut [1, 2, 3, 1_000], 99), Some(1_000));
+        assert_eq!(percentile(&mut [1, 2, 3, 1_000], 75), Some(3));
     }
 }

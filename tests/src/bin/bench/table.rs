@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::Fallible;
 use crate::contest::Measure;
 use crate::stats::Quartiles;
 
@@ -22,6 +23,15 @@ impl Cores {
             Self::One => "one core",
             Self::Two => "two cores",
         }
+    }
+
+    /// On which core the server or receiver runs, and on which the other side.
+    pub(crate) fn choose(self, cores: &[usize]) -> Fallible<(usize, usize)> {
+        let other = match self {
+            Self::One => cores.first(),
+            Self::Two => cores.get(1),
+        };
+        Ok((*cores.first().ok_or("no core to run on")?, *other.ok_or("no second core")?))
     }
 }
 

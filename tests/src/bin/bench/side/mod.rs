@@ -4,15 +4,21 @@
 //! that it is told; it ends with its input.
 
 pub(crate) mod broadcaster;
+pub(crate) mod crowd;
+pub(crate) mod link;
+pub(crate) mod rtt;
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use clap::Subcommand;
 
 use crate::clock::{self, CpuClock};
+use crate::contest::{Measure, Value};
+use crate::yardstick::frames::Shape;
 use crate::{ALLOCATOR, Fallible, yardstick};
 
 /// Who can be a side.
@@ -31,6 +37,41 @@ pub(crate) enum Role {
         #[arg(required = true)]
         answers: Vec<usize>,
     },
+    /// Sends frames to a receiver.
+    Sender {
+        #[arg(value_enum)]
+        maker: link::Maker,
+        #[arg(value_enum)]
+        shape: Shape,
+        address: SocketAddr,
+    },
+    /// Receives frames. Says where.
+    Receiver {
+        #[arg(value_enum)]
+        maker: link::Maker,
+        #[arg(value_enum)]
+        shape: Shape,
+        #[arg(value_enum)]
+        handling: link::Handling,
+    },
+    /// Sends an event to many. Says where it takes connections, and acknowledgements.
+    Announcer {
+        #[arg(value_enum)]
+        maker: link::Maker,
+    },
+    /// The many.
+    Crowd { links: usize, announcer: SocketAddr, acknowledge: SocketAddr },
+    /// Sends back each frame that comes. Says where it takes a connection.
+    Echo {
+        #[arg(value_enum)]
+        player: rtt::Player,
+    },
+    /// Sends the next frame when the last has come back.
+    Pinger {
+        #[arg(value_enum)]
+        player: rtt::Player,
+        echo: SocketAddr,
+    },
 }
 
 impl Role {
@@ -39,6 +80,12 @@ impl Role {
         match self {
             Self::Broadcaster { runtime } => broadcaster::play(runtime),
             Self::Datagrams { io, answers } => yardstick::udp::play(io, &answers),
+            Self::Sender { maker, shape, address } => link::send(maker, shape, address),
+            Self::Receiver { maker, shape, handling } => link::receive(maker, shape, handling),
+            Self::Announcer { maker } => crowd::announce(maker),
+            Self::Crowd { links, announcer, acknowledge } => crowd::listen(links, announcer, acknowledge),
+            Self::Echo { player } => rtt::echo(player),
+            Self::Pinger { player, echo } => rtt::ping(player, echo),
         }
     }
 }
@@ -81,6 +128,24 @@ fn pin(cores: &str) -> Fallible<()> {
 pub(crate) fn allocations() -> usize {
     let stats = ALLOCATOR.stats();
     stats.allocations + stats.reallocations
+}
+
+/// What a side has used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Used {
+    /// Processor time of all its threads.
+    pub(crate) cpu: Duration,
+    /// Allocations and reallocations.
+    pub(crate) allocations: u64,
+}
+
+impl Used {
+    /// What was used since, for each of so many operations.
+    pub(crate) fn since(self, before: Self, measure: Measure, operations: u64) -> Value {
+        let cpu = (self.cpu - before.cpu).as_nanos() as f64;
+        let allocations = (self.allocations - before.allocations) as f64;
+        Value { measure, value: cpu / operations as f64, allocations: Some(allocations / operations as f64) }
+    }
 }
 
 /// A side that was started.
@@ -138,14 +203,10 @@ impl Side {
         self.hear()
     }
 
-    /// Its processor time so far, of all its threads.
-    pub(crate) fn cpu(&self) -> Fallible<Duration> {
-        self.clock.read()
-    }
-
-    /// Its allocations and reallocations so far.
-    pub(crate) fn allocations(&mut self) -> Fallible<u64> {
-        Ok(self.ask("allocations")?.parse()?)
+    /// What it has used so far.
+    pub(crate) fn used(&mut self) -> Fallible<Used> {
+        let allocations = self.ask("allocations")?.parse()?;
+        Ok(Used { cpu: self.clock.read()?, allocations })
     }
 
     /// Has it run on that core alone.
