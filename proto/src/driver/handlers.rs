@@ -54,6 +54,7 @@ impl<P> Handlers<P> {
         self.changes.fetch_add(1, Ordering::Release);
     }
 
+    #[inline]
     fn changes(&self) -> usize {
         self.changes.load(Ordering::Acquire)
     }
@@ -64,11 +65,9 @@ impl<P> Handlers<P> {
 pub struct Lookup<'a, P> {
     /// Where to look, in this order.
     places: [&'a Handlers<P>; 2],
-    last: Option<Found<'a, P>>,
-}
-
-struct Found<'a, P> {
-    name: &'a [u8],
+    /// The name that was looked up last, none at first.
+    name: Option<&'a [u8]>,
+    /// What had changed until then.
     changes: [usize; 2],
     handler: Option<Handler<P>>,
 }
@@ -77,19 +76,25 @@ impl<'a, P> Lookup<'a, P> {
     /// Looks among the handlers of a peer, and then among those of its mesh.
     #[must_use]
     pub fn new(of_peer: &'a Handlers<P>, of_mesh: &'a Handlers<P>) -> Self {
-        Self { places: [of_peer, of_mesh], last: None }
+        Self { places: [of_peer, of_mesh], name: None, changes: [0; 2], handler: None }
     }
 
     /// The handler of an event.
+    #[inline]
     #[must_use]
     pub fn find(&mut self, name: &'a [u8]) -> Option<&Handler<P>> {
-        let changes = self.places.map(Handlers::changes);
-        let known = self.last.as_ref().is_some_and(|last| last.name == name && last.changes == changes);
-        let found = match self.last.take() {
-            Some(last) if known => last,
-            _ => Found { name, changes, handler: self.places.iter().find_map(|place| place.get(name)) },
-        };
-        self.last.insert(found).handler.as_ref()
+        let [of_peer, of_mesh] = self.places;
+        let changes = [of_peer.changes(), of_mesh.changes()];
+        if self.changes != changes || self.name != Some(name) {
+            self.look_up(name, changes);
+        }
+        self.handler.as_ref()
+    }
+
+    #[cold]
+    fn look_up(&mut self, name: &'a [u8], changes: [usize; 2]) {
+        (self.name, self.changes) = (Some(name), changes);
+        self.handler = self.places.iter().find_map(|place| place.get(name));
     }
 }
 

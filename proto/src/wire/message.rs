@@ -148,6 +148,12 @@ impl<'a> MessageRef<'a> {
         PacketReader::new(self.payload())
     }
 
+    /// The payload to keep, without its name. For its memory the same goes as for [`to_message`](Self::to_message).
+    #[must_use]
+    pub fn to_payload(&self) -> Bytes {
+        self.chunk.slice_ref(self.payload())
+    }
+
     /// The event to keep. It is not copied, and keeps the memory of all that came with it alive: at most 256 KiB, or as
     /// much as itself. [`Message::detach`] lets go of that.
     #[must_use]

@@ -24,6 +24,7 @@ impl Counts {
     }
 
     /// Counts the frame of this body.
+    #[inline]
     fn frame(&mut self, body: &[u8]) {
         self.bytes += LENGTH_LEN + body.len();
         match split(body) {
@@ -72,6 +73,7 @@ impl Scan {
 }
 
 /// The length in front of a body, and what is behind it.
+#[inline]
 fn next_len(stream: &[u8]) -> Option<(usize, &[u8])> {
     let (len, rest) = stream.split_first_chunk()?;
     // Where it doesn't fit it is too long in any case.
@@ -79,6 +81,7 @@ fn next_len(stream: &[u8]) -> Option<(usize, &[u8])> {
 }
 
 /// `body = string event name, payload`: how long the name is, and the two.
+#[inline]
 fn split(body: &[u8]) -> Option<(usize, &[u8])> {
     next_len(body).filter(|(name_len, rest)| *name_len <= rest.len())
 }
@@ -140,6 +143,7 @@ pub struct FramesIter<'a> {
 impl<'a> Iterator for FramesIter<'a> {
     type Item = MessageRef<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<MessageRef<'a>> {
         loop {
             let (len, rest) = next_len(self.left)?;
