@@ -103,6 +103,7 @@ mod log;
 mod mesh;
 mod output;
 mod packet;
+mod payload;
 #[cfg(test)]
 mod texts;
 mod time;
@@ -116,7 +117,10 @@ pub use broadcaster::{Broadcaster, BroadcasterConfig, BroadcasterEvent, Broadcas
 pub use budget::Budget;
 pub use client::{CallError, CallFailed, CallId, Client, ClientConfig, ClientEvent, ClientStats, Outcome};
 pub use fault::Fault;
-pub use link::{CloseReason, Interest, Link, LinkConfig, LinkEvent, LinkStats, SendError, Write};
+pub use link::{
+    Batch, Chunks, CloseReason, Interest, Link, LinkConfig, LinkEvent, LinkEvents, LinkStats, SendError,
+    Write, WriteKind,
+};
 pub use links::{Links, LinksOutput};
 pub use mesh::{
     ConnectError, ConnectId, ConnectReport, DialFailure, DialId, Mesh, MeshConfig, MeshEvent, MeshOutput,
@@ -124,5 +128,6 @@ pub use mesh::{
 };
 pub use output::{Machine, Output, Transmit};
 pub use packet::{AmbiguousArray, Packet, PacketError, PacketReader};
+pub use payload::Payload;
 pub use time::Instant;
-pub use wire::{InvalidPoolId, Message, PoolId, PoolInfo, Refusal};
+pub use wire::{InvalidPoolId, Message, MessageRef, PoolId, PoolInfo, Refusal};

@@ -5,11 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::thread;
 
-use bytes::Bytes;
 use poolmesh_proto::driver::{ConnectFailed, Event, PoolReport};
 use poolmesh_proto::{
     BroadcasterConfig, CallFailed, ClientConfig, ClientStats, CloseReason, LinkStats, MeshConfig, MeshStats,
-    Message, PeerId, PoolId, PoolInfo, SendError, Side,
+    MessageRef, Payload, PeerId, PoolId, PoolInfo, SendError, Side,
 };
 use smol::block_on;
 
@@ -100,7 +99,7 @@ macro_rules! view {
             fn events(&self) -> $lib::Events {
                 Self::events(self)
             }
-            fn on(&self, name: &str, handler: impl Fn(&$lib::Peer, Message) + Send + Sync + 'static) {
+            fn on(&self, name: &str, handler: impl Fn(&$lib::Peer, MessageRef<'_>) + Send + Sync + 'static) {
                 Self::on(self, name, handler);
             }
             fn off(&self, name: &str) {
@@ -109,7 +108,11 @@ macro_rules! view {
             fn peers(&self) -> Vec<$lib::Peer> {
                 Self::peers(self)
             }
-            fn send_to_all(&self, name: &[u8], payload: impl Into<Bytes>) -> Vec<($lib::Peer, SendError)> {
+            fn send_to_all<'a>(
+                &self,
+                name: &[u8],
+                payload: impl Into<Payload<'a>>,
+            ) -> Vec<($lib::Peer, SendError)> {
                 Self::send_to_all(self, name, payload)
             }
             fn stats(&self) -> MeshStats {
@@ -139,13 +142,13 @@ macro_rules! view {
             fn stats(&self) -> LinkStats {
                 Self::stats(self)
             }
-            fn send(&self, name: &[u8], payload: impl Into<Bytes>) -> Result<(), SendError> {
+            fn send<'a>(&self, name: &[u8], payload: impl Into<Payload<'a>>) -> Result<(), SendError> {
                 $done(Self::send(self, name, payload))
             }
-            fn try_send(&self, name: &[u8], payload: impl Into<Bytes>) -> Result<(), SendError> {
+            fn try_send<'a>(&self, name: &[u8], payload: impl Into<Payload<'a>>) -> Result<(), SendError> {
                 Self::try_send(self, name, payload)
             }
-            fn on(&self, name: &str, handler: impl Fn(&Self, Message) + Send + Sync + 'static) {
+            fn on(&self, name: &str, handler: impl Fn(&Self, MessageRef<'_>) + Send + Sync + 'static) {
                 Self::on(self, name, handler);
             }
             fn off(&self, name: &str) {

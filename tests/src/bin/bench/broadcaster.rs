@@ -1,0 +1,200 @@
+//! What requests cost a broadcaster, against bare loops that receive and send as much.
+
+use std::net::SocketAddr;
+
+use bytes::BytesMut;
+use poolmesh_proto::PoolId;
+use poolmesh_proto::wire::{Dialect, Request, Response};
+use poolmesh_testkit::patience::now;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{RngCore, SeedableRng};
+
+use crate::Fallible;
+use crate::cli::Options;
+use crate::clock;
+use crate::contest::{Measure, Round, Subject, progress};
+use crate::load::{Deck, FENCE, Load};
+use crate::side::Side;
+use crate::table::{Cores, Row};
+
+/// Ours, by runtime.
+const OURS: [&str; 2] = ["std", "smol"];
+/// What ours is held against.
+const YARDSTICK: &str = "mmsg32";
+/// What else a bare loop can do, for comparison.
+const OTHERS: [&str; 2] = ["mmsg64", "plain"];
+
+/// Pools in the list of 20.
+const LISTED: usize = 20;
+/// Members of the pool that is joined, its host included.
+const MEMBERS: usize = 8;
+/// Pools of a broadcaster that has many.
+const MANY: usize = 1_000_000;
+
+/// A server that was started, and who asks it.
+#[derive(Debug)]
+struct Server {
+    name: &'static str,
+    side: Side,
+    load: Load,
+}
+
+/// What is asked of all servers.
+#[derive(Clone, Debug)]
+struct Job {
+    what: String,
+    /// By the server in whose pools it is asked.
+    decks: Vec<Deck>,
+    /// Whether the other bare loops take part.
+    all: bool,
+}
+
+/// Measures all that was asked for.
+pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
+    let cores = clock::cores()?;
+    let mut rows = Vec::new();
+    for pools in [LISTED, if options.quick { MANY / 100 } else { MANY }] {
+        let many = pools > LISTED;
+        let names = if many { vec![format!("ping, {pools} pools")] } else { few_names() };
+        if !names.iter().any(|name| options.wants(name)) {
+            continue;
+        }
+        clock::pin(&cores)?;
+        let mut servers = Vec::new();
+        let mut decks = Vec::new();
+        for name in OURS {
+            let mut server = Server::start(name, ["broadcaster", name])?;
+            progress(&format!("{name}: {pools} pools are made"));
+            decks.push(if many { many_decks(&mut server, pools)? } else { few_decks(&server)? });
+            servers.push(server);
+        }
+        for (nth, what) in names.into_iter().enumerate().filter(|(_, what)| options.wants(what)) {
+            let decks = decks.iter().filter_map(|decks| decks.get(nth).cloned()).collect();
+            let job = Job { all: what.starts_with("join of its one"), what, decks };
+            for on in options.cores(cores.len()) {
+                rows.extend(job.measure(options, &cores, on, &mut servers)?);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn few_names() -> Vec<String> {
+    ["ping", "join of its one member", "join of 8", "list of 20"].map(str::to_owned).to_vec()
+}
+
+/// The requests of [`few_names`].
+fn few_decks(server: &Server) -> Fallible<Vec<Deck>> {
+    let mut pools = Vec::new();
+    for _ in 0..LISTED {
+        pools.push(joined(&server.load.ask(&encoded(Request::Create))?)?);
+    }
+    let (Some(alone), Some(full)) = (pools.first(), pools.last()) else { return Err("no pools".into()) };
+    let join = encoded(Request::Join(*full));
+    let guests = (1..MEMBERS).map(|_| Load::of(server.address()?)).collect::<Fallible<Vec<_>>>()?;
+    for guest in guests {
+        joined(&guest.ask(&join)?)?;
+    }
+    let join_alone = encoded(Request::Join(*alone));
+    let list = encoded(Request::List);
+    let answer = server.load.ask(&join_alone)?;
+    let ping = encoded(Request::Ping(*alone));
+    Ok(vec![
+        Deck::unanswered(ping.clone(), ping.len(), &join_alone, &answer),
+        Deck::answered(&join_alone, &answer),
+        Deck::answered(&join, &server.load.ask(&join)?),
+        Deck::answered(&list, &server.load.ask(&list)?),
+    ])
+}
+
+/// Pings of as many pools, in random order.
+fn many_decks(server: &mut Server, count: usize) -> Fallible<Vec<Deck>> {
+    let mut pools = Vec::with_capacity(count);
+    server.load.each(&encoded(Request::Create), count, |answer| pools.extend(joined(answer).ok()))?;
+    let Some(first) = pools.first().copied().filter(|_| pools.len() == count) else {
+        return Err(format!("only {} pools could be made", pools.len()).into());
+    };
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
+    for last in (1..pools.len()).rev() {
+        pools.swap(last, (random.next_u64() % (last as u64 + 1)) as usize);
+    }
+    let len = encoded(Request::Ping(first)).len();
+    let pings = pools.into_iter().flat_map(|pool| encoded(Request::Ping(pool))).collect();
+    let join = encoded(Request::Join(first));
+    let answer = server.load.ask(&join)?;
+    Ok(vec![Deck::unanswered(pings, len, &join, &answer)])
+}
+
+fn encoded(request: Request) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    Dialect::Classic.encode_request(&request, &mut out);
+    out.to_vec()
+}
+
+/// The pool that an answer names.
+fn joined(answer: &[u8]) -> Fallible<PoolId> {
+    match Dialect::Classic.decode_response(answer) {
+        Ok(Response::Joined(info)) => Ok(info.id()),
+        other => Err(format!("no pool but {other:?}").into()),
+    }
+}
+
+impl Server {
+    fn start<I: ToString>(name: &'static str, role: impl IntoIterator<Item = I>) -> Fallible<Self> {
+        let side = Side::start(role)?;
+        let load = Load::of(side.ready().parse()?)?;
+        Ok(Self { name, side, load })
+    }
+
+    fn address(&self) -> Fallible<SocketAddr> {
+        Ok(self.side.ready().parse()?)
+    }
+
+    fn play(&mut self, deck: &mut Deck, requests: u64) -> Fallible<Round> {
+        let (before, start) = (self.side.used()?, now());
+        self.load.run(deck, requests)?;
+        let elapsed = start.elapsed();
+        let values = vec![self.side.used()?.since(before, Measure::ServerCpu, requests)];
+        Ok(Round { elapsed, values })
+    }
+}
+
+impl Job {
+    /// The bare loops that answer in the same lengths as ours.
+    fn yardsticks(&self) -> Fallible<Vec<Server>> {
+        let answer = self.decks.first().map_or(0, Deck::answer_len).to_string();
+        let others = if self.all { &OTHERS[..] } else { &[] };
+        [YARDSTICK]
+            .iter()
+            .chain(others)
+            // Neither create nor ping is answered; a list or a join is, whichever it is.
+            .map(|io| Server::start(io, ["datagrams", *io, "0", "0", &answer, &answer]))
+            .collect()
+    }
+
+    fn measure(
+        &self,
+        options: &Options,
+        cores: &[usize],
+        on: Cores,
+        ours: &mut [Server],
+    ) -> Fallible<Vec<Row>> {
+        let mut yardsticks = self.yardsticks()?;
+        let (first, last) = on.choose(cores)?;
+        clock::pin(&[last])?;
+        let mut subjects = Vec::new();
+        let mut names = Vec::new();
+        // A bare loop doesn't look at the ids.
+        let any = self.decks.iter().take(1).cycle();
+        let players = yardsticks.iter_mut().zip(any).chain(ours.iter_mut().zip(&self.decks));
+        for (server, deck) in players {
+            let mut deck = deck.clone();
+            server.side.pin(first)?;
+            names.push(server.name);
+            subjects.push(Subject::new(server.name, move |requests| server.play(&mut deck, requests)));
+        }
+        let outcome = options.plan().hold(&self.what, on, FENCE as u64, subjects)?;
+        let compared = names.into_iter().filter(|name| *name != YARDSTICK);
+        Ok(compared.filter_map(|name| outcome.row(Measure::ServerCpu, name, YARDSTICK)).collect())
+    }
+}

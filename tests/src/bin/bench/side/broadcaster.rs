@@ -1,0 +1,57 @@
+//! Our broadcasters, as a user of the runtimes has them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process;
+use std::thread;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use poolmesh_proto::BroadcasterConfig;
+
+use super::serve;
+use crate::Fallible;
+
+/// On what it runs.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Runtime {
+    Std,
+    Smol,
+}
+
+/// Room for all pools that any benchmark makes, from one source, none of which ends by itself.
+fn config() -> BroadcasterConfig {
+    const POOLS: usize = 1 << 20;
+    let mut config = BroadcasterConfig::default();
+    config.ping_timeout = Duration::from_secs(24 * 3_600);
+    config.max_pools = POOLS;
+    config.max_pools_per_source = POOLS;
+    config
+}
+
+/// Serves on a free port of the loopback, which it says.
+pub(crate) fn play(runtime: Runtime) -> Fallible<()> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let local = match runtime {
+        Runtime::Std => {
+            let server = poolmesh_std::BroadcasterServer::bind(address, config())?;
+            let local = server.local_addr();
+            thread::spawn(move || ended(server.run(|_| {}).map(drop)));
+            local
+        }
+        Runtime::Smol => {
+            let server = poolmesh_smol::BroadcasterServer::bind(address, config())?;
+            let local = server.local_addr();
+            thread::spawn(move || ended(smol::block_on(server.run(|_| {})).map(drop)));
+            local
+        }
+    };
+    serve(&local.to_string())
+}
+
+/// A server doesn't end by itself: whoever waits for its answers is to learn that it did.
+pub(crate) fn ended(result: Result<(), impl std::fmt::Display>) {
+    if let Err(error) = result {
+        eprintln!("bench: the server ended: {error}");
+    }
+    process::exit(1);
+}

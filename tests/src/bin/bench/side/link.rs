@@ -1,0 +1,205 @@
+//! Who sends frames one way, and who receives them.
+
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use bytes::Bytes;
+use clap::ValueEnum;
+use poolmesh_proto::MessageRef;
+
+use super::obey;
+use crate::Fallible;
+use crate::yardstick::frames::{NAME, NAME_TEXT, Shape};
+use crate::yardstick::tcp;
+
+/// By what frames are carried.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Maker {
+    /// Bare connections.
+    Raw,
+    Std,
+    Smol,
+}
+
+/// What is done with what comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Handling {
+    /// It is looked at.
+    Looks,
+    /// The payload is kept for a while.
+    Keeps,
+}
+
+/// Sends so many frames. When it returns, not all may have been written.
+pub(crate) type Sending = Box<dyn FnMut(u64) -> Fallible<()>>;
+
+/// Is told `N`: sends so many frames.
+pub(crate) fn send(maker: Maker, shape: Shape, address: SocketAddr) -> Fallible<()> {
+    let mut sending = match maker {
+        Maker::Raw => tcp::sender(shape, address)?,
+        Maker::Std => std_sender(shape, address)?,
+        Maker::Smol => smol_sender(shape, address)?,
+    };
+    obey("", |count| sending(count.parse()?).map(|()| String::new()))
+}
+
+/// Is told `expect N`, before so many frames are sent, and then `wait`, until they have come.
+pub(crate) fn receive(maker: Maker, shape: Shape, handling: Handling) -> Fallible<()> {
+    let (arrivals, all_came) = Arrivals::new();
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let counted = arrivals.clone();
+    // A mesh lives as long as this process does.
+    let address = match maker {
+        Maker::Raw => tcp::receiver(shape, counted)?,
+        Maker::Std => {
+            let mesh = Box::leak(Box::new(poolmesh_std::Mesh::new()));
+            mesh.on(NAME_TEXT, move |_, message| counted.of(message, handling));
+            mesh.listen_on(local)?
+        }
+        Maker::Smol => {
+            let mesh = Box::leak(Box::new(poolmesh_smol::Mesh::new()));
+            mesh.on(NAME_TEXT, move |_, message| counted.of(message, handling));
+            smol::block_on(mesh.listen_on(local))?
+        }
+    };
+    obey(&address.to_string(), |line| {
+        match line.split_once(' ') {
+            Some(("expect", count)) => arrivals.expect(count.parse()?),
+            _ => all_came.recv()?,
+        }
+        Ok(String::new())
+    })
+}
+
+fn std_sender(shape: Shape, address: SocketAddr) -> Fallible<Sending> {
+    let mesh = poolmesh_std::Mesh::new();
+    let peer = mesh.connect_to_peer(address)?;
+    let payload = Bytes::from(shape.payload());
+    Ok(Box::new(move |count| {
+        let _open = &mesh;
+        let mut batch = peer.batch();
+        for _ in 0..count {
+            batch.send(NAME, &payload)?;
+        }
+        Ok(batch.flush()?)
+    }))
+}
+
+/// It sends from a task of the executor, where the link's own task is, too.
+fn smol_sender(shape: Shape, address: SocketAddr) -> Fallible<Sending> {
+    let mesh = poolmesh_smol::Mesh::new();
+    let peer = smol::block_on(mesh.connect_to_peer(address))?;
+    let payload = Bytes::from(shape.payload());
+    Ok(Box::new(move |count| {
+        let (_open, peer, payload) = (&mesh, peer.clone(), payload.clone());
+        smol::block_on(smol::spawn(async move {
+            let mut batch = peer.batch();
+            for _ in 0..count {
+                batch.send(NAME, &payload).await?;
+            }
+            Ok(batch.flush().await?)
+        }))
+    }))
+}
+
+/// How many frames have come, and how many are expected. Only one thread at a time counts: it needs no more than a load
+/// and a store.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrivals {
+    shared: Arc<Counts>,
+}
+
+#[derive(Debug)]
+struct Counts {
+    came: AtomicU64,
+    /// None is the highest number.
+    expected: AtomicU64,
+    all_came: SyncSender<()>,
+}
+
+impl Arrivals {
+    /// Nothing came, nothing is expected. What is expected and came is told.
+    pub(crate) fn new() -> (Self, Receiver<()>) {
+        let (all_came, told) = sync_channel(1);
+        let counts = Counts { came: AtomicU64::new(0), expected: AtomicU64::new(u64::MAX), all_came };
+        (Self { shared: Arc::new(counts) }, told)
+    }
+
+    /// So many are expected from now on.
+    pub(crate) fn expect(&self, count: u64) {
+        let came = self.shared.came.load(Ordering::Relaxed);
+        self.shared.expected.store(came.saturating_add(count), Ordering::Relaxed);
+    }
+
+    /// Counts.
+    #[inline]
+    pub(crate) fn add(&self, count: u64) {
+        let came = self.shared.came.load(Ordering::Relaxed) + count;
+        self.shared.came.store(came, Ordering::Relaxed);
+        if came >= self.shared.expected.load(Ordering::Relaxed) {
+            self.shared.expected.store(u64::MAX, Ordering::Relaxed);
+            // Nobody waits any more if the process ends.
+            let _ = self.shared.all_came.send(());
+        }
+    }
+
+    /// Treats an event of ours.
+    fn of(&self, message: MessageRef<'_>, handling: Handling) {
+        match handling {
+            Handling::Looks => drop(black_box(message.payload())),
+            Handling::Keeps => keep(message.to_payload()),
+        }
+        self.add(1);
+    }
+}
+
+/// How many payloads are kept.
+const KEPT: usize = 1_024;
+
+thread_local! {
+    static SHELF: RefCell<(Vec<Bytes>, usize)> = RefCell::new((vec![Bytes::new(); KEPT], 0));
+}
+
+/// Keeps a payload until as many others have come as there is room for.
+pub(crate) fn keep(payload: Bytes) {
+    SHELF.with_borrow_mut(|(shelf, next)| {
+        if let Some(place) = shelf.get_mut(*next % KEPT) {
+            *place = payload;
+        }
+        *next += 1;
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_expected_is_told_once_when_it_came() {
+        let (arrivals, told) = Arrivals::new();
+        arrivals.add(5);
+        arrivals.expect(3);
+        arrivals.add(2);
+        assert!(told.try_recv().is_err());
+        arrivals.add(4);
+        assert!(told.try_recv().is_ok());
+        arrivals.add(1);
+        assert!(told.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_payload_is_kept_for_1024_others() {
+        let payload = Bytes::from(vec![1; 9]);
+        keep(payload.clone());
+        for _ in 1..KEPT {
+            keep(Bytes::new());
+        }
+        assert!(!payload.is_unique());
+        keep(Bytes::new());
+        assert!(payload.is_unique());
+    }
+}
