@@ -59,7 +59,6 @@ impl Link {
     }
 
     /// An empty batch of events for this link: see [`send_batch`](Self::send_batch).
-    #[must_use]
     pub fn batch(&self) -> Batch {
         Batch::new(self.longest_body(), self.config.pack.min(self.config.max_queued))
     }
