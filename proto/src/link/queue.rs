@@ -124,20 +124,19 @@ impl SendQueue {
     fn start_chunk(&mut self, len: usize) {
         if !self.tail.is_empty() {
             self.cut_tail();
-            self.next_size = self.next_size.saturating_mul(2);
+            self.next_size = self.next_size.saturating_mul(2).min(self.pack.max(FIRST));
         }
-        // What is left of a block will do, unless it would make writes much smaller.
-        if self.tail.capacity() < len.max(self.pack.min(FIRST / 2)) {
-            self.renew(self.next_size.min(self.pack.max(FIRST)).max(len));
+        // Else what is left of a block will do, unless it would make writes much smaller.
+        if !self.tail.try_reclaim(len.max(self.next_size))
+            && self.tail.capacity() < len.max(self.pack.min(FIRST / 2))
+        {
+            self.renew(len.max(self.next_size));
         }
         self.room = self.tail.capacity().min(self.pack.max(len));
     }
 
-    /// Has a block of `size` bytes for the tail, which is empty: one that was used before, if it can be.
+    /// Has another block of `size` bytes for the tail, which is empty: the one before, if it can be.
     fn renew(&mut self, size: usize) {
-        if self.tail.try_reclaim(size) {
-            return;
-        }
         mem::swap(&mut self.tail, &mut self.before);
         if !self.tail.try_reclaim(size) {
             self.tail = BytesMut::with_capacity(size);
@@ -187,9 +186,8 @@ impl SendQueue {
         Some(chunk)
     }
 
-    /// Nothing waits: what was prepared for more of it is given back.
+    /// Nothing waits: one block is kept, of the size that was needed last.
     fn rest(&mut self) {
-        self.next_size = FIRST;
         self.before = BytesMut::new();
     }
 
@@ -199,7 +197,7 @@ impl SendQueue {
         self.budget.give(self.queued);
         (self.queued, self.in_flight, self.room) = (0, 0, 0);
         (self.chunks, self.payloads) = (VecDeque::new(), VecDeque::new());
-        self.tail = BytesMut::new();
+        (self.tail, self.next_size) = (BytesMut::new(), FIRST);
         self.rest();
         lost
     }
