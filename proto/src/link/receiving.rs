@@ -57,6 +57,10 @@ impl Link {
             buffer.clear();
         }
         self.tick(now);
+        if self.state == State::Open && self.reader.waiting() == 0 {
+            // What came is looked at already: there is nothing to poll for.
+            self.frame_goes_on();
+        }
     }
 
     /// The peer is alive. Before the time is looked at: after a stall of the driver, what waited proves it.

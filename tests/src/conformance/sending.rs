@@ -43,7 +43,7 @@ pub fn batches<A: Runtime, B: Runtime>() {
     let link = linked::<A, B>();
     let mut events = link.b.events();
     let size = |number: u32| {
-        [4, 21, 100, 1_000, 17_000, 70_000][number.is_multiple_of(7) as usize * (number as usize % 6)]
+        [4, 21, 100, 1_000, 17_000, 70_000][usize::from(number % 7 == 0) * (number as usize % 6)]
     };
     let sender = thread::spawn({
         let peer = link.to_b.clone();
