@@ -147,6 +147,7 @@ impl BroadcasterServer {
             let now = clock.now();
             machine.handle_timeout(now);
             deadline = self.drain(machine, sender, on_event);
+            machine.look_ahead(receiver.datagrams().map(|(datagram, _)| datagram));
             for (datagram, from) in receiver.datagrams() {
                 machine.handle_datagram(now, from, datagram);
                 deadline = self.drain(machine, sender, on_event);

@@ -19,10 +19,9 @@ pub use pool_key::RandomSource;
 pub use stats::BroadcasterStats;
 
 use crate::log::{debug, trace};
-use crate::wire::{Asked, Dialect, Refusal, Response, Words, canonical};
+use crate::wire::{Dialect, Refusal, Response, Words, canonical};
 use crate::{Instant, PoolId};
 use answers::Answers;
-use pool_key::PoolKey;
 use pools::{Ended, Pools};
 
 /// What a [`Broadcaster`] tells its driver. For logs and metrics: nothing has to be done. Dropped and counted if the
@@ -119,32 +118,6 @@ impl<R: RandomSource> Broadcaster<R> {
             answers: Answers::new(config.max_queued),
             stats: BroadcasterStats::default(),
             config,
-        }
-    }
-
-    /// Reads where the pools that these datagrams name are kept, and does nothing else.
-    ///
-    /// For a driver that has several datagrams at hand, of any kind, and hands them in next: of a million pools few are
-    /// in a processor's caches, and a ping takes mostly the time that memory takes. So it is waited for all together.
-    /// What it costs is half of a ping of a pool in the caches.
-    pub fn look_ahead<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) {
-        let mut keys =
-            datagrams.into_iter().filter_map(|datagram| match Dialect::of(datagram).read_request(datagram) {
-                Ok(Asked::Ping(id) | Asked::Join(id)) => PoolKey::parse(id),
-                Ok(Asked::Create | Asked::List) | Err(_) => None,
-            });
-        // First all names are read and then all pools: a processor looks some hundred instructions ahead.
-        let mut some = [PoolKey::default(); 32];
-        loop {
-            let mut count = 0;
-            for (place, key) in some.iter_mut().zip(&mut keys) {
-                *place = key;
-                count += 1;
-            }
-            core::hint::black_box(self.pools.touch(some.iter().take(count)));
-            if count < some.len() {
-                return;
-            }
         }
     }
 
