@@ -7,6 +7,11 @@ mod config;
 mod pool_key;
 mod pools;
 mod requests;
+#[cfg(not(feature = "std"))]
+#[path = "alone.rs"]
+mod shards;
+#[cfg(feature = "std")]
+mod shards;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -16,6 +21,10 @@ use core::net::SocketAddr;
 
 pub use config::BroadcasterConfig;
 pub use pool_key::RandomSource;
+#[cfg(feature = "std")]
+pub use shards::Shard;
+#[cfg(not(feature = "std"))]
+use shards::Shard;
 pub use stats::BroadcasterStats;
 
 use crate::log::{debug, trace};
@@ -104,19 +113,41 @@ pub struct Broadcaster<R> {
     list_from: usize,
     answers: Answers,
     stats: BroadcasterStats,
+    /// If it is not alone.
+    shard: Option<Shard>,
 }
 
 impl<R: RandomSource> Broadcaster<R> {
     /// A broadcaster without pools, which draws the ids it makes from `random`.
     #[must_use]
     pub fn new(config: BroadcasterConfig, random: R) -> Self {
+        Self::with(config, random, None)
+    }
+
+    /// One of several machines that are a broadcaster together (feature `std`): the one of this `shard`.
+    ///
+    /// What is asked of any of them is answered as if they were one, if each datagram is handled by its
+    /// [owner](Shard::owner) and all are told the time. The limits on pools and on peers are of all together; `max_queued`
+    /// and [`stats`](Self::stats) and the counts are each machine's own. No ping takes a lock.
+    ///
+    /// What one answers depends on what the others were told, and when. Beyond what [`BroadcasterConfig`] states a pool
+    /// takes 20 bytes, at the most that there were at a time.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn of_shard(config: BroadcasterConfig, random: R, shard: &Shard) -> Self {
+        Self::with(config, random, Some(shard.share()))
+    }
+
+    fn with(config: BroadcasterConfig, random: R, shard: Option<Shard>) -> Self {
+        let numbering = shard.as_ref().map(Shard::numbering).unwrap_or_default();
         Self {
             random,
             now: Instant::ZERO,
-            pools: Pools::new(config.ping_timeout),
+            pools: Pools::new(config.ping_timeout, numbering),
             list_from: 0,
             answers: Answers::new(config.max_queued),
             stats: BroadcasterStats::default(),
+            shard,
             config,
         }
     }
@@ -153,7 +184,12 @@ impl<R: RandomSource> Broadcaster<R> {
 
     /// Ends the next pool whose time is up.
     fn end_next(&mut self) -> bool {
-        let Some(Ended { id, host, notify }) = self.pools.end_next(self.now) else { return false };
+        let peers = self.pools.peers();
+        let Some(Ended { key, host, notify }) = self.pools.end_next(self.now) else { return false };
+        if let Some(shard) = &self.shard {
+            shard.ended(key, host.ip(), peers - self.pools.peers());
+        }
+        let id = key.id();
         debug!(pool = %id, %host, "pool ended: its host was quiet");
         self.stats.pools_ended += 1;
         self.answers.send(notify, |dialect, out| dialect.encode_response(&Response::PoolEnded, out));
