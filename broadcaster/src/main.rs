@@ -1,6 +1,7 @@
 //! The broadcaster as a program: flags, logs, a clean stop.
 
 mod cli;
+mod threads;
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read, Write};
@@ -31,9 +32,14 @@ fn main() -> ExitCode {
         // It would tell of a failed write by another one, and panic if that fails as well.
         .log_internal_errors(false)
         .init();
-    let served = match cli.runtime {
-        Runtime::Std => serve_std(&cli),
-        Runtime::Smol => smol::block_on(serve_smol(&cli)),
+    let served = match (cli.runtime, cli.threads) {
+        (Runtime::Std, 1) => serve_std(&cli),
+        (Runtime::Smol, 1) => smol::block_on(serve_smol(&cli)),
+        (_, 2..) if cli.record.is_some() => {
+            Err(io::Error::other("--record takes a server in one thread: leave out --threads"))
+        }
+        (Runtime::Std, _) => serve_std_in_threads(&cli),
+        (Runtime::Smol, _) => serve_smol_in_threads(&cli),
     };
     match served {
         Ok((stats, socket)) => {
@@ -74,6 +80,32 @@ async fn serve_smol(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
         None => server.run(ignore).await,
     };
     Ok((stats?, meter.read()))
+}
+
+fn serve_std_in_threads(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
+    let servers = poolmesh_std::BroadcasterServer::bind_shards(cli.listen, &cli.config(), cli.threads)
+        .map_err(|error| cannot_listen(cli.listen, &error))?;
+    let meters: Vec<_> = servers.iter().map(poolmesh_std::BroadcasterServer::meter).collect();
+    if let Some(any) = servers.first() {
+        let stopper = any.stopper();
+        on_signal(move || stopper.stop())?;
+        announce(any.local_addr());
+    }
+    let stats = threads::run_each(servers, |server| server.run(ignore))?;
+    Ok((stats, meters.iter().map(poolmesh_std::Meter::read).sum()))
+}
+
+fn serve_smol_in_threads(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
+    let servers = poolmesh_smol::BroadcasterServer::bind_shards(cli.listen, &cli.config(), cli.threads)
+        .map_err(|error| cannot_listen(cli.listen, &error))?;
+    let meters: Vec<_> = servers.iter().map(poolmesh_smol::BroadcasterServer::meter).collect();
+    if let Some(any) = servers.first() {
+        let stopper = any.stopper();
+        on_signal(move || stopper.stop())?;
+        announce(any.local_addr());
+    }
+    let stats = threads::run_each(servers, |server| smol::block_on(server.run(ignore)))?;
+    Ok((stats, meters.iter().map(poolmesh_smol::Meter::read).sum()))
 }
 
 /// Bytes of a trace from which on something came.
@@ -137,6 +169,7 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
         io::ErrorKind::AddrInUse => "; another program has this port: choose another with --listen",
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+        io::ErrorKind::Unsupported => "; leave out --threads",
         _ => "",
     };
     io::Error::new(error.kind(), format!("can't listen on {address}: {error}{hint}"))
