@@ -71,11 +71,11 @@ pub(crate) fn read(stream: &TcpStream, buffer: &mut BytesMut) -> io::Result<usiz
     let spare = buffer.spare_capacity_mut();
     let len = SockRef::from(stream).recv(spare)?.min(spare.len());
     let filled = buffer.len() + len;
-    // SAFETY: `recv` has initialised the first `len` bytes of the spare capacity, and `len` is at most all of it.
     #[expect(
         unsafe_code,
         reason = "std reads into initialised memory only, which costs a pass over it each time"
     )]
+    // SAFETY: `recv` has initialised the first `len` bytes of the spare capacity, and `len` is at most all of it.
     unsafe {
         buffer.set_len(filled);
     }

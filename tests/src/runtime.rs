@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use poolmesh_proto::driver::{ConnectFailed, Event, PoolReport};
 use poolmesh_proto::{
     BroadcasterConfig, BroadcasterStats, CallFailed, ClientConfig, ClientStats, CloseReason, LinkStats,
@@ -97,6 +98,13 @@ pub trait Peer: Clone + Debug + Send + Sync + 'static {
     fn stats(&self) -> LinkStats;
     fn send<'a>(&self, name: &[u8], payload: impl Into<Payload<'a>>) -> Result<(), SendError>;
     fn try_send<'a>(&self, name: &[u8], payload: impl Into<Payload<'a>>) -> Result<(), SendError>;
+    /// Sends events in a batch, and flushes it, or leaves that to its drop.
+    fn send_in_a_batch(
+        &self,
+        name: &[u8],
+        payloads: impl IntoIterator<Item = Bytes>,
+        flush: bool,
+    ) -> Result<(), SendError>;
     fn on(&self, name: &str, handler: impl Fn(&Self, MessageRef<'_>) + Send + Sync + 'static);
     fn off(&self, name: &str);
     fn on_disconnect(&self, handler: impl FnOnce(&Self, CloseReason) + Send + 'static);

@@ -86,7 +86,7 @@ impl Wheel {
             let slot = level.replace(bucket, NONE);
             let timed = slots.get_mut(slot)?;
             level.replace(bucket, timed.next().map_or(NONE, |next| *next));
-            if timed.ends(self.timeout).is_due(Instant::from_micros(begins)) {
+            if timed.ends(self.timeout).as_micros() <= begins {
                 return Some(slot);
             }
             self.set(slot, slots);

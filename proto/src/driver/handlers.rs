@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use crate::MessageRef;
+use crate::wire::FramesIter;
 
 /// What to do with an event of a peer. `P` is the runtime's handle of a peer.
 pub type Handler<P> = Arc<dyn Fn(&P, MessageRef<'_>) + Send + Sync>;
@@ -91,11 +92,42 @@ impl<'a, P> Lookup<'a, P> {
         self.handler.as_ref()
     }
 
+    /// Hands events to their handlers, in order: until there is none left, one has no handler, `most` had one, or `go_on`
+    /// says no.
+    pub fn hand_out(
+        &mut self,
+        peer: &P,
+        events: &mut FramesIter<'a>,
+        most: usize,
+        go_on: impl Fn() -> bool,
+    ) -> HandedOut<'a> {
+        for _ in 0..most {
+            let Some(event) = events.next().filter(|_| go_on()) else { return HandedOut::All };
+            match self.find(event.name()) {
+                Some(handler) => handler(peer, event),
+                None => return HandedOut::Unhandled(event),
+            }
+        }
+        HandedOut::Some
+    }
+
     #[cold]
     fn look_up(&mut self, name: &'a [u8], changes: [usize; 2]) {
         (self.name, self.changes) = (Some(name), changes);
         self.handler = self.places.iter().find_map(|place| place.get(name));
     }
+}
+
+/// How far [`Lookup::hand_out`] came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum HandedOut<'a> {
+    /// All are handed out, or not wanted any more.
+    All,
+    /// As many as were asked for; there may be more.
+    Some,
+    /// This one has no handler; there may be more behind it.
+    Unhandled(MessageRef<'a>),
 }
 
 impl<P> fmt::Debug for Lookup<'_, P> {
@@ -123,6 +155,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::wire::FrameReader;
 
     /// A handler that leaves its mark.
     fn marking(mark: u8) -> Handler<RwLock<Vec<u8>>> {
@@ -170,5 +203,23 @@ mod tests {
         assert_eq!(call(b"a"), (true, Some(1)));
         mesh.clear();
         assert_eq!(call(b"a"), (false, Some(1)));
+    }
+
+    #[test]
+    fn events_are_handed_out_until_something_is_to_be_done() {
+        let mut reader = FrameReader::new(100);
+        reader.push(Bytes::from_static(b"\x05\0\0\0\x01\0\0\0a\x05\0\0\0\x01\0\0\0b").repeat(3).into());
+        let frames = reader.next_frames().unwrap().unwrap();
+        let [peer, mesh]: [Handlers<RwLock<Vec<u8>>>; 2] = Default::default();
+        mesh.set("a", marking(1));
+        let (mut lookup, mut events, marks) = (Lookup::new(&peer, &mesh), frames.iter(), RwLock::default());
+        let mut hand_out =
+            |most| lookup.hand_out(&marks, &mut events, most, || marks.read().unwrap().len() < 4);
+        assert_eq!(hand_out(1), HandedOut::Some);
+        assert!(matches!(hand_out(9), HandedOut::Unhandled(event) if event.is("b")));
+        mesh.set("b", marking(2));
+        assert_eq!(hand_out(2), HandedOut::Some);
+        assert_eq!(hand_out(9), HandedOut::All);
+        assert_eq!(*marks.read().unwrap(), [1, 1, 2, 1], "the last was not wanted");
     }
 }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::SendError;
 use crate::Payload;
-use crate::wire::{HEADER_LEN, encode_header};
+use crate::wire::{HEADER_LEN, write_header};
 
 /// Events that are packed before the link is asked to take them, all at once: see
 /// [`Link::send_batch`](super::Link::send_batch).
@@ -31,15 +31,17 @@ use crate::wire::{HEADER_LEN, encode_header};
 #[derive(Debug)]
 #[must_use]
 pub struct Batch {
-    /// Packed frames, in a block that is used again once they are written.
-    frames: BytesMut,
+    /// The block that frames are packed into, which is used again once they are written.
+    block: BytesMut,
+    /// How much of it is.
+    filled: usize,
     /// The block before, which may be in flight.
     before: BytesMut,
     /// The payload of the last frame, if it is not copied.
     long: Bytes,
     events: u64,
-    /// Bytes that the block has room for, and the pack.
-    room: usize,
+    /// How far the block may be filled without another look.
+    limit: usize,
     /// The longest frame that is simply appended.
     short: usize,
     max_body: usize,
@@ -51,9 +53,9 @@ impl Batch {
     pub(super) fn new(max_body: usize, pack: usize) -> Self {
         // Room for the length.
         let max_body = max_body.min(usize::MAX - HEADER_LEN);
-        let (frames, before) = Default::default();
+        let (block, before) = Default::default();
         let short = (max_body + HEADER_LEN / 2).min(Payload::BY_REFERENCE);
-        Self { frames, before, long: Bytes::new(), events: 0, room: 0, short, max_body, pack }
+        Self { block, filled: 0, before, long: Bytes::new(), events: 0, limit: 0, short, max_body, pack }
     }
 
     /// Appends an event, or says that it finds no room: send the batch, then push again.
@@ -66,15 +68,22 @@ impl Batch {
         name: impl AsRef<[u8]>,
         payload: impl Into<Payload<'a>>,
     ) -> Result<bool, SendError> {
-        let (name, payload) = (name.as_ref(), payload.into());
+        self.push_payload(name.as_ref(), &payload.into())
+    }
+
+    /// As [`push`](Self::push), for a payload that is tried again.
+    #[inline]
+    pub fn push_payload(&mut self, name: &[u8], payload: &Payload<'_>) -> Result<bool, SendError> {
         let bytes = payload.as_slice();
         let len = HEADER_LEN.saturating_add(name.len()).saturating_add(bytes.len());
-        if len > self.room.min(self.short) {
-            return self.push_slowly(name, &payload, len);
+        let filled = self.filled.saturating_add(len);
+        if filled > self.limit || len > self.short {
+            return self.push_slowly(name, payload, len);
         }
-        self.room -= len;
-        encode_header(name, bytes.len(), &mut self.frames);
-        self.frames.extend_from_slice(bytes);
+        if let Some(place) = self.block.get_mut(self.filled..filled) {
+            write_frame(name, bytes, place);
+        }
+        self.filled = filled;
         self.events += 1;
         Ok(true)
     }
@@ -90,50 +99,59 @@ impl Batch {
             return Ok(false);
         }
         let long = payload.by_reference();
-        let copied = if long.is_none() { len } else { len - payload.len() };
-        self.renew(copied);
-        encode_header(name, payload.len(), &mut self.frames);
-        self.room = 0;
-        match long {
-            Some(long) => self.long = long,
-            None => {
-                self.frames.extend_from_slice(payload.as_slice());
-                let [used, block] = [self.frames.len(), self.frames.capacity()];
-                self.room = self.pack.min(block).saturating_sub(used);
-            }
+        let bytes = if long.is_none() { payload.as_slice() } else { &[] };
+        let copied = HEADER_LEN + name.len() + bytes.len();
+        self.make_room(copied);
+        let filled = self.filled + copied;
+        if let Some(place) = self.block.get_mut(self.filled..filled) {
+            write_header(name, payload.len(), place).copy_from_slice(bytes);
         }
+        self.filled = filled;
+        self.limit = match long {
+            None => self.pack.min(self.block.len()),
+            Some(long) => {
+                self.long = long;
+                0
+            }
+        };
         self.events += 1;
         Ok(true)
     }
 
     /// Has room for `len` more bytes, in a block that was used before if it can be.
-    fn renew(&mut self, len: usize) {
-        if self.frames.capacity() - self.frames.len() >= len {
+    fn make_room(&mut self, len: usize) {
+        let size = self.filled + len;
+        if self.block.len() >= size {
             return;
         }
-        if !self.frames.is_empty() {
+        if self.filled > 0 {
             // What is there doubles, up to what is packed.
-            return self.frames.reserve(len);
+            return self.block.resize(size.max(self.pack.min(2 * self.block.len())), 0);
         }
-        let size = len.max(self.pack.min(FIRST));
-        if !self.frames.try_reclaim(size) {
-            mem::swap(&mut self.frames, &mut self.before);
-            if !self.frames.try_reclaim(size) {
-                self.frames = BytesMut::with_capacity(size);
+        let size = size.max(self.pack.min(FIRST));
+        self.block.clear();
+        if !self.block.try_reclaim(size) {
+            mem::swap(&mut self.block, &mut self.before);
+            self.block.clear();
+            if !self.block.try_reclaim(size) {
+                self.block = BytesMut::with_capacity(size);
             }
         }
+        // All of it is written to beforehand: to append piece by piece would cost more.
+        let size = self.block.capacity().min(self.pack.max(size));
+        self.block.resize(size, 0);
     }
 
     /// Its length as frames, in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.frames.len() + self.long.len()
+        self.filled + self.long.len()
     }
 
     /// Whether there are no events.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.filled == 0
     }
 
     /// How many events there are.
@@ -144,9 +162,16 @@ impl Batch {
 
     /// Takes the frames out, and the payload of the last of them if it is apart.
     pub(super) fn take(&mut self) -> (Bytes, Bytes) {
-        (self.events, self.room) = (0, 0);
-        (self.frames.split().freeze(), mem::take(&mut self.long))
+        (self.events, self.limit) = (0, 0);
+        let frames = self.block.split_to(mem::take(&mut self.filled)).freeze();
+        (frames, mem::take(&mut self.long))
     }
+}
+
+/// Writes a frame, for which there is just room.
+#[inline]
+fn write_frame(name: &[u8], payload: &[u8], place: &mut [u8]) {
+    write_header(name, payload.len(), place).copy_from_slice(payload);
 }
 
 /// What a batch starts with, in bytes.

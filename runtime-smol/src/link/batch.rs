@@ -43,19 +43,38 @@ impl<'a> SendBatch<'a> {
         payload: impl Into<Payload<'p>>,
     ) -> Result<(), SendError> {
         let (name, payload) = (name.as_ref(), payload.into());
-        while !self.batch.push(name, &payload)? {
+        while !self.batch.push_payload(name, &payload)? {
             self.flush().await?;
         }
         Ok(())
     }
 
-    /// Sends what it holds; waits, without limit, while too much waits to be written already.
+    /// Adds an event, unless the batch is full: then it says no, and is to be [flushed](Self::flush) first. For whoever
+    /// counts nanoseconds: it makes no future.
+    ///
+    /// # Errors
+    /// If the event is too long.
+    #[inline]
+    pub fn push<'p>(
+        &mut self,
+        name: impl AsRef<[u8]>,
+        payload: impl Into<Payload<'p>>,
+    ) -> Result<bool, SendError> {
+        self.batch.push(name, payload)
+    }
+
+    /// Sends what it holds; waits, without limit, until all that was sent before is written.
     ///
     /// # Errors
     /// If the link is closed.
     pub async fn flush(&mut self) -> Result<(), SendError> {
         loop {
             let room = self.peer.shared.room.listen();
+            // What the connection doesn't take would fill the caches, and gain nothing.
+            if self.peer.queued() > 0 && self.peer.is_connected() {
+                room.await;
+                continue;
+            }
             match self.try_flush() {
                 Err(SendError::Full) => room.await,
                 result => return result,

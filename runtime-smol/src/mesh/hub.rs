@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use event_listener::Event as Signal;
-use poolmesh_proto::driver::{Handlers, Lookup, Severity};
+use poolmesh_proto::driver::{HandedOut, Handlers, Lookup, Severity};
 use poolmesh_proto::wire::{Frames, canonical};
 use poolmesh_proto::{
     CloseReason, ConnectId, ConnectReport, DialId, Fault, Instant, Link, MeshConfig, MeshEvent, MeshOutput,
@@ -304,14 +304,15 @@ impl Shared {
 impl Owner for Shared {
     async fn received(self: &Arc<Self>, peer: &Peer, frames: &Frames) {
         let mut handlers = Lookup::new(peer.handlers(), &self.handlers);
-        for (number, message) in frames.iter().enumerate().take_while(|_| peer.is_receiving()) {
-            // A peer that sends without end must not keep the others of the executor waiting.
-            if number % TURN == TURN - 1 {
-                yield_now().await;
-            }
-            match handlers.find(message.name()) {
-                Some(handler) => handler(peer, message),
-                None => self.feed.deliver(Event::Received(peer.clone(), message.to_message())).await,
+        let mut events = frames.iter();
+        loop {
+            match handlers.hand_out(peer, &mut events, TURN, || peer.is_receiving()) {
+                HandedOut::Unhandled(event) => {
+                    self.feed.deliver(Event::Received(peer.clone(), event.to_message())).await;
+                }
+                // A peer that sends without end must not keep the others of the executor waiting.
+                HandedOut::Some => yield_now().await,
+                HandedOut::All => break,
             }
         }
     }

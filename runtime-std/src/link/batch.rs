@@ -41,13 +41,26 @@ impl<'a> SendBatch<'a> {
         payload: impl Into<Payload<'p>>,
     ) -> Result<(), SendError> {
         let (name, payload) = (name.as_ref(), payload.into());
-        while !self.batch.push(name, &payload)? {
+        while !self.batch.push_payload(name, &payload)? {
             self.flush()?;
         }
         Ok(())
     }
 
-    /// Sends what it holds; waits, without limit, while too much waits to be written already.
+    /// Adds an event, unless the batch is full: then it says no, and is to be [flushed](Self::flush) first.
+    ///
+    /// # Errors
+    /// If the event is too long.
+    #[inline]
+    pub fn push<'p>(
+        &mut self,
+        name: impl AsRef<[u8]>,
+        payload: impl Into<Payload<'p>>,
+    ) -> Result<bool, SendError> {
+        self.batch.push(name, payload)
+    }
+
+    /// Sends what it holds; waits, without limit, until all that was sent before is written.
     ///
     /// # Errors
     /// If the link is closed.
@@ -55,6 +68,11 @@ impl<'a> SendBatch<'a> {
         let shared = &self.peer.shared;
         let mut state = shared.lock();
         loop {
+            // What the connection doesn't take would fill the caches, and gain nothing.
+            if state.link.queued() > 0 && state.link.is_open() {
+                state = shared.wait_for_room(state, None);
+                continue;
+            }
             match shared.send_batch(&mut state, &mut self.batch) {
                 Err(SendError::Full) => state = shared.wait_for_room(state, None),
                 result => return result,

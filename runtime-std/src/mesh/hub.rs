@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use poolmesh_proto::driver::{Handlers, Lookup, Severity};
+use poolmesh_proto::driver::{HandedOut, Handlers, Lookup, Severity};
 use poolmesh_proto::wire::{Frames, canonical};
 use poolmesh_proto::{
     CloseReason, ConnectId, ConnectReport, DialId, Fault, Instant, Link, MeshConfig, MeshEvent, MeshOutput,
@@ -307,11 +307,15 @@ impl Shared {
 impl Owner for Shared {
     fn received(self: &Arc<Self>, peer: &Peer, frames: &Frames) {
         let mut handlers = Lookup::new(peer.handlers(), &self.handlers);
+        let mut events = frames.iter();
         HANDING_OUT.set(true);
-        for message in frames.iter().take_while(|_| peer.is_receiving()) {
-            match handlers.find(message.name()) {
-                Some(handler) => handler(peer, message),
-                None => self.feed.deliver(Event::Received(peer.clone(), message.to_message())),
+        loop {
+            match handlers.hand_out(peer, &mut events, usize::MAX, || peer.is_receiving()) {
+                HandedOut::Unhandled(event) => {
+                    self.feed.deliver(Event::Received(peer.clone(), event.to_message()));
+                }
+                HandedOut::Some => {}
+                HandedOut::All => break,
             }
         }
         HANDING_OUT.set(false);

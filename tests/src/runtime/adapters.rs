@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::thread;
 
+use bytes::Bytes;
 use poolmesh_proto::driver::{ConnectFailed, Event, PoolReport};
 use poolmesh_proto::{
     BroadcasterConfig, BroadcasterStats, CallFailed, ClientConfig, ClientStats, CloseReason, LinkStats,
@@ -169,6 +170,18 @@ macro_rules! view {
             }
             fn try_send<'a>(&self, name: &[u8], payload: impl Into<Payload<'a>>) -> Result<(), SendError> {
                 Self::try_send(self, name, payload)
+            }
+            fn send_in_a_batch(
+                &self,
+                name: &[u8],
+                payloads: impl IntoIterator<Item = Bytes>,
+                flush: bool,
+            ) -> Result<(), SendError> {
+                let mut batch = self.batch();
+                for payload in payloads {
+                    $done(batch.send(name, payload))?;
+                }
+                if flush { $done(batch.flush()) } else { Ok(()) }
             }
             fn on(&self, name: &str, handler: impl Fn(&Self, MessageRef<'_>) + Send + Sync + 'static) {
                 Self::on(self, name, handler);

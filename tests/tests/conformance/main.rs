@@ -157,6 +157,8 @@ on_each_pair! {
         a_quiet_link_stays
     }
     sending {
+        batches
+        closed_among_many
         both_ways_in_order
         many_senders
         any_bytes

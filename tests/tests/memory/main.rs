@@ -7,6 +7,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test names what it looks for")]
 
 mod broadcaster;
+mod links;
 
 use core::net::SocketAddr;
 use std::alloc::System;
@@ -30,7 +31,7 @@ const OWN: usize = 2_048;
 /// The largest datagram there is.
 const DATAGRAM: usize = 65_507;
 
-const RULES: [(&str, fn()); 15] = [
+const RULES: [(&str, fn()); 18] = [
     ("decoding_hostile_lists_stays_within_what_is_stated", decoding_hostile_lists),
     ("decoding_arbitrary_datagrams_stays_within_what_is_stated", decoding_arbitrary_datagrams),
     ("an_announced_length_reserves_nothing", announced_lengths),
@@ -39,6 +40,9 @@ const RULES: [(&str, fn()); 15] = [
     ("what_waits_unpolled_takes_what_was_received", unpolled_chunks),
     ("a_link_that_is_not_polled_asks_for_no_more", unpolled_link),
     ("a_link_whose_peer_does_not_read_stays_within_its_queue", unread_link),
+    ("busy_links_allocate_nothing", links::busy),
+    ("overlapping_writes_allocate_nothing", links::overlapping),
+    ("what_is_read_in_place_takes_what_was_received", links::read_in_place),
     ("a_flooded_broadcaster_stays_within_its_limits", broadcaster::flooded),
     ("a_broadcaster_that_is_filled_again_takes_no_more_than_at_first", broadcaster::refilled),
     ("a_pool_takes_what_is_stated", broadcaster::many_pools),

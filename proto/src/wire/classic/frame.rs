@@ -27,6 +27,20 @@ pub(crate) fn encode_header(name: &[u8], payload_len: usize, out: &mut BytesMut)
     out.extend_from_slice(name);
 }
 
+/// Writes what stands before an event's payload, and returns the place for that. The caller sees to it that all lengths
+/// fit 32 bits, and that there is room.
+#[inline]
+pub(crate) fn write_header<'a>(name: &[u8], payload_len: usize, place: &'a mut [u8]) -> &'a mut [u8] {
+    let body = u32::try_from(LENGTH_LEN + name.len() + payload_len).unwrap_or(u32::MAX);
+    let name_len = u32::try_from(name.len()).unwrap_or(u32::MAX);
+    let Some((header, place)) = place.split_first_chunk_mut() else { return &mut [] };
+    // Both in one store.
+    *header = (u64::from(name_len) << 32 | u64::from(body)).to_le_bytes();
+    let Some((name_place, place)) = place.split_at_mut_checked(name.len()) else { return &mut [] };
+    name_place.copy_from_slice(name);
+    place
+}
+
 /// One frame of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
@@ -288,8 +302,11 @@ mod tests {
         }
     }
 
+    /// A name and a payload.
+    type Event = (Vec<u8>, Vec<u8>);
+
     /// Reads the stream in pieces of `size` bytes. Frames are taken one by one, or as they came.
-    fn all_read(size: usize, together: bool) -> (Vec<Frame>, Vec<(Vec<u8>, Vec<u8>)>) {
+    fn all_read(size: usize, together: bool) -> (Vec<Frame>, Vec<Event>) {
         let (mut reader, mut buffer) = (FrameReader::new(100), BytesMut::new());
         let (mut frames, mut events) = (vec![], vec![]);
         for chunk in STREAM.chunks(size) {

@@ -46,7 +46,8 @@ impl Room {
 
     /// Makes room behind the start of a frame that will have `whole` bytes, or 0 if that is not known.
     pub(super) fn make(&mut self, buffer: &mut BytesMut, whole: usize) {
-        if mem::take(&mut self.full) && self.block < MOST {
+        let grows = mem::take(&mut self.full) && self.block < MOST;
+        if grows {
             self.block *= 2;
         }
         if whole > self.block {
@@ -58,7 +59,9 @@ impl Room {
         }
         let wanted = (self.block - buffer.len().min(self.block)).max(1);
         let spare = buffer.capacity() - buffer.len();
-        if spare < wanted && !buffer.try_reclaim(wanted) && spare <= self.block / 2 {
+        // What is left of a block of which events are held will do as long as the frame fits.
+        let enough = wanted.min((self.block / 8).max(whole.saturating_sub(buffer.len())));
+        if spare < wanted && !buffer.try_reclaim(wanted) && (grows || spare < enough) {
             let mut block = BytesMut::with_capacity(buffer.len() + wanted);
             block.extend_from_slice(buffer);
             *buffer = block;
@@ -124,10 +127,19 @@ mod tests {
         read(&mut buffer, 2_000);
         let kept = buffer.split_to(2_000).freeze();
         room.make(&mut buffer, 0);
-        assert!(buffer.capacity() == 2_096, "what is left of it will do");
+        assert_eq!(buffer.capacity(), 2_096, "what is left of it will do");
         read(&mut buffer, 1_000);
-        room.make(&mut buffer, 0);
+        room.make(&mut buffer, 2_096);
+        assert_eq!(buffer.capacity(), 2_096, "for a frame that just fits, too");
+        room.make(&mut buffer, 2_097);
         assert!(buffer.capacity() == 4_096 && buffer.len() == 1_000 && kept[..] == [7; 2_000]);
+        let kept = [kept, buffer.split_to(1_000).freeze()];
+        read(&mut buffer, 4_096 - 1_000 - 511);
+        room.make(&mut buffer, 0);
+        assert!(
+            buffer.capacity() == 4_096 && kept.iter().map(Bytes::len).sum::<usize>() == 3_000,
+            "little is left"
+        );
     }
 
     #[test]

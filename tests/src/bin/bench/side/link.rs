@@ -99,7 +99,9 @@ fn smol_sender(shape: Shape, address: SocketAddr) -> Fallible<Sending> {
         smol::block_on(smol::spawn(async move {
             let mut batch = peer.batch();
             for _ in 0..count {
-                batch.send(NAME, &payload).await?;
+                while !batch.push(NAME, &payload)? {
+                    batch.flush().await?;
+                }
             }
             Ok(batch.flush().await?)
         }))
