@@ -89,10 +89,8 @@ mod tests {
     fn ping(shard: &Shard, host: SocketAddr) -> Vec<u8> {
         let mut machine = Broadcaster::of_shard(BroadcasterConfig::default(), || 7, shard);
         machine.handle_datagram(Instant::ZERO, host, &[0]);
-        match machine.poll_output() {
-            Output::Transmit(answer) => [&[1, 36, 0, 0, 0], &answer.payload[5..41]].concat(),
-            other => panic!("not an answer: {other:?}"),
-        }
+        let Output::Transmit(answer) = machine.poll_output() else { panic!("no answer") };
+        [&[1, 36, 0, 0, 0], &answer.payload[5..41]].concat()
     }
 
     #[test]
