@@ -78,3 +78,41 @@ impl Drop for Member {
         self.stopper.stop();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use poolmesh_proto::{Broadcaster, BroadcasterConfig, Instant, Machine, Output};
+
+    use super::*;
+
+    /// A ping of a pool of this shard.
+    fn ping(shard: &Shard, host: SocketAddr) -> Vec<u8> {
+        let mut machine = Broadcaster::of_shard(BroadcasterConfig::default(), || 7, shard);
+        machine.handle_datagram(Instant::ZERO, host, &[0]);
+        let Output::Transmit(answer) = machine.poll_output() else { panic!("no answer") };
+        [&[1, 36, 0, 0, 0], &answer.payload[5..41]].concat()
+    }
+
+    #[test]
+    #[cfg_attr(not(target_os = "linux"), ignore = "Linux' own")]
+    fn who_sleeps_is_woken_by_his_mail_alone() {
+        let members = Member::group(3, &Stopper::default()).unwrap();
+        let host = SocketAddr::from(([192, 0, 2, 1], 5_000));
+        let socket = Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let is_woken =
+            |at: usize| socket.wait_readable_or(&members[at].doors[at].waker, Duration::ZERO).unwrap();
+        assert!((0..3).all(|at| members[at].doors[at].mailbox.sleep()));
+
+        let ping = ping(&members[1].shard, host);
+        assert!(!members[1].pass_on(&ping, host), "it is his");
+        assert!(!members[0].pass_on(&[0], host), "it is anybody's");
+        assert!(!is_woken(1));
+        assert!(members[0].pass_on(&ping, host));
+        assert_eq!([0, 1, 2].map(is_woken), [false, true, false]);
+        assert!(!members[1].wait(&socket, Duration::MAX).unwrap(), "with mail he doesn't wait");
+
+        let mut mail = Mail::default();
+        members[1].collect(&mut mail);
+        assert_eq!(mail.datagrams().collect::<Vec<_>>(), [(&ping[..], host)]);
+    }
+}
