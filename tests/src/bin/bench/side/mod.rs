@@ -148,6 +148,12 @@ impl Used {
     }
 }
 
+/// Bytes that were allocated in this process and not given back.
+pub(crate) fn bytes_alive() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
+}
+
 /// A side that was started.
 #[derive(Debug)]
 pub(crate) struct Side {
