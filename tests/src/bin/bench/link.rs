@@ -11,6 +11,8 @@ use crate::{Fallible, fanout};
 
 /// Bare connections.
 const YARDSTICK: &str = "raw";
+/// tokio with a codec, which many would take instead.
+const PEER: &str = "tokio";
 /// Ours, by runtime.
 const OURS: [&str; 2] = ["std", "smol"];
 
@@ -61,7 +63,7 @@ pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
     let mut rows = Vec::new();
     for job in JOBS.iter().filter(|job| options.wants(job.what)) {
         let mut pairs = Vec::new();
-        for maker in [YARDSTICK].into_iter().chain(OURS) {
+        for maker in [YARDSTICK, PEER].into_iter().chain(OURS) {
             pairs.push(Pair::start(maker, job)?);
         }
         for on in options.cores(cores.len()) {
@@ -125,7 +127,9 @@ impl Job {
             options.plan().hold(self.what, on, self.step, pairs.iter_mut().map(Pair::subject).collect())?;
         let mut rows = Vec::new();
         for measure in self.measures {
-            rows.extend(OURS.into_iter().filter_map(|ours| outcome.row(*measure, ours, YARDSTICK)));
+            let all = OURS.into_iter().chain([PEER]);
+            rows.extend(all.filter_map(|one| outcome.row(*measure, one, YARDSTICK)));
+            rows.extend(OURS.into_iter().filter_map(|ours| outcome.row(*measure, ours, PEER)));
         }
         Ok(rows)
     }

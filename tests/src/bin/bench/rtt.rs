@@ -10,8 +10,8 @@ use crate::side::Side;
 use crate::table::{Cores, Row};
 
 /// Who plays, and against which bare connections.
-const OURS: [(&str, &str); 2] = [("std", "raw"), ("smol", "raw-smol")];
-const PLAYERS: [&str; 4] = ["raw", "raw-smol", "std", "smol"];
+const COMPARED: [(&str, &str); 3] = [("std", "raw"), ("smol", "raw-smol"), ("tokio", "raw")];
+const PLAYERS: [&str; 5] = ["raw", "raw-smol", "tokio", "std", "smol"];
 const MEASURES: [Measure; 3] = [Measure::P50, Measure::P99, Measure::BothCpu];
 const WHAT: &str = "ping-pong of 32 B";
 
@@ -71,7 +71,7 @@ fn measure(options: &Options, cores: &[usize], on: Cores, pairs: &mut [Pair]) ->
     let outcome = options.plan().hold(WHAT, on, 100, pairs.iter_mut().map(Pair::subject).collect())?;
     let mut rows = Vec::new();
     for measure in MEASURES {
-        rows.extend(OURS.into_iter().filter_map(|(ours, raw)| outcome.row(measure, ours, raw)));
+        rows.extend(COMPARED.into_iter().filter_map(|(ours, raw)| outcome.row(measure, ours, raw)));
     }
     Ok(rows)
 }

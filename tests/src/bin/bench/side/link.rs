@@ -14,13 +14,15 @@ use poolmesh_proto::Message;
 use super::obey;
 use crate::Fallible;
 use crate::yardstick::frames::{NAME, NAME_TEXT, Shape};
-use crate::yardstick::tcp;
+use crate::yardstick::{codec, tcp};
 
 /// By what frames are carried.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Maker {
     /// Bare connections.
     Raw,
+    /// tokio with a codec.
+    Tokio,
     Std,
     Smol,
 }
@@ -41,6 +43,7 @@ pub(crate) type Sending = Box<dyn FnMut(u64) -> Fallible<()>>;
 pub(crate) fn send(maker: Maker, shape: Shape, address: SocketAddr) -> Fallible<()> {
     let mut sending = match maker {
         Maker::Raw => tcp::sender(shape, address)?,
+        Maker::Tokio => codec::sender(shape, address)?,
         Maker::Std => std_sender(shape, address)?,
         Maker::Smol => smol_sender(shape, address)?,
     };
@@ -55,6 +58,7 @@ pub(crate) fn receive(maker: Maker, shape: Shape, handling: Handling) -> Fallibl
     // A mesh lives as long as this process does.
     let address = match maker {
         Maker::Raw => tcp::receiver(shape, counted)?,
+        Maker::Tokio => codec::receiver(handling, counted)?,
         Maker::Std => {
             let mesh = Box::leak(Box::new(poolmesh_std::Mesh::new()));
             mesh.on(NAME_TEXT, move |_, message| counted.of(message, handling));

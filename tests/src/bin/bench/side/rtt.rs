@@ -13,7 +13,7 @@ use super::obey;
 use crate::Fallible;
 use crate::stats::percentile;
 use crate::yardstick::frames::{NAME, NAME_TEXT, Shape};
-use crate::yardstick::rtt;
+use crate::yardstick::{codec, rtt};
 
 /// The length of the frames.
 pub(crate) const SHAPE: Shape = Shape::Small;
@@ -25,6 +25,8 @@ pub(crate) enum Player {
     Raw,
     /// Bare connections on smol.
     RawSmol,
+    /// tokio with a codec.
+    Tokio,
     Std,
     Smol,
 }
@@ -36,6 +38,7 @@ pub(crate) fn echo(player: Player) -> Fallible<()> {
     let address = match player {
         Player::Raw => rtt::echo()?,
         Player::RawSmol => rtt::echo_on_smol()?,
+        Player::Tokio => codec::echo()?,
         Player::Std => {
             let mesh = Box::leak(Box::new(poolmesh_std::Mesh::new()));
             mesh.on(NAME_TEXT, |peer, message| {
@@ -62,6 +65,7 @@ pub(crate) fn ping(player: Player, echo: SocketAddr) -> Fallible<()> {
     let mut pinging = match player {
         Player::Raw => rtt::pinger(echo)?,
         Player::RawSmol => rtt::pinger_on_smol(echo)?,
+        Player::Tokio => codec::pinger(echo)?,
         Player::Std => std_pinger(echo)?,
         Player::Smol => smol_pinger(echo)?,
     };

@@ -3,6 +3,7 @@
 //! As tight as they can be made, for a weak yardstick is a lie: every buffer is used again, nothing is allocated, no clock
 //! is read.
 
+pub(crate) mod codec;
 pub(crate) mod frames;
 pub(crate) mod rtt;
 pub(crate) mod tcp;
