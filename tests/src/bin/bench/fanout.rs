@@ -15,6 +15,8 @@ const YARDSTICK: &str = "raw";
 const OURS: [&str; 2] = ["std", "smol"];
 /// Links of one mesh.
 const LINKS: [u32; 4] = [10, 100, 500, 1_000];
+/// As many when it must be quick.
+const QUICK: [u32; 2] = [10, 50];
 /// Of them that which is measured on two cores, too.
 const MAIN: u32 = 500;
 
@@ -62,7 +64,8 @@ impl Hall {
 /// Measures what was asked for.
 pub(crate) fn run(options: &Options, cores: &[usize]) -> Fallible<Vec<Row>> {
     let mut rows = Vec::new();
-    for links in LINKS {
+    let counts = if options.quick { &QUICK[..] } else { &LINKS[..] };
+    for links in counts.iter().copied() {
         let what = format!("32 B to each of {links} links");
         if !options.wants(&what) {
             continue;
