@@ -11,8 +11,9 @@ use crate::{Fallible, fanout};
 
 /// Bare connections.
 const YARDSTICK: &str = "raw";
-/// tokio with a codec, which many would take instead.
-const PEER: &str = "tokio";
+/// What many would take instead: tokio with a codec, and streams that are encrypted.
+pub(crate) const PEERS: &[&str] =
+    if cfg!(feature = "bench-peers") { &["tokio", "libp2p", "quinn"] } else { &["tokio"] };
 /// Ours, by runtime.
 const OURS: [&str; 2] = ["std", "smol"];
 
@@ -63,7 +64,7 @@ pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
     let mut rows = Vec::new();
     for job in JOBS.iter().filter(|job| options.wants(job.what)) {
         let mut pairs = Vec::new();
-        for maker in [YARDSTICK, PEER].into_iter().chain(OURS) {
+        for maker in [YARDSTICK].into_iter().chain(PEERS.iter().copied()).chain(OURS) {
             pairs.push(Pair::start(maker, job)?);
         }
         for on in options.cores(cores.len()) {
@@ -127,9 +128,11 @@ impl Job {
             options.plan().hold(self.what, on, self.step, pairs.iter_mut().map(Pair::subject).collect())?;
         let mut rows = Vec::new();
         for measure in self.measures {
-            let all = OURS.into_iter().chain([PEER]);
+            let all = OURS.into_iter().chain(PEERS.iter().copied());
             rows.extend(all.filter_map(|one| outcome.row(*measure, one, YARDSTICK)));
-            rows.extend(OURS.into_iter().filter_map(|ours| outcome.row(*measure, ours, PEER)));
+            for peer in PEERS {
+                rows.extend(OURS.into_iter().filter_map(|ours| outcome.row(*measure, ours, peer)));
+            }
         }
         Ok(rows)
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process;
 use std::thread;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures_util::SinkExt;
 use poolmesh_testkit::patience::now;
 use smol::stream::StreamExt;
@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
-use super::frames::{NAME, Shape, WRITE};
+use super::frames::{Shape, WRITE};
 use crate::Fallible;
 use crate::side::link::{Arrivals, Handling, Sending, keep};
 use crate::side::rtt::{Pinging, SHAPE};
@@ -68,10 +68,14 @@ pub(crate) fn receiver(handling: Handling, arrivals: Arrivals) -> Fallible<Socke
         let _: Fallible<()> = runtime.block_on(async {
             let (mut incoming, _outgoing) = framed(listener.accept().await?.0)?;
             while let Some(frame) = incoming.next().await {
-                let payload = payload(frame?);
+                let mut frame = frame?;
+                let (name, payload) = parts(&frame);
                 match handling {
-                    Handling::Looks => _ = black_box(payload),
-                    Handling::Keeps => keep(payload.freeze()),
+                    Handling::Looks => _ = black_box((name, payload)),
+                    Handling::Keeps => {
+                        frame.advance(frame.len() - payload.len());
+                        keep(frame.freeze());
+                    }
                 }
                 arrivals.add(1);
             }
@@ -83,13 +87,10 @@ pub(crate) fn receiver(handling: Handling, arrivals: Arrivals) -> Fallible<Socke
     Ok(address)
 }
 
-/// What stands behind the name, if that is the one there is.
-fn payload(mut body: BytesMut) -> BytesMut {
-    let named = body
-        .split_first_chunk::<4>()
-        .is_some_and(|(len, rest)| u32::from_le_bytes(*len) as usize == NAME.len() && rest.starts_with(NAME));
-    body.advance(if named { 4 + NAME.len() } else { 0 });
-    body
+/// The name and what stands behind it.
+fn parts(body: &[u8]) -> (&[u8], &[u8]) {
+    let (len, rest) = body.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
+    rest.split_at_checked(u32::from_le_bytes(*len) as usize).unwrap_or_default()
 }
 
 /// Sends back what comes over one connection to a free port, which it returns.
@@ -136,14 +137,17 @@ mod tests {
 
     #[test]
     fn the_codec_reads_what_is_packed_by_hand() {
+        use bytes::BytesMut;
         use tokio_util::codec::Decoder;
+
+        use crate::yardstick::frames::NAME;
 
         let mut codec = LengthDelimitedCodec::builder().little_endian().new_codec();
         let mut stream = BytesMut::from(&Shape::Small.frame().repeat(2)[..]);
         for _ in 0..2 {
             let body = codec.decode(&mut stream).unwrap().unwrap();
             assert_eq!(body, super::body(Shape::Small));
-            assert_eq!(payload(body), &Shape::Small.payload()[..]);
+            assert_eq!(parts(&body), (NAME, &Shape::Small.payload()[..]));
         }
         assert!(stream.is_empty());
     }

@@ -5,6 +5,8 @@
 
 pub(crate) mod codec;
 pub(crate) mod frames;
+#[cfg(feature = "bench-peers")]
+pub(crate) mod peers;
 pub(crate) mod rtt;
 pub(crate) mod tcp;
 pub(crate) mod udp;
