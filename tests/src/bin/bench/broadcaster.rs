@@ -17,12 +17,12 @@ use crate::load::{Deck, FENCE, Load};
 use crate::side::Side;
 use crate::table::{Cores, Row};
 
-/// Ours, by runtime.
-const OURS: [&str; 2] = ["std", "smol"];
-/// What ours is held against.
+/// Ours, by runtime, and against which bare loop.
+const OURS: [(&str, &str); 2] = [("std", YARDSTICK), ("smol", YARDSTICK)];
+/// The bare loop that the others are held against.
 const YARDSTICK: &str = "mmsg32";
-/// What else a bare loop can do, for comparison.
-const OTHERS: [&str; 2] = ["mmsg64", "plain"];
+/// What else a bare loop can do. One that the kernel doesn't allow is left out.
+const OTHERS: [&str; 3] = ["mmsg64", "plain", "uring"];
 
 /// Pools in the list of 20.
 const LISTED: usize = 20;
@@ -62,7 +62,7 @@ pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
         clock::pin(&cores)?;
         let mut servers = Vec::new();
         let mut decks = Vec::new();
-        for name in OURS {
+        for (name, _) in OURS {
             let mut server = Server::start(name, ["broadcaster", name])?;
             progress(&format!("{name}: {pools} pools are made"));
             decks.push(if many { many_decks(&mut server, pools)? } else { few_decks(&server)? });
@@ -163,13 +163,18 @@ impl Job {
     /// The bare loops that answer in the same lengths as ours.
     fn yardsticks(&self) -> Fallible<Vec<Server>> {
         let answer = self.decks.first().map_or(0, Deck::answer_len).to_string();
-        let others = if self.all { &OTHERS[..] } else { &[] };
-        [YARDSTICK]
-            .iter()
-            .chain(others)
-            // Neither create nor ping is answered; a list or a join is, whichever it is.
-            .map(|io| Server::start(io, ["datagrams", *io, "0", "0", &answer, &answer]))
-            .collect()
+        // Neither create nor ping is answered; a list or a join is, whichever it is.
+        let start = |io| Server::start(io, ["datagrams", io, "0", "0", &answer, &answer]);
+        let mut yardsticks = vec![start(YARDSTICK)?];
+        for io in OTHERS {
+            if self.all || OURS.iter().any(|(_, against)| *against == io) {
+                match start(io) {
+                    Ok(server) => yardsticks.push(server),
+                    Err(error) => eprintln!("bench: without {io}: {error}"),
+                }
+            }
+        }
+        Ok(yardsticks)
     }
 
     fn measure(
@@ -194,7 +199,8 @@ impl Job {
             subjects.push(Subject::new(server.name, move |requests| server.play(&mut deck, requests)));
         }
         let outcome = options.plan().hold(&self.what, on, FENCE as u64, subjects)?;
-        let compared = names.into_iter().filter(|name| *name != YARDSTICK);
-        Ok(compared.filter_map(|name| outcome.row(Measure::ServerCpu, name, YARDSTICK)).collect())
+        let loops = OTHERS.into_iter().filter(|io| names.contains(io)).map(|io| (io, YARDSTICK));
+        let row = |(name, against)| outcome.row(Measure::ServerCpu, name, against);
+        Ok(OURS.into_iter().chain(loops).filter_map(row).collect())
     }
 }

@@ -1,5 +1,6 @@
 //! What can be asked for.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -28,6 +29,10 @@ pub(crate) enum Command {
     Link(Options),
     /// Frames there and back, one at a time, against bare connections
     Rtt(Options),
+    /// Frames in memory, against a cursor over bytes
+    Parse(Options),
+    /// Pools in memory: what a ping costs of how many pools, and the bytes of each
+    Pools(Options),
     /// One end of a benchmark, in a process of its own
     #[command(hide = true)]
     Side {
@@ -58,6 +63,10 @@ pub(crate) struct Options {
     /// Only what has this in its name
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
+
+    /// Draw what grows with a number of links or pools into this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 
     /// Print JSON in place of a table
     #[arg(long)]
