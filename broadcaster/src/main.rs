@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::Parser;
-use poolmesh_proto::trace::{Input, entries};
+use poolmesh_proto::trace::{Entry, Input, TraceError, TraceFault, entries};
 use poolmesh_proto::{BroadcasterEvent, BroadcasterStats};
 use poolmesh_std::SocketStats;
 use tracing_subscriber::EnvFilter;
@@ -111,15 +111,15 @@ fn serve_smol_in_threads(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats
 /// Bytes of a trace from which on something came.
 const SOMETHING_CAME: u64 = 4_096;
 
-/// Whether a file is a trace of a run in which no datagram came.
+/// Whether a file is a trace of a run in which no datagram came: also one that was killed before it wrote anything, or all.
 fn is_empty_trace(path: &Path) -> bool {
     let mut trace = Vec::new();
     let read = File::open(path).and_then(|file| file.take(SOMETHING_CAME).read_to_end(&mut trace));
-    let came = |input: &Input| matches!(input, Input::Datagram { .. });
-    let mut inputs = entries(&trace).map_while(Result::ok).map(|entry| entry.input).peekable();
-    read.is_ok_and(|len| (len as u64) < SOMETHING_CAME)
-        && inputs.peek().is_some()
-        && !inputs.any(|input| came(&input))
+    let nothing_came = |entry: Result<Entry, TraceError>| match entry {
+        Ok(entry) => !matches!(entry.input, Input::Datagram { .. }),
+        Err(error) => matches!(error.fault, TraceFault::Cut { .. }),
+    };
+    read.is_ok_and(|len| (len as u64) < SOMETHING_CAME) && entries(&trace).all(nothing_came)
 }
 
 /// The file to record to, if that is wanted. It tells who talks to whom, so nobody else may read it. A file that a run
@@ -177,3 +177,29 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
 
 /// The machine itself logs what happens.
 fn ignore(_: BroadcasterEvent) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_in_which_nothing_came_is_told_from_everything_else() {
+        let path = std::env::temp_dir().join(format!("poolmesh-trace-{}", process::id()));
+        let of = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            is_empty_trace(&path)
+        };
+        let mut recorder = poolmesh_proto::trace::Recorder::new();
+        let header = recorder.take();
+        assert!(of(b"") && of(&header) && of(&header[..header.len() - 1]), "killed early");
+        recorder.record(0, poolmesh_proto::Instant::ZERO, &Input::Timeout);
+        let polled = [header.clone(), recorder.take()].concat();
+        assert!(of(&polled));
+        let came = Input::Datagram { from: ([127, 0, 0, 1], 1).into(), datagram: [2].into_iter().collect() };
+        recorder.record(0, poolmesh_proto::Instant::ZERO, &came);
+        assert!(!of(&[&polled[..], &recorder.take()].concat()));
+        assert!(!of(b"a file of somebody else") && !of(&[7; 5_000]));
+        fs::remove_file(&path).unwrap();
+        assert!(!is_empty_trace(&path));
+    }
+}
