@@ -58,6 +58,11 @@ impl PoolKey {
 
     /// The id: a lower-case UUID of 36 bytes.
     pub(super) fn id(self) -> PoolId {
+        PoolId::of_uuid(self.text())
+    }
+
+    /// The text of the id.
+    pub(super) fn text(self) -> [u8; 36] {
         let mut text = [b'-'; 36];
         let mut rest = self.0;
         for (first, second) in DIGITS.into_iter().rev() {
@@ -69,7 +74,7 @@ impl PoolKey {
                 }
             }
         }
-        PoolId::of_uuid(text)
+        text
     }
 }
 

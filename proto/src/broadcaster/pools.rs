@@ -73,6 +73,11 @@ impl Living<'_> {
         self.key.id()
     }
 
+    /// The same, as its text.
+    pub(super) fn text(&self) -> [u8; 36] {
+        self.key.text()
+    }
+
     /// The host's address as peers are told it.
     pub(super) fn host(&self) -> SocketAddr {
         self.pool.host.told()

@@ -101,8 +101,9 @@ impl<R: RandomSource> Broadcaster<R> {
     fn created(&mut self, pool: PoolId, host: SocketAddr, from: Asker) {
         debug!(%pool, %host, "pool created");
         self.stats.pools_created += 1;
-        self.answers
-            .send(from, |dialect, out| dialect.encode_joined(&pool, host, host, [host].into_iter(), out));
+        self.answers.send(from, |dialect, out| {
+            dialect.encode_joined(pool.as_bytes(), host, host, [host].into_iter(), out)
+        });
         self.answers.tell(BroadcasterEvent::PoolCreated { pool, host });
     }
 
@@ -123,14 +124,14 @@ impl<R: RandomSource> Broadcaster<R> {
         self.stats.lists += 1;
         let capacity = from.dialect.list_capacity();
         if let Some(shard) = &mut self.shard {
-            let ids = shard.list(capacity).iter().map(|key| key.id());
+            let ids = shard.list(capacity).iter().map(|key| key.text());
             return self.answers.send(from, |dialect, out| dialect.encode_pools(ids, out));
         }
         // While all fit the order is the same each time; a list that must be cut moves on.
         let start = if self.pools.len() > capacity { self.list_from } else { 0 };
         let listed = self.pools.round(start, self.now).take(capacity);
         let mut count = 0;
-        let ids = listed.map(|pool| pool.id()).inspect(|_| count += 1);
+        let ids = listed.map(|pool| pool.text()).inspect(|_| count += 1);
         self.answers.send(from, |dialect, out| dialect.encode_pools(ids, out));
         self.list_from = start.wrapping_add(count).checked_rem(self.pools.len()).unwrap_or(0);
     }
@@ -169,7 +170,7 @@ impl<R: RandomSource> Broadcaster<R> {
         let (you, host) = (from.peer(), pool.host());
         let others = pool.peers().filter(|peer| *peer != you);
         let named = [you].into_iter().chain((host != you).then_some(host)).chain(others);
-        self.answers.send(from, |dialect, out| dialect.encode_joined(&pool.id(), host, you, named, out));
+        self.answers.send(from, |dialect, out| dialect.encode_joined(&pool.text(), host, you, named, out));
     }
 
     fn refuse_by_limit(&mut self, to: Asker, refusal: Refusal) {

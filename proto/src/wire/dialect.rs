@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use bytes::BytesMut;
 
 use super::classic::datagram as classic;
-use super::{Asked, PoolId, Request, RequestFault, Response, ResponseFault};
+use super::{Asked, Request, RequestFault, Response, ResponseFault};
 
 /// The longest answer a broadcaster gives, in bytes: what a gop2p client reads of a datagram.
 pub const MAX_ANSWER: usize = 1_024;
@@ -74,7 +74,7 @@ impl Dialect {
     }
 
     /// Appends the answer that names these pools, as far as they fit.
-    pub(crate) fn encode_pools(self, ids: impl Iterator<Item = PoolId>, out: &mut BytesMut) {
+    pub(crate) fn encode_pools(self, ids: impl Iterator<Item = impl AsRef<[u8]>>, out: &mut BytesMut) {
         match self {
             Self::Classic => classic::encode_pools(ids, out),
         }
@@ -83,7 +83,7 @@ impl Dialect {
     /// Appends the answer that describes pool `id` to the peer at `you`, with as many peers as fit.
     pub(crate) fn encode_joined(
         self,
-        id: &PoolId,
+        id: &[u8],
         host: SocketAddr,
         you: SocketAddr,
         peers: impl Iterator<Item = SocketAddr>,

@@ -1,11 +1,11 @@
 //! Datagrams between clients and a broadcaster.
 
 use alloc::vec::Vec;
-use core::fmt::Write;
 use core::net::SocketAddr;
 
 use bytes::{BufMut, BytesMut};
 
+use super::filling::Filling;
 use super::refusal_text;
 use crate::wire::dialect::{MAX_ANSWER, MAX_DECODED};
 use crate::wire::{
@@ -147,9 +147,9 @@ pub(crate) fn encode_response(response: &Response, out: &mut BytesMut) {
     match response {
         Response::Joined(info) => {
             let addresses = [info.host(), info.you()].into_iter().chain(info.peers().iter().copied());
-            encode_joined(&info.id(), addresses, out);
+            encode_joined(info.id().as_bytes(), addresses, out);
         }
-        Response::Pools(ids) => encode_pools(ids.iter().copied(), out),
+        Response::Pools(ids) => encode_pools(ids.iter().map(PoolId::as_bytes), out),
         Response::Refused(refusal) => {
             out.put_u8(ERROR);
             fields::put_string_with(out, |out| refusal_text::put(refusal, out));
@@ -159,72 +159,33 @@ pub(crate) fn encode_response(response: &Response, out: &mut BytesMut) {
 }
 
 /// Names as many pools as fit.
-pub(crate) fn encode_pools(ids: impl Iterator<Item = PoolId>, out: &mut BytesMut) {
+pub(crate) fn encode_pools(ids: impl Iterator<Item = impl AsRef<[u8]>>, out: &mut BytesMut) {
     out.put_u8(LIST);
     fields::put_string_with(out, |out| {
-        let start = out.len();
-        let end = start + MAX_ANSWER - ANSWER_HEADER;
-        for id in ids {
-            let space = usize::from(out.len() > start);
-            if out.len() + space + id.as_bytes().len() > end {
-                break;
+        Filling::append(out, MAX_ANSWER - ANSWER_HEADER, |filling| {
+            for id in ids {
+                if !filling.item(id.as_ref()) {
+                    break;
+                }
             }
-            out.put_bytes(b' ', space);
-            out.put_slice(id.as_bytes());
-        }
+        });
     });
 }
 
 /// Names a pool, its host, the asker, and as many peers as fit. An id is at most 63 bytes and an address 47: the first
 /// three always do.
-pub(crate) fn encode_joined(id: &PoolId, addresses: impl Iterator<Item = SocketAddr>, out: &mut BytesMut) {
+pub(crate) fn encode_joined(id: &[u8], addresses: impl Iterator<Item = SocketAddr>, out: &mut BytesMut) {
     out.put_u8(JOIN);
     fields::put_string_with(out, |out| {
-        let end = out.len() + MAX_ANSWER - ANSWER_HEADER;
-        out.put_slice(id.as_bytes());
-        for address in addresses {
-            let before = out.len();
-            out.put_u8(b' ');
-            put_address(canonical(address), out);
-            if out.len() > end {
-                out.truncate(before);
-                break;
+        Filling::append(out, MAX_ANSWER - ANSWER_HEADER, |filling| {
+            filling.item(id);
+            for address in addresses {
+                if !filling.address(canonical(address)) {
+                    break;
+                }
             }
-        }
+        });
     });
-}
-
-/// `address = ip ":" port`, IPv6 in brackets
-fn put_address(address: SocketAddr, out: &mut BytesMut) {
-    let SocketAddr::V4(address) = address else {
-        // Writing into a `BytesMut` grows it and can't fail.
-        let _ = write!(out, "{address}");
-        return;
-    };
-    // By hand: a join answer has dozens of them, and the general way takes a dozen times as long.
-    for (place, octet) in address.ip().octets().into_iter().enumerate() {
-        if place > 0 {
-            out.put_u8(b'.');
-        }
-        put_number(octet.into(), out);
-    }
-    out.put_u8(b':');
-    put_number(address.port(), out);
-}
-
-fn put_number(number: u16, out: &mut BytesMut) {
-    let mut digits = [0; 5];
-    let mut rest = number;
-    let mut count = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        count += 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.put_slice(digits.get(digits.len() - count..).unwrap_or_default());
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! All integers are little endian.
 
 pub(super) mod datagram;
+mod filling;
 pub(super) mod frame;
 pub(super) mod frames;
 mod received;
