@@ -27,6 +27,10 @@ pub(crate) struct Cli {
     #[arg(long, value_enum, default_value_t = Runtime::Std)]
     pub(crate) runtime: Runtime,
 
+    /// How it receives and sends
+    #[arg(long, value_enum, default_value_t = Io::Calls)]
+    pub(crate) io: Io,
+
     /// Pools at a time
     #[arg(long, value_name = "N", default_value_t = BroadcasterConfig::default().max_pools)]
     max_pools: usize,
@@ -71,6 +75,15 @@ pub(crate) enum Runtime {
     Std,
     /// An async socket of smol and one task
     Smol,
+}
+
+/// How the server receives and sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Io {
+    /// A system call for each batch of datagrams
+    Calls,
+    /// io_uring (Linux 6.1, `--runtime std`): less processor time. If the system refuses it says so and makes calls
+    Uring,
 }
 
 impl Cli {

@@ -10,13 +10,14 @@ use std::process::{self, ExitCode};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use poolmesh_proto::trace::{Input, entries};
 use poolmesh_proto::{BroadcasterEvent, BroadcasterStats};
 use poolmesh_std::SocketStats;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Cli, Runtime};
+use cli::{Cli, Io, Runtime};
 
 /// How long the server may take to stop.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -31,6 +32,9 @@ fn main() -> ExitCode {
         // It would tell of a failed write by another one, and panic if that fails as well.
         .log_internal_errors(false)
         .init();
+    if cli.io == Io::Uring && matches!(cli.runtime, Runtime::Smol) {
+        Cli::command().error(ErrorKind::ArgumentConflict, "`--io uring` needs `--runtime std`").exit();
+    }
     let served = match cli.runtime {
         Runtime::Std => serve_std(&cli),
         Runtime::Smol => smol::block_on(serve_smol(&cli)),
@@ -49,10 +53,13 @@ fn main() -> ExitCode {
 }
 
 fn serve_std(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
-    let server = poolmesh_std::BroadcasterServer::bind(cli.listen, cli.config())
+    let mut server = poolmesh_std::BroadcasterServer::bind(cli.listen, cli.config())
         .map_err(|error| cannot_listen(cli.listen, &error))?;
     let (stopper, meter) = (server.stopper(), server.meter());
     on_signal(move || stopper.stop())?;
+    if cli.io == Io::Uring {
+        use_uring(&mut server);
+    }
     let trace = trace_file(cli)?;
     announce(server.local_addr());
     let stats = match trace {
@@ -60,6 +67,24 @@ fn serve_std(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
         None => server.run(ignore),
     };
     Ok((stats?, meter.read()))
+}
+
+/// Has it use io_uring, or says why it doesn't: it serves all the same. What it says is no log, which may be silent.
+fn use_uring(server: &mut poolmesh_std::BroadcasterServer) {
+    #[cfg(feature = "uring")]
+    let used = server.use_uring();
+    #[cfg(not(feature = "uring"))]
+    let used = {
+        let _ = server;
+        Err::<(), _>("this program was built without it")
+    };
+    if let Err(why) = used {
+        // Standard error may be closed; then there is nobody to tell.
+        let _ = writeln!(
+            io::stderr(),
+            "poolmesh-broadcaster: no io_uring ({why}); it makes system calls in its place"
+        );
+    }
 }
 
 async fn serve_smol(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {

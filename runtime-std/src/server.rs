@@ -1,5 +1,8 @@
 //! The broadcaster: one thread, one socket.
 
+#[cfg(feature = "uring")]
+mod uring;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +38,8 @@ pub struct BroadcasterServer {
     config: BroadcasterConfig,
     stopper: Stopper,
     meter: Meter,
+    #[cfg(feature = "uring")]
+    uring: bool,
 }
 
 /// Stops a [`BroadcasterServer`], from another thread or a signal handler's thread.
@@ -61,7 +66,14 @@ impl BroadcasterServer {
     /// If the address can't be had.
     pub fn bind(address: SocketAddr, config: BroadcasterConfig) -> io::Result<Self> {
         let socket = Socket::bind(address)?;
-        Ok(Self { socket, config, stopper: Stopper::default(), meter: Meter::default() })
+        Ok(Self {
+            socket,
+            config,
+            stopper: Stopper::default(),
+            meter: Meter::default(),
+            #[cfg(feature = "uring")]
+            uring: false,
+        })
     }
 
     /// Where it serves.
@@ -120,6 +132,12 @@ impl BroadcasterServer {
     ) -> io::Result<()> {
         getrandom::u64()?;
         let mut sender = Sender::new();
+        #[cfg(feature = "uring")]
+        if self.uring {
+            let served = self.serve_through_ring(&mut sender, machine, &mut on_event);
+            self.meter.update(&self.socket, &sender);
+            return served;
+        }
         let served = self.serve_with(&mut sender, machine, &mut on_event);
         self.meter.update(&self.socket, &sender);
         served
@@ -180,10 +198,10 @@ impl BroadcasterServer {
         loop {
             match machine.poll_output() {
                 Output::Transmit(transmit) => {
-                    sender.push(transmit.destination, transmit.payload);
                     if sender.is_full() {
                         self.flush(sender);
                     }
+                    sender.push(transmit.destination, transmit.payload);
                 }
                 Output::Event(event) => on_event(event),
                 Output::Wait(deadline) => return deadline,

@@ -4,7 +4,8 @@ use std::net::UdpSocket;
 
 use poolmesh_testkit::program::Program;
 
-const RUNTIMES: [&str; 2] = ["std", "smol"];
+/// What a broadcaster can run on. Where the system has no io_uring, it says so and does without.
+const BROADCASTERS: [&[&str]; 3] = [&["--runtime", "std"], &["--runtime", "smol"], &["--io", "uring"]];
 const CHATS: [&str; 2] = ["chat-std", "chat-smol"];
 
 fn broadcaster(flags: &[&str]) -> (Program, String) {
@@ -29,11 +30,11 @@ fn pool_of(line: &str) -> String {
 #[test]
 #[cfg(unix)]
 fn a_broadcaster_stops_cleanly_on_either_signal() {
-    for runtime in RUNTIMES {
+    for flags in BROADCASTERS {
         for signal in ["TERM", "INT"] {
-            let (mut program, _) = broadcaster(&["--runtime", runtime]);
+            let (mut program, _) = broadcaster(flags);
             program.signal(signal);
-            assert!(program.wait().success(), "{runtime}, SIG{signal}");
+            assert!(program.wait().success(), "{flags:?}, SIG{signal}");
         }
     }
 }
@@ -46,10 +47,11 @@ fn a_broadcaster_whose_logs_go_nowhere_serves_and_stops() {
 
     use poolmesh_testkit::program::path;
 
-    for runtime in RUNTIMES {
+    for flags in BROADCASTERS {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut program = Command::new(path("poolmesh-broadcaster"))
-            .args(["--listen", "127.0.0.1:0", "--runtime", runtime])
+            .args(["--listen", "127.0.0.1:0"])
+            .args(flags)
             .env("RUST_LOG", "trace")
             .stdout(Stdio::piped())
             .stderr(full)
@@ -62,7 +64,7 @@ fn a_broadcaster_whose_logs_go_nowhere_serves_and_stops() {
         socket.send_to(&[0], line.trim_start_matches("listening on ").trim_end()).unwrap();
         assert!(socket.recv(&mut [0; 1_024]).unwrap() > 1, "it makes a pool, and tries to say so");
         assert!(Command::new("kill").arg(program.id().to_string()).status().unwrap().success());
-        assert!(program.wait().unwrap().success(), "{runtime}");
+        assert!(program.wait().unwrap().success(), "{flags:?}");
     }
 }
 
@@ -70,9 +72,8 @@ fn a_broadcaster_whose_logs_go_nowhere_serves_and_stops() {
 fn a_port_in_use_is_a_clear_error() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for runtime in RUNTIMES {
-        let mut program =
-            Program::start("poolmesh-broadcaster", ["--listen", &address, "--runtime", runtime]);
+    for flags in BROADCASTERS {
+        let mut program = Program::start("poolmesh-broadcaster", [&["--listen", &address], flags].concat());
         assert!(!program.wait().success());
         assert_eq!(program.rest(), [""; 0]);
         let errors = program.errors();
@@ -82,8 +83,8 @@ fn a_port_in_use_is_a_clear_error() {
 
 #[test]
 fn a_broadcaster_survives_what_ends_the_original() {
-    for runtime in RUNTIMES {
-        let (_program, address) = broadcaster(&["--runtime", runtime]);
+    for flags in BROADCASTERS {
+        let (_program, address) = broadcaster(flags);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
         socket.send_to(b"\x03\xff\xff\xff\xff", &address).unwrap();
@@ -91,6 +92,62 @@ fn a_broadcaster_survives_what_ends_the_original() {
         let len = socket.recv(&mut answer).unwrap();
         assert_eq!(&answer[..len], b"\x04\x2a\0\0\0ERROR: out of bound by 4294967295 elements");
     }
+}
+
+/// One file more than the program needs otherwise is what a ring takes, so that some limit is short of that alone.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_broadcaster_to_which_the_system_refuses_io_uring_serves() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+
+    use poolmesh_testkit::program::path;
+
+    let program = path("poolmesh-broadcaster");
+    let mut messages = Vec::new();
+    for files in 4..40 {
+        let command =
+            format!("ulimit -n {files}; exec {} --listen 127.0.0.1:0 --io uring", program.display());
+        let mut program = Command::new("sh")
+            .args(["-c", &command])
+            .env("RUST_LOG", "off")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let serves = if let Some(address) = line.strip_prefix("listening on ") {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+            socket.send_to(&[0], address.trim_end()).unwrap();
+            assert!(socket.recv(&mut [0; 1_024]).unwrap() > 1, "it makes a pool");
+            program.kill().unwrap();
+            true
+        } else {
+            false
+        };
+        let mut said = String::new();
+        program.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        program.wait().unwrap();
+        if serves && said.is_empty() {
+            break;
+        }
+        if serves {
+            messages.push(said);
+        }
+    }
+    assert!(!messages.is_empty(), "no limit kept it from making a ring and from nothing else");
+    for message in messages {
+        assert!(message.starts_with("poolmesh-broadcaster: no io_uring ("), "{message}");
+    }
+}
+
+#[test]
+fn io_uring_on_smol_is_refused() {
+    let mut program = Program::start("poolmesh-broadcaster", ["--runtime", "smol", "--io", "uring"]);
+    assert!(!program.wait().success());
+    assert!(program.errors().contains("--runtime std"));
 }
 
 #[test]
