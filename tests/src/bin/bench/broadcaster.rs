@@ -10,19 +10,32 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 
 use crate::Fallible;
-use crate::cli::Options;
+use crate::cli::{Io, Options};
 use crate::clock;
 use crate::contest::{Measure, Round, Subject, progress};
 use crate::load::{Deck, FENCE, Load};
 use crate::side::Side;
 use crate::table::{Cores, Row};
 
-/// Ours, by runtime.
-const OURS: [&str; 2] = ["std", "smol"];
-/// What ours is held against.
-const YARDSTICK: &str = "mmsg32";
-/// What else a bare loop can do, for comparison.
-const OTHERS: [&str; 2] = ["mmsg64", "plain"];
+/// Who takes part.
+#[derive(Clone, Copy, Debug)]
+struct Field {
+    /// Ours, by runtime.
+    ours: &'static [&'static str],
+    /// What ours is held against.
+    yardstick: &'static str,
+    /// What else a bare loop can do, for comparison.
+    others: &'static [&'static str],
+}
+
+impl Field {
+    const fn of(io: Io) -> Self {
+        match io {
+            Io::Batched => Self { ours: &["std", "smol"], yardstick: "mmsg32", others: &["mmsg64", "plain"] },
+            Io::Uring => Self { ours: &["std-uring", "std"], yardstick: "uring", others: &["mmsg32"] },
+        }
+    }
+}
 
 /// Pools in the list of 20.
 const LISTED: usize = 20;
@@ -45,12 +58,13 @@ struct Job {
     what: String,
     /// By the server in whose pools it is asked.
     decks: Vec<Deck>,
-    /// Whether the other bare loops take part.
-    all: bool,
+    yardstick: &'static str,
+    others: &'static [&'static str],
 }
 
 /// Measures all that was asked for.
-pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
+pub(crate) fn run(options: &Options, io: Io) -> Fallible<Vec<Row>> {
+    let field = Field::of(io);
     let cores = clock::cores()?;
     let mut rows = Vec::new();
     for pools in [LISTED, if options.quick { MANY / 100 } else { MANY }] {
@@ -62,7 +76,7 @@ pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
         clock::pin(&cores)?;
         let mut servers = Vec::new();
         let mut decks = Vec::new();
-        for name in OURS {
+        for name in field.ours.iter().copied() {
             let mut server = Server::start(name, ["broadcaster", name])?;
             progress(&format!("{name}: {pools} pools are made"));
             decks.push(if many { many_decks(&mut server, pools)? } else { few_decks(&server)? });
@@ -70,7 +84,9 @@ pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
         }
         for (nth, what) in names.into_iter().enumerate().filter(|(_, what)| options.wants(what)) {
             let decks = decks.iter().filter_map(|decks| decks.get(nth).cloned()).collect();
-            let job = Job { all: what.starts_with("join of its one"), what, decks };
+            let all = io == Io::Uring || what.starts_with("join of its one");
+            let job =
+                Job { what, decks, yardstick: field.yardstick, others: if all { field.others } else { &[] } };
             for on in options.cores(cores.len()) {
                 rows.extend(job.measure(options, &cores, on, &mut servers)?);
             }
@@ -163,10 +179,9 @@ impl Job {
     /// The bare loops that answer in the same lengths as ours.
     fn yardsticks(&self) -> Fallible<Vec<Server>> {
         let answer = self.decks.first().map_or(0, Deck::answer_len).to_string();
-        let others = if self.all { &OTHERS[..] } else { &[] };
-        [YARDSTICK]
+        [self.yardstick]
             .iter()
-            .chain(others)
+            .chain(self.others)
             // Neither create nor ping is answered; a list or a join is, whichever it is.
             .map(|io| Server::start(io, ["datagrams", *io, "0", "0", &answer, &answer]))
             .collect()
@@ -194,7 +209,7 @@ impl Job {
             subjects.push(Subject::new(server.name, move |requests| server.play(&mut deck, requests)));
         }
         let outcome = options.plan().hold(&self.what, on, FENCE as u64, subjects)?;
-        let compared = names.into_iter().filter(|name| *name != YARDSTICK);
-        Ok(compared.filter_map(|name| outcome.row(Measure::ServerCpu, name, YARDSTICK)).collect())
+        let compared = names.into_iter().filter(|name| *name != self.yardstick);
+        Ok(compared.filter_map(|name| outcome.row(Measure::ServerCpu, name, self.yardstick)).collect())
     }
 }

@@ -23,7 +23,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Requests to a broadcaster, against bare loops that receive and send as much
-    Broadcaster(Options),
+    Broadcaster {
+        #[command(flatten)]
+        options: Options,
+        /// By which calls: plain and batched ones, or io_uring
+        #[arg(long, value_enum, default_value_t = Io::Batched)]
+        io: Io,
+    },
     /// Frames one way, and one event to many, against bare connections
     Link(Options),
     /// Frames there and back, one at a time, against bare connections
@@ -34,6 +40,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         role: Role,
     },
+}
+
+/// How datagrams are received and sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Io {
+    /// By system calls for each batch
+    Batched,
+    /// Through a ring of io_uring
+    Uring,
 }
 
 /// How it is measured.

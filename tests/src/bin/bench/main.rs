@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Fallible<()> {
     let (rows, options) = match cli.command {
         Command::Side { role } => return role.play(),
-        Command::Broadcaster(options) => (broadcaster::run(&options)?, options),
+        Command::Broadcaster { options, io } => (broadcaster::run(&options, io)?, options),
         Command::Link(options) => (link::run(&options)?, options),
         Command::Rtt(options) => (rtt::run(&options)?, options),
     };

@@ -7,3 +7,4 @@ pub(crate) mod frames;
 pub(crate) mod rtt;
 pub(crate) mod tcp;
 pub(crate) mod udp;
+mod uring;

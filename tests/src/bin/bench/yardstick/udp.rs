@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg};
 use socket2::SockRef;
 
+use super::uring;
 use crate::Fallible;
 use crate::side::broadcaster::ended;
 use crate::side::serve;
@@ -23,16 +24,18 @@ pub(crate) enum Io {
     Mmsg32,
     /// Up to 64 datagrams a call.
     Mmsg64,
+    /// A ring of io_uring.
+    Uring,
 }
 
 /// What a broadcaster of ours asks for, in bytes.
 const RECEIVE_BUFFER: usize = 4 * 1_024 * 1_024;
 /// As long as the longest request that ours would take, and one more.
-const LONGEST: usize = 1_025;
+pub(super) const LONGEST: usize = 1_025;
 
 /// What is sent back, by the first byte of a request. Empty where nothing is.
 #[derive(Debug)]
-struct Answers(Vec<Vec<u8>>);
+pub(super) struct Answers(Vec<Vec<u8>>);
 
 impl Answers {
     /// Answers of these lengths, which begin as the requests do.
@@ -40,7 +43,7 @@ impl Answers {
         Self(lengths.iter().zip(0..).map(|(len, kind)| vec![kind; *len]).collect())
     }
 
-    fn to(&self, request: &[u8]) -> Option<&[u8]> {
+    pub(super) fn to(&self, request: &[u8]) -> Option<&[u8]> {
         let answer = self.0.get(usize::from(*request.first()?))?;
         (!answer.is_empty()).then_some(answer)
     }
@@ -56,6 +59,7 @@ pub(crate) fn play(io: Io, lengths: &[usize]) -> Fallible<()> {
         Io::Plain => ended(one_by_one(&socket, &answers)),
         Io::Mmsg32 => ended(in_batches::<32>(&socket, &answers)),
         Io::Mmsg64 => ended(in_batches::<64>(&socket, &answers)),
+        Io::Uring => ended(uring::serve(&socket, &answers)),
     });
     serve(&local.to_string())
 }
