@@ -1,6 +1,7 @@
 //! The broadcaster as a program: flags, logs, a clean stop.
 
 mod cli;
+mod threads;
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read, Write};
@@ -10,9 +11,8 @@ use std::process::{self, ExitCode};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
-use poolmesh_proto::trace::{Input, entries};
+use clap::Parser;
+use poolmesh_proto::trace::{Entry, Input, TraceError, TraceFault, entries};
 use poolmesh_proto::{BroadcasterEvent, BroadcasterStats};
 use poolmesh_std::SocketStats;
 use tracing_subscriber::EnvFilter;
@@ -32,12 +32,17 @@ fn main() -> ExitCode {
         // It would tell of a failed write by another one, and panic if that fails as well.
         .log_internal_errors(false)
         .init();
-    if cli.io == Io::Uring && matches!(cli.runtime, Runtime::Smol) {
-        Cli::command().error(ErrorKind::ArgumentConflict, "`--io uring` needs `--runtime std`").exit();
-    }
-    let served = match cli.runtime {
-        Runtime::Std => serve_std(&cli),
-        Runtime::Smol => smol::block_on(serve_smol(&cli)),
+    let served = match (cli.runtime, cli.threads) {
+        (Runtime::Smol, _) | (_, 2..) if cli.io == Io::Uring => {
+            Err(io::Error::other("--io uring takes --runtime std and one thread"))
+        }
+        (Runtime::Std, 1) => serve_std(&cli),
+        (Runtime::Smol, 1) => smol::block_on(serve_smol(&cli)),
+        (_, 2..) if cli.record.is_some() => {
+            Err(io::Error::other("--record takes a server in one thread: leave out --threads"))
+        }
+        (Runtime::Std, _) => serve_std_in_threads(&cli),
+        (Runtime::Smol, _) => serve_smol_in_threads(&cli),
     };
     match served {
         Ok((stats, socket)) => {
@@ -101,18 +106,44 @@ async fn serve_smol(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
     Ok((stats?, meter.read()))
 }
 
+fn serve_std_in_threads(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
+    let servers = poolmesh_std::BroadcasterServer::bind_shards(cli.listen, &cli.config(), cli.threads)
+        .map_err(|error| cannot_listen(cli.listen, &error))?;
+    let meters: Vec<_> = servers.iter().map(poolmesh_std::BroadcasterServer::meter).collect();
+    if let Some(any) = servers.first() {
+        let stopper = any.stopper();
+        on_signal(move || stopper.stop())?;
+        announce(any.local_addr());
+    }
+    let stats = threads::run_each(servers, |server| server.run(ignore))?;
+    Ok((stats, meters.iter().map(poolmesh_std::Meter::read).sum()))
+}
+
+fn serve_smol_in_threads(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
+    let servers = poolmesh_smol::BroadcasterServer::bind_shards(cli.listen, &cli.config(), cli.threads)
+        .map_err(|error| cannot_listen(cli.listen, &error))?;
+    let meters: Vec<_> = servers.iter().map(poolmesh_smol::BroadcasterServer::meter).collect();
+    if let Some(any) = servers.first() {
+        let stopper = any.stopper();
+        on_signal(move || stopper.stop())?;
+        announce(any.local_addr());
+    }
+    let stats = threads::run_each(servers, |server| smol::block_on(server.run(ignore)))?;
+    Ok((stats, meters.iter().map(poolmesh_smol::Meter::read).sum()))
+}
+
 /// Bytes of a trace from which on something came.
 const SOMETHING_CAME: u64 = 4_096;
 
-/// Whether a file is a trace of a run in which no datagram came.
+/// Whether a file is a trace of a run in which no datagram came: also one that was killed before it wrote anything, or all.
 fn is_empty_trace(path: &Path) -> bool {
     let mut trace = Vec::new();
     let read = File::open(path).and_then(|file| file.take(SOMETHING_CAME).read_to_end(&mut trace));
-    let came = |input: &Input| matches!(input, Input::Datagram { .. });
-    let mut inputs = entries(&trace).map_while(Result::ok).map(|entry| entry.input).peekable();
-    read.is_ok_and(|len| (len as u64) < SOMETHING_CAME)
-        && inputs.peek().is_some()
-        && !inputs.any(|input| came(&input))
+    let nothing_came = |entry: Result<Entry, TraceError>| match entry {
+        Ok(entry) => !matches!(entry.input, Input::Datagram { .. }),
+        Err(error) => matches!(error.fault, TraceFault::Cut { .. }),
+    };
+    read.is_ok_and(|len| (len as u64) < SOMETHING_CAME) && entries(&trace).all(nothing_came)
 }
 
 /// The file to record to, if that is wanted. It tells who talks to whom, so nobody else may read it. A file that a run
@@ -162,6 +193,7 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
         io::ErrorKind::AddrInUse => "; another program has this port: choose another with --listen",
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+        io::ErrorKind::Unsupported => "; leave out --threads",
         _ => "",
     };
     io::Error::new(error.kind(), format!("can't listen on {address}: {error}{hint}"))
@@ -169,3 +201,29 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
 
 /// The machine itself logs what happens.
 fn ignore(_: BroadcasterEvent) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_in_which_nothing_came_is_told_from_everything_else() {
+        let path = std::env::temp_dir().join(format!("poolmesh-trace-{}", process::id()));
+        let of = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            is_empty_trace(&path)
+        };
+        let mut recorder = poolmesh_proto::trace::Recorder::new();
+        let header = recorder.take();
+        assert!(of(b"") && of(&header) && of(&header[..header.len() - 1]), "killed early");
+        recorder.record(0, poolmesh_proto::Instant::ZERO, &Input::Timeout);
+        let polled = [header.clone(), recorder.take()].concat();
+        assert!(of(&polled));
+        let came = Input::Datagram { from: ([127, 0, 0, 1], 1).into(), datagram: [2].into_iter().collect() };
+        recorder.record(0, poolmesh_proto::Instant::ZERO, &came);
+        assert!(!of(&[&polled[..], &recorder.take()].concat()));
+        assert!(!of(b"a file of somebody else") && !of(&[7; 5_000]));
+        fs::remove_file(&path).unwrap();
+        assert!(!is_empty_trace(&path));
+    }
+}

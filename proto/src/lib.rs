@@ -78,7 +78,8 @@
 //!
 //! # Features
 //!
-//! None is on by default. `std` adds the module `driver`, what drivers over sockets have in common; `trace` adds the
+//! None is on by default. `std` adds the module `driver`, what drivers over sockets have in common, and `Shard`,
+//! a broadcaster in several threads; `trace` adds the
 //! module `trace`, inputs as values that can be written to a file and played again; `tracing` logs through the crate
 //! of that name. None changes what the machines do.
 
@@ -113,6 +114,8 @@ pub mod wire;
 
 pub use bytes::Bytes;
 
+#[cfg(feature = "std")]
+pub use broadcaster::Shard;
 pub use broadcaster::{Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, RandomSource};
 pub use budget::Budget;
 pub use client::{CallError, CallFailed, CallId, Client, ClientConfig, ClientEvent, ClientStats, Outcome};

@@ -53,6 +53,7 @@ mod client;
 mod clock;
 mod events;
 mod link;
+mod member;
 mod mesh;
 mod server;
 mod sink;

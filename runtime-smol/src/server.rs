@@ -10,13 +10,14 @@ use poolmesh_proto::driver::Severity;
 #[cfg(feature = "record")]
 use poolmesh_proto::trace::{RecordLimits, RecordedBroadcaster, WriterSink};
 use poolmesh_proto::{
-    Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output,
+    Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output, Shard,
 };
-use poolmesh_udp::{BATCHES_A_TURN, Flushed, Meter, Receiver, Sender, Socket};
-use smol::future::{FutureExt, yield_now};
+use poolmesh_udp::{BATCHES_A_TURN, Flushed, Mail, Meter, Receiver, Sender, Socket};
+use smol::future::{self, FutureExt, yield_now};
 use smol::{Async, Timer};
 
 use crate::clock::Clock;
+use crate::member::Member;
 
 /// A broadcaster on a socket of its own.
 ///
@@ -35,6 +36,8 @@ pub struct BroadcasterServer {
     config: BroadcasterConfig,
     stopper: Stopper,
     meter: Meter,
+    /// If there are others at the same port.
+    member: Option<Member>,
 }
 
 /// Stops a [`BroadcasterServer`], from another task, thread, or a signal handler's thread.
@@ -62,7 +65,37 @@ impl BroadcasterServer {
     /// If the address can't be had.
     pub fn bind(address: SocketAddr, config: BroadcasterConfig) -> io::Result<Self> {
         let socket = Async::new(Socket::bind(address)?)?;
-        Ok(Self { socket, config, stopper: Stopper::default(), meter: Meter::default() })
+        Ok(Self { socket, config, stopper: Stopper::default(), meter: Meter::default(), member: None })
+    }
+
+    /// Opens `count` sockets at `address` (at least one, at most [`Shard::MOST`](crate::proto::Shard::MOST)), each for a
+    /// thread of its own: together they are one broadcaster, with the limits of `config`. **All of them have to be run**, in
+    /// any order. When one ends, for whatever reason, all end; what stops one stops all.
+    ///
+    /// The system spreads those who ask over the sockets, each always to the same. A pool is kept by the server that its
+    /// host has reached, so its pings are handled there; a join that came to another is handed over.
+    ///
+    /// # Errors
+    /// If the address can't be had; if `count` is not possible (`InvalidInput`); if it is more than one and the system is
+    /// not Linux (`Unsupported`).
+    pub fn bind_shards(
+        address: SocketAddr,
+        config: &BroadcasterConfig,
+        count: usize,
+    ) -> io::Result<Vec<Self>> {
+        if count == 0 || count > Shard::MOST {
+            let error = format!("a broadcaster has 1 to {} threads, not {count}", Shard::MOST);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
+        let stopper = Stopper::default();
+        let sockets = Socket::bind_shared(address, count)?;
+        let mut members = if count > 1 { Member::group(count, &stopper) } else { Vec::new() };
+        let server = |socket| {
+            let socket = Async::new(socket)?;
+            let (config, stopper, member) = (config.clone(), stopper.clone(), members.pop());
+            Ok(Self { socket, config, stopper, meter: Meter::default(), member })
+        };
+        sockets.into_iter().map(server).collect()
     }
 
     /// Where it serves.
@@ -90,7 +123,11 @@ impl BroadcasterServer {
     /// # Errors
     /// If the socket fails for good, or the system has no random numbers.
     pub async fn run(self, on_event: impl FnMut(BroadcasterEvent)) -> io::Result<BroadcasterStats> {
-        let mut machine = Broadcaster::new(self.config.clone(), random);
+        let config = self.config.clone();
+        let mut machine = match &self.member {
+            Some(member) => Broadcaster::of_shard(config, random, member.shard()),
+            None => Broadcaster::new(config, random),
+        };
         self.serve(&mut machine, on_event).await?;
         Ok(machine.stats())
     }
@@ -103,7 +140,8 @@ impl BroadcasterServer {
     /// thread waits meanwhile.
     ///
     /// # Errors
-    /// If the socket fails for good, or the system has no random numbers. Not if the trace can't be written.
+    /// If the socket fails for good, or the system has no random numbers; if it is one of
+    /// [several](Self::bind_shards), for a trace is of one machine (`InvalidInput`). Not if the trace can't be written.
     #[cfg(feature = "record")]
     pub async fn run_recorded(
         self,
@@ -111,6 +149,10 @@ impl BroadcasterServer {
         limits: RecordLimits,
         on_event: impl FnMut(BroadcasterEvent),
     ) -> io::Result<BroadcasterStats> {
+        if self.member.is_some() {
+            let error = "a trace is of one machine: it takes a broadcaster in one thread";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
         let mut machine = RecordedBroadcaster::new(self.config.clone(), random, limits, WriterSink(trace));
         self.serve(&mut machine, on_event).await?;
         Ok(machine.stats())
@@ -124,7 +166,7 @@ impl BroadcasterServer {
         getrandom::u64()?;
         let mut sender = Sender::new();
         let served = self.serve_with(&mut sender, machine, &mut on_event).await;
-        self.meter.update(self.socket.get_ref(), &sender);
+        self.count(&sender);
         served
     }
 
@@ -136,6 +178,7 @@ impl BroadcasterServer {
     ) -> io::Result<()> {
         let clock = Clock::start();
         let mut receiver = Receiver::new(self.config.max_datagram);
+        let mut mail = Mail::default();
         let mut deadline = self.drain(machine, sender, on_event).await;
         let mut count_at = Instant::ZERO;
         let mut batches = 0;
@@ -156,13 +199,24 @@ impl BroadcasterServer {
             let now = clock.now();
             machine.handle_timeout(now);
             deadline = self.drain(machine, sender, on_event).await;
+            machine.look_ahead(receiver.datagrams().map(|(datagram, _)| datagram));
             for (datagram, from) in receiver.datagrams() {
+                if self.member.as_ref().is_some_and(|member| member.pass_on(datagram, from)) {
+                    continue;
+                }
                 machine.handle_datagram(now, from, datagram);
                 deadline = self.drain(machine, sender, on_event).await;
             }
+            if let Some(member) = &self.member {
+                member.collect(&mut mail);
+                for (datagram, from) in mail.datagrams() {
+                    machine.handle_datagram(now, from, datagram);
+                    deadline = self.drain(machine, sender, on_event).await;
+                }
+            }
             self.flush(sender).await;
             if count_at.is_due(now) {
-                self.meter.update(self.socket.get_ref(), sender);
+                self.count(sender);
                 count_at = now + Meter::UPDATE_EVERY;
             }
         }
@@ -181,14 +235,27 @@ impl BroadcasterServer {
             if self.stopper.is_stopped() {
                 return Ok(());
             }
+            let filled = async {
+                match &self.member {
+                    Some(member) => member.filled().await,
+                    None => future::pending().await,
+                }
+            };
             let woken = async {
-                stopped.or(clock.reach(deadline)).await;
+                stopped.or(clock.reach(deadline)).or(filled).await;
                 Ok(())
             };
             self.socket.readable().or(woken).await?;
             receiver.receive(self.socket.get_ref())?;
         }
         Ok(())
+    }
+
+    fn count(&self, sender: &Sender) {
+        self.meter.update(self.socket.get_ref(), sender);
+        if let Some(member) = &self.member {
+            member.update(&self.meter);
+        }
     }
 
     async fn drain(

@@ -52,6 +52,7 @@ mod client;
 mod clock;
 mod events;
 mod link;
+mod member;
 mod mesh;
 #[cfg(test)]
 #[cfg(poolmesh_loom)]

@@ -13,11 +13,12 @@ use poolmesh_proto::driver::Severity;
 #[cfg(feature = "record")]
 use poolmesh_proto::trace::{RecordLimits, RecordedBroadcaster, WriterSink};
 use poolmesh_proto::{
-    Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output,
+    Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output, Shard,
 };
-use poolmesh_udp::{Flushed, Meter, Receiver, Sender, Socket};
+use poolmesh_udp::{Flushed, Mail, Meter, Receiver, Sender, Socket};
 
 use crate::clock::Clock;
+use crate::member::Member;
 
 /// The server looks up at least this often for the word to stop.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
@@ -38,6 +39,8 @@ pub struct BroadcasterServer {
     config: BroadcasterConfig,
     stopper: Stopper,
     meter: Meter,
+    /// If there are others at the same port.
+    member: Option<Member>,
     #[cfg(feature = "uring")]
     uring: bool,
 }
@@ -66,14 +69,48 @@ impl BroadcasterServer {
     /// If the address can't be had.
     pub fn bind(address: SocketAddr, config: BroadcasterConfig) -> io::Result<Self> {
         let socket = Socket::bind(address)?;
-        Ok(Self {
+        Ok(Self::new(socket, config, Stopper::default(), None))
+    }
+
+    /// Opens `count` sockets at `address` (at least one, at most [`Shard::MOST`](crate::proto::Shard::MOST)), each for a
+    /// thread of its own: together they are one broadcaster, with the limits of `config`. **All of them have to be run**, in
+    /// any order. When one ends, for whatever reason, all end; what stops one stops all.
+    ///
+    /// The system spreads those who ask over the sockets, each always to the same. A pool is kept by the server that its
+    /// host has reached, so its pings are handled there; a join that came to another is handed over.
+    ///
+    /// # Errors
+    /// If the address can't be had; if `count` is not possible (`InvalidInput`); if it is more than one and the system is
+    /// not Linux (`Unsupported`).
+    pub fn bind_shards(
+        address: SocketAddr,
+        config: &BroadcasterConfig,
+        count: usize,
+    ) -> io::Result<Vec<Self>> {
+        if count == 0 || count > Shard::MOST {
+            let error = format!("a broadcaster has 1 to {} threads, not {count}", Shard::MOST);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
+        let stopper = Stopper::default();
+        let sockets = Socket::bind_shared(address, count)?;
+        let mut members = if count > 1 { Member::group(count, &stopper)? } else { Vec::new() };
+        let server = |socket| {
+            let (config, stopper, member) = (config.clone(), stopper.clone(), members.pop());
+            Ok(Self::new(socket, config, stopper, member))
+        };
+        sockets.into_iter().map(server).collect()
+    }
+
+    fn new(socket: Socket, config: BroadcasterConfig, stopper: Stopper, member: Option<Member>) -> Self {
+        Self {
             socket,
             config,
-            stopper: Stopper::default(),
+            stopper,
             meter: Meter::default(),
+            member,
             #[cfg(feature = "uring")]
             uring: false,
-        })
+        }
     }
 
     /// Where it serves.
@@ -100,7 +137,11 @@ impl BroadcasterServer {
     /// # Errors
     /// If the socket fails for good, or the system has no random numbers.
     pub fn run(self, on_event: impl FnMut(BroadcasterEvent)) -> io::Result<BroadcasterStats> {
-        let mut machine = Broadcaster::new(self.config.clone(), random);
+        let config = self.config.clone();
+        let mut machine = match &self.member {
+            Some(member) => Broadcaster::of_shard(config, random, member.shard()),
+            None => Broadcaster::new(config, random),
+        };
         self.serve(&mut machine, on_event)?;
         Ok(machine.stats())
     }
@@ -112,7 +153,8 @@ impl BroadcasterServer {
     /// The trace is written by the thread that serves, a large piece at a time, so `trace` needs no buffer of its own.
     ///
     /// # Errors
-    /// If the socket fails for good, or the system has no random numbers. Not if the trace can't be written.
+    /// If the socket fails for good, or the system has no random numbers; if it is one of
+    /// [several](Self::bind_shards), for a trace is of one machine (`InvalidInput`). Not if the trace can't be written.
     #[cfg(feature = "record")]
     pub fn run_recorded(
         self,
@@ -120,6 +162,10 @@ impl BroadcasterServer {
         limits: RecordLimits,
         on_event: impl FnMut(BroadcasterEvent),
     ) -> io::Result<BroadcasterStats> {
+        if self.member.is_some() {
+            let error = "a trace is of one machine: it takes a broadcaster in one thread";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
         let mut machine = RecordedBroadcaster::new(self.config.clone(), random, limits, WriterSink(trace));
         self.serve(&mut machine, on_event)?;
         Ok(machine.stats())
@@ -135,11 +181,11 @@ impl BroadcasterServer {
         #[cfg(feature = "uring")]
         if self.uring {
             let served = self.serve_through_ring(&mut sender, machine, &mut on_event);
-            self.meter.update(&self.socket, &sender);
+            self.count(&sender);
             return served;
         }
         let served = self.serve_with(&mut sender, machine, &mut on_event);
-        self.meter.update(&self.socket, &sender);
+        self.count(&sender);
         served
     }
 
@@ -151,6 +197,7 @@ impl BroadcasterServer {
     ) -> io::Result<()> {
         let clock = Clock::start();
         let mut receiver = Receiver::new(self.config.max_datagram);
+        let mut mail = Mail::default();
         let mut deadline = self.drain(machine, sender, on_event);
         let mut count_at = Instant::ZERO;
         while !self.stopper.is_stopped() {
@@ -165,13 +212,24 @@ impl BroadcasterServer {
             let now = clock.now();
             machine.handle_timeout(now);
             deadline = self.drain(machine, sender, on_event);
+            machine.look_ahead(receiver.datagrams().map(|(datagram, _)| datagram));
             for (datagram, from) in receiver.datagrams() {
+                if self.member.as_ref().is_some_and(|member| member.pass_on(datagram, from)) {
+                    continue;
+                }
                 machine.handle_datagram(now, from, datagram);
                 deadline = self.drain(machine, sender, on_event);
             }
+            if let Some(member) = &self.member {
+                member.collect(&mut mail);
+                for (datagram, from) in mail.datagrams() {
+                    machine.handle_datagram(now, from, datagram);
+                    deadline = self.drain(machine, sender, on_event);
+                }
+            }
             self.flush(sender);
             if count_at.is_due(now) {
-                self.meter.update(&self.socket, sender);
+                self.count(sender);
                 count_at = now + Meter::UPDATE_EVERY;
             }
         }
@@ -182,11 +240,23 @@ impl BroadcasterServer {
     fn receive(&self, receiver: &mut Receiver, clock: &Clock, deadline: Option<Instant>) -> io::Result<()> {
         if receiver.receive(&self.socket)? == 0 {
             let wait = deadline.map_or(LONGEST_WAIT, |deadline| clock.until(deadline));
-            if self.socket.wait_readable(wait.min(LONGEST_WAIT))? {
+            let wait = wait.min(LONGEST_WAIT);
+            let came = match &self.member {
+                Some(member) => member.wait(&self.socket, wait)?,
+                None => self.socket.wait_readable(wait)?,
+            };
+            if came {
                 receiver.receive(&self.socket)?;
             }
         }
         Ok(())
+    }
+
+    fn count(&self, sender: &Sender) {
+        self.meter.update(&self.socket, sender);
+        if let Some(member) = &self.member {
+            member.update(&self.meter);
+        }
     }
 
     fn drain(

@@ -14,7 +14,7 @@ use poolmesh_proto::{
     MeshConfig, MeshStats, MessageRef, Payload, PeerId, PoolId, PoolInfo, SendError, Side,
 };
 
-pub use adapters::{Smol, Std};
+pub use adapters::{Smol, SmolInFour, Std, StdInFour};
 
 /// A runtime: what its types are, and how it serves.
 pub trait Runtime: Sized + Debug + 'static {

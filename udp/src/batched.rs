@@ -3,13 +3,13 @@
 use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use bytes::Bytes;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, getsockopt, recvmmsg};
 use nix::{getsockopt_impl, sockopt_impl};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg, sockopt};
 
@@ -85,13 +85,45 @@ pub(crate) fn wait_writable(socket: &UdpSocket, timeout: Duration) -> io::Result
 }
 
 fn wait(socket: &UdpSocket, what: PollFlags, timeout: Duration) -> io::Result<bool> {
+    wait_for(&mut [PollFd::new(socket, what)], timeout)
+}
+
+fn wait_for(what: &mut [PollFd<'_>], timeout: Duration) -> io::Result<bool> {
     // A time too long to be told is no limit.
     let timeout = Timespec::try_from(timeout).ok();
-    match poll(&mut [PollFd::new(socket, what)], timeout.as_ref()) {
+    match poll(what, timeout.as_ref()) {
         Ok(ready) => Ok(ready > 0),
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What ends a wait for a socket.
+pub(crate) type Alarm = OwnedFd;
+
+pub(crate) fn alarm() -> io::Result<Alarm> {
+    Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
+}
+
+pub(crate) fn ring(alarm: &Alarm) {
+    // It fails only if it has been rung 2⁶⁴ times since anybody looked.
+    let _ = rustix::io::write(alarm, &1u64.to_ne_bytes());
+}
+
+pub(crate) fn wait_readable_or(socket: &UdpSocket, alarm: &Alarm, timeout: Duration) -> io::Result<bool> {
+    let mut what = [PollFd::new(socket, PollFlags::IN), PollFd::new(alarm, PollFlags::IN)];
+    let ready = wait_for(&mut what, timeout)?;
+    let [_, alarm_ready] = what;
+    if alarm_ready.revents().contains(PollFlags::IN) {
+        // It starts anew.
+        let _ = rustix::io::read(alarm, &mut [0; 8]);
+    }
+    Ok(ready)
+}
+
+/// Has others share the socket's port, whether it is bound already or is to be.
+pub(crate) fn share_port(socket: &socket2::SockRef<'_>) -> io::Result<()> {
+    Ok(sockopt::set_socket_reuseport(&**socket, true)?)
 }
 
 /// Where the drops are in what [`MemInfo`] gives (`SK_MEMINFO_DROPS` of linux/sock_diag.h).

@@ -38,6 +38,12 @@
 //! Nothing here waits but the two calls that say so, so that it fits into any event loop: a [`Socket`] is non-blocking and
 //! can be registered wherever a file descriptor can.
 //!
+//! # Several threads
+//!
+//! On Linux several sockets can share a port ([`Socket::bind_shared`]), each for a thread of its own. Which of them gets a
+//! datagram is up to the kernel, by who sent it. What another thread has to handle waits in its [`Mailbox`], and a [`Waker`]
+//! ends its wait.
+//!
 //! # What the kernel does
 //!
 //! A socket's buffers are asked to be [`SOCKET_BUFFER`] long; the default holds 256 small datagrams, which is a burst
@@ -55,6 +61,7 @@
 //!
 //! No segmentation offload (it serves one destination a call), no control messages, no multicast.
 
+mod mailbox;
 mod receiver;
 #[cfg(all(target_os = "linux", feature = "uring"))]
 mod ring;
@@ -67,13 +74,16 @@ mod system;
 #[cfg(not(all(target_os = "linux", not(feature = "plain"))))]
 #[path = "plain.rs"]
 mod system;
+mod waker;
 
+pub use mailbox::{Handed, Mail, Mailbox};
 pub use receiver::Receiver;
 #[cfg(all(target_os = "linux", feature = "uring"))]
 pub use ring::Ring;
 pub use sender::{Flushed, Sender};
 pub use socket::Socket;
 pub use stats::{Meter, SocketStats};
+pub use waker::Waker;
 
 /// The most datagrams that one call receives or sends. With 64 a loop takes 0.93 of the time, and twice the cache.
 pub const BATCH: usize = 32;

@@ -64,6 +64,33 @@ pub(crate) fn wait_writable(_: &UdpSocket, timeout: Duration) -> io::Result<bool
     Ok(true)
 }
 
+/// What ends a wait for a socket: nothing here.
+pub(crate) enum Alarm {}
+
+pub(crate) fn alarm() -> io::Result<Alarm> {
+    Err(no_sharing())
+}
+
+pub(crate) fn ring(alarm: &Alarm) {
+    match *alarm {}
+}
+
+pub(crate) fn wait_readable_or(_: &UdpSocket, alarm: &Alarm, _: Duration) -> io::Result<bool> {
+    match *alarm {}
+}
+
+pub(crate) fn share_port(_: &socket2::SockRef<'_>) -> io::Result<()> {
+    Err(no_sharing())
+}
+
+/// Where a system has sockets share a port, it gives one of them everything, unless it is Linux.
+fn no_sharing() -> io::Error {
+    io::Error::new(
+        ErrorKind::Unsupported,
+        "only on Linux can the datagrams of one port go to several sockets",
+    )
+}
+
 pub(crate) fn drops(_: &UdpSocket) -> Option<u32> {
     None
 }

@@ -4,9 +4,9 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Type};
 
-use crate::{SOCKET_BUFFER, system};
+use crate::{SOCKET_BUFFER, Waker, system};
 
 /// A non-blocking UDP socket with room for bursts.
 #[derive(Debug)]
@@ -25,6 +25,32 @@ impl Socket {
         let socket = Self::try_from(UdpSocket::bind(address)?)?;
         socket.enlarge_buffers();
         Ok(socket)
+    }
+
+    /// Opens `count` sockets at one address, as [`bind`](Self::bind), and at least one. The system gives each datagram to one
+    /// of them, those of one sender always to the same. Nobody else can have the port meanwhile, unless he is of the same
+    /// user and asks to share it.
+    ///
+    /// # Errors
+    /// If the address can't be had; if `count` is more than one and the system is not Linux (`Unsupported`).
+    pub fn bind_shared(address: SocketAddr, count: usize) -> io::Result<Vec<Self>> {
+        // The first asks for the port alone, so that it gets none that another program has.
+        let first = Self::bind(address)?;
+        let mut sockets = Vec::new();
+        for _ in 1..count {
+            if sockets.is_empty() {
+                system::share_port(&SockRef::from(&first.socket))?;
+            }
+            let local = first.local;
+            let socket = socket2::Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
+            system::share_port(&SockRef::from(&socket))?;
+            socket.bind(&local.into())?;
+            let socket = Self::try_from(UdpSocket::from(socket))?;
+            socket.enlarge_buffers();
+            sockets.push(socket);
+        }
+        sockets.insert(0, first);
+        Ok(sockets)
     }
 
     /// Where it is bound.
@@ -47,6 +73,14 @@ impl Socket {
     /// Those of the socket, which on Linux the next [`Receiver::receive`](crate::Receiver::receive) tells.
     pub fn wait_readable(&self, timeout: Duration) -> io::Result<bool> {
         system::wait_readable(&self.socket, timeout)
+    }
+
+    /// As [`wait_readable`](Self::wait_readable), or until `waker` says so. Whether either.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn wait_readable_or(&self, waker: &Waker, timeout: Duration) -> io::Result<bool> {
+        system::wait_readable_or(&self.socket, &waker.0, timeout)
     }
 
     /// Waits until something can be sent, for `timeout` at most. Whether it can; an interrupted wait says no.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::{Sender, Socket};
+use crate::{Mailbox, Sender, Socket};
 
 /// What was counted at a socket since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,20 @@ pub struct SocketStats {
     /// Datagrams that came and that the system dropped, mostly because the receive buffer was full. `None` where it
     /// doesn't tell.
     pub dropped: Option<u64>,
+    /// Datagrams that came to another socket of the same port, and found the [`Mailbox`] of this one's loop full.
+    pub mailbox_full: u64,
+}
+
+/// What was counted at several sockets.
+impl std::iter::Sum for SocketStats {
+    fn sum<I: Iterator<Item = Self>>(sockets: I) -> Self {
+        sockets.fold(Self::default(), |sum, socket| Self {
+            sent: sum.sent + socket.sent,
+            unsent: sum.unsent + socket.unsent,
+            dropped: [sum.dropped, socket.dropped].into_iter().flatten().reduce(|sum, dropped| sum + dropped),
+            mailbox_full: sum.mailbox_full + socket.mailbox_full,
+        })
+    }
 }
 
 /// Tells what a loop has counted so far, to whoever has a clone of it.
@@ -42,6 +56,12 @@ impl Meter {
         latest.sent = sender.sent();
         latest.unsent = sender.unsent();
         latest.dropped = drops.map(|drops| total(latest.dropped.unwrap_or(0), drops)).or(latest.dropped);
+    }
+
+    /// Brings up to date what the mailbox of the loop tells, in the same way.
+    pub fn update_mailbox(&self, mailbox: &Mailbox) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.mailbox_full = mailbox.lost();
     }
 }
 

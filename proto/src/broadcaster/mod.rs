@@ -7,6 +7,11 @@ mod config;
 mod pool_key;
 mod pools;
 mod requests;
+#[cfg(not(feature = "std"))]
+#[path = "alone.rs"]
+mod shards;
+#[cfg(feature = "std")]
+mod shards;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -16,13 +21,16 @@ use core::net::SocketAddr;
 
 pub use config::BroadcasterConfig;
 pub use pool_key::RandomSource;
+#[cfg(feature = "std")]
+pub use shards::Shard;
+#[cfg(not(feature = "std"))]
+use shards::Shard;
 pub use stats::BroadcasterStats;
 
 use crate::log::{debug, trace};
-use crate::wire::{Asked, Dialect, Refusal, Response, Words, canonical};
+use crate::wire::{Dialect, Refusal, Response, Words, canonical};
 use crate::{Instant, PoolId};
 use answers::Answers;
-use pool_key::PoolKey;
 use pools::{Ended, Pools};
 
 /// What a [`Broadcaster`] tells its driver. For logs and metrics: nothing has to be done. Dropped and counted if the
@@ -105,46 +113,42 @@ pub struct Broadcaster<R> {
     list_from: usize,
     answers: Answers,
     stats: BroadcasterStats,
+    /// If it is not alone.
+    shard: Option<Shard>,
 }
 
 impl<R: RandomSource> Broadcaster<R> {
     /// A broadcaster without pools, which draws the ids it makes from `random`.
     #[must_use]
     pub fn new(config: BroadcasterConfig, random: R) -> Self {
+        Self::with(config, random, None)
+    }
+
+    /// One of several machines that are a broadcaster together (feature `std`): the one of this `shard`.
+    ///
+    /// What is asked of any of them is answered as if they were one, if each datagram is handled by its
+    /// [owner](Shard::owner) and all are told the time. The limits on pools and on peers are of all together; `max_queued`
+    /// and [`stats`](Self::stats) and the counts are each machine's own. No ping takes a lock.
+    ///
+    /// What one answers depends on what the others were told, and when. Beyond what [`BroadcasterConfig`] states a pool
+    /// takes 20 bytes, at the most that there were at a time.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn of_shard(config: BroadcasterConfig, random: R, shard: &Shard) -> Self {
+        Self::with(config, random, Some(shard.share()))
+    }
+
+    fn with(config: BroadcasterConfig, random: R, shard: Option<Shard>) -> Self {
+        let numbering = shard.as_ref().map(Shard::numbering).unwrap_or_default();
         Self {
             random,
             now: Instant::ZERO,
-            pools: Pools::new(config.ping_timeout),
+            pools: Pools::new(config.ping_timeout, numbering),
             list_from: 0,
             answers: Answers::new(config.max_queued),
             stats: BroadcasterStats::default(),
+            shard,
             config,
-        }
-    }
-
-    /// Reads where the pools that these datagrams name are kept, and does nothing else.
-    ///
-    /// For a driver that has several datagrams at hand, of any kind, and hands them in next: of a million pools few are
-    /// in a processor's caches, and a ping takes mostly the time that memory takes. So it is waited for all together.
-    /// What it costs is half of a ping of a pool in the caches.
-    pub fn look_ahead<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) {
-        let mut keys =
-            datagrams.into_iter().filter_map(|datagram| match Dialect::of(datagram).read_request(datagram) {
-                Ok(Asked::Ping(id) | Asked::Join(id)) => PoolKey::parse(id),
-                Ok(Asked::Create | Asked::List) | Err(_) => None,
-            });
-        // First all names are read and then all pools: a processor looks some hundred instructions ahead.
-        let mut some = [PoolKey::default(); 32];
-        loop {
-            let mut count = 0;
-            for (place, key) in some.iter_mut().zip(&mut keys) {
-                *place = key;
-                count += 1;
-            }
-            core::hint::black_box(self.pools.touch(some.iter().take(count)));
-            if count < some.len() {
-                return;
-            }
         }
     }
 
@@ -180,7 +184,12 @@ impl<R: RandomSource> Broadcaster<R> {
 
     /// Ends the next pool whose time is up.
     fn end_next(&mut self) -> bool {
-        let Some(Ended { id, host, notify }) = self.pools.end_next(self.now) else { return false };
+        let peers = self.pools.peers();
+        let Some(Ended { key, host, notify }) = self.pools.end_next(self.now) else { return false };
+        if let Some(shard) = &self.shard {
+            shard.ended(key, host.ip(), peers - self.pools.peers());
+        }
+        let id = key.id();
         debug!(pool = %id, %host, "pool ended: its host was quiet");
         self.stats.pools_ended += 1;
         self.answers.send(notify, |dialect, out| dialect.encode_response(&Response::PoolEnded, out));

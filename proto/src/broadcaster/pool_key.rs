@@ -40,7 +40,7 @@ impl PoolKey {
         Self((uuid & !SLOT) | u128::from(slot ^ blind(uuid)))
     }
 
-    pub(super) fn slot(self) -> u32 {
+    fn slot(self) -> u32 {
         // The lowest 32 bits.
         self.0 as u32 ^ blind(self.0)
     }
@@ -70,6 +70,39 @@ impl PoolKey {
             }
         }
         PoolId::of_uuid(text)
+    }
+}
+
+/// Which part of a key's slot is the shard's number, and which the slot's: none and all of it unless there are shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Numbering {
+    /// How many of the lower bits are the shard's.
+    bits: u32,
+    shard: u32,
+}
+
+impl Numbering {
+    /// That of a shard of so many.
+    #[cfg(feature = "std")]
+    pub(super) fn of(shard: u32, count: u32) -> Self {
+        Self { bits: count.next_power_of_two().trailing_zeros(), shard }
+    }
+
+    /// What a slot of the shard is called in a key; none if the number is too large.
+    pub(super) fn outside(self, slot: u32) -> Option<u32> {
+        let moved = slot << self.bits;
+        (moved >> self.bits == slot).then_some(moved | self.shard)
+    }
+
+    /// The slot of its shard that a key leads to.
+    pub(super) fn slot(self, key: PoolKey) -> u32 {
+        key.slot() >> self.bits
+    }
+
+    /// The shard that a key leads to. There may be fewer.
+    #[cfg(feature = "std")]
+    pub(super) fn shard(self, key: PoolKey) -> u32 {
+        key.slot() & !(u32::MAX << self.bits)
     }
 }
 

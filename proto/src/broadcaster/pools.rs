@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::Asker;
 use super::address::{HostAddress, PeerList, Zone};
 use super::chunks::Chunks;
-use super::pool_key::{PoolKey, RandomSource};
+use super::pool_key::{Numbering, PoolKey, RandomSource};
 use super::wheel::{Timed, Wheel};
 use crate::wire::Dialect;
 use crate::{Instant, PoolId};
@@ -53,7 +53,7 @@ impl Timed for Slot {
 /// A pool that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) id: PoolId,
+    pub(super) key: PoolKey,
     /// The host's address as peers were told it.
     pub(super) host: SocketAddr,
     /// Whom to tell, and how.
@@ -97,6 +97,7 @@ impl Living<'_> {
 #[derive(Debug)]
 pub(super) struct Pools {
     timeout: Duration,
+    numbering: Numbering,
     slots: Chunks<Slot>,
     /// All slots: first those in use, in no order that matters, so that listing never walks over empty ones; then the
     /// free ones, which was freed last first.
@@ -112,9 +113,10 @@ pub(super) struct Pools {
 
 impl Pools {
     /// None, each of which will live for so long without a ping.
-    pub(super) fn new(timeout: Duration) -> Self {
+    pub(super) fn new(timeout: Duration, numbering: Numbering) -> Self {
         Self {
             timeout,
+            numbering,
             slots: Chunks::default(),
             order: Vec::new(),
             living: 0,
@@ -142,14 +144,16 @@ impl Pools {
     /// The pool named `id`, if it lives. One whose time is up is dead even while its notice waits for room.
     pub(super) fn find(&self, id: &[u8], now: Instant) -> Option<Living<'_>> {
         let key = PoolKey::parse(id)?;
-        let slot = self.slots.get(key.slot()).filter(|slot| slot.key == key)?;
+        let number = self.numbering.slot(key);
+        let slot = self.slots.get(number).filter(|slot| slot.key == key)?;
         let pool = slot.pool.as_ref()?;
-        (!(pool.last_ping + self.timeout).is_due(now)).then_some(Living { slot: key.slot(), key, pool })
+        (!(pool.last_ping + self.timeout).is_due(now)).then_some(Living { slot: number, key, pool })
     }
 
     /// How many of these name a pool, living or dead: to know, all of them have to be read.
     pub(super) fn touch<'a>(&self, keys: impl Iterator<Item = &'a PoolKey>) -> usize {
-        let there = |key: &&PoolKey| self.slots.get(key.slot()).is_some_and(|slot| slot.key == **key);
+        let there =
+            |key: &&PoolKey| self.slots.get(self.numbering.slot(**key)).is_some_and(|slot| slot.key == **key);
         keys.filter(there).count()
     }
 
@@ -166,12 +170,13 @@ impl Pools {
         random: &mut impl RandomSource,
         notify: Asker,
         now: Instant,
-    ) -> Option<PoolId> {
+    ) -> Option<PoolKey> {
         let free = self.order.get(self.living).copied();
         let slot = free.or_else(|| self.slots.next_place())?;
+        let outside = self.numbering.outside(slot)?;
         let last = self.slots.get(slot).map(|slot| slot.key);
         let key = (0..DRAWS)
-            .map(|_| PoolKey::new(slot, random.next_u128()))
+            .map(|_| PoolKey::new(outside, random.next_u128()))
             .find(|key| last.is_none_or(|last| last != *key))?;
 
         let (host, zone) = HostAddress::new(notify.address);
@@ -192,7 +197,7 @@ impl Pools {
         }
         self.hosted.add(host.told().ip());
         self.wheel.set(slot, &mut self.slots);
-        Some(key.id())
+        Some(key)
     }
 
     /// Adds a peer to a pool. It must not be one yet.
@@ -217,7 +222,7 @@ impl Pools {
     /// Takes out a pool whose slot the wheel has let go.
     fn remove(&mut self, slot: u32) -> Option<Ended> {
         let freed = self.slots.get_mut(slot)?;
-        let (id, pool) = (freed.key.id(), freed.pool.take()?);
+        let (key, pool) = (freed.key, freed.pool.take()?);
         self.living -= 1;
         self.order.swap(pool.place as usize, self.living);
         let moved = self.order.get(pool.place as usize).copied();
@@ -228,7 +233,7 @@ impl Pools {
         let host = pool.host.told();
         self.hosted.take(host.ip());
         let notify = Asker { address: pool.host.of_socket(self.zones.remove(&slot)), dialect: pool.dialect };
-        Some(Ended { id, host, notify })
+        Some(Ended { key, host, notify })
     }
 
     /// All living pools once, starting at the one that stands at `from` (taken round) and coming round to it.
@@ -245,13 +250,13 @@ impl Pools {
 
 /// How many pools each source has: an IPv4 address, or the /64 that an IPv6 user has to himself.
 #[derive(Debug, Default)]
-struct Sources {
+pub(super) struct Sources {
     v4: BTreeMap<u32, u32>,
     v6: BTreeMap<u64, u32>,
 }
 
 impl Sources {
-    fn count(&self, ip: IpAddr) -> usize {
+    pub(super) fn count(&self, ip: IpAddr) -> usize {
         let count = match ip.to_canonical() {
             IpAddr::V4(ip) => self.v4.get(&ip.to_bits()),
             IpAddr::V6(ip) => self.v6.get(&network(ip)),
@@ -259,7 +264,7 @@ impl Sources {
         count.copied().unwrap_or(0) as usize
     }
 
-    fn add(&mut self, ip: IpAddr) {
+    pub(super) fn add(&mut self, ip: IpAddr) {
         let count = match ip.to_canonical() {
             IpAddr::V4(ip) => self.v4.entry(ip.to_bits()).or_default(),
             IpAddr::V6(ip) => self.v6.entry(network(ip)).or_default(),
@@ -267,7 +272,7 @@ impl Sources {
         *count += 1;
     }
 
-    fn take(&mut self, ip: IpAddr) {
+    pub(super) fn take(&mut self, ip: IpAddr) {
         match ip.to_canonical() {
             IpAddr::V4(ip) => take_one(&mut self.v4, ip.to_bits()),
             IpAddr::V6(ip) => take_one(&mut self.v6, network(ip)),
@@ -301,7 +306,7 @@ mod tests {
     }
 
     fn pools(count: u16) -> (Pools, Vec<u32>) {
-        let mut pools = Pools::new(Duration::from_secs(1));
+        let mut pools = Pools::new(Duration::from_secs(1), Numbering::default());
         let mut next = 0;
         let mut random = || {
             next += 1 << 100;
@@ -347,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_stuck_random_source_brings_no_id_back() {
-        let mut pools = Pools::new(Duration::from_secs(1));
+        let mut pools = Pools::new(Duration::from_secs(1), Numbering::default());
         let mut stuck = || 5;
         pools.insert(&mut stuck, asker(1), Instant::ZERO).unwrap();
         assert!(pools.insert(&mut stuck, asker(1), Instant::ZERO).is_some(), "another slot, another id");

@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 
+use super::pool_key::PoolKey;
 use super::{Asker, Broadcaster, BroadcasterEvent, RandomSource};
 use crate::log::{debug, trace};
 use crate::wire::{Asked, Dialect, Refusal, RequestFault};
@@ -43,22 +44,58 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
             }
         }
     }
+
+    /// Reads where the pools that these datagrams name are kept: of a million pools few are in a processor's caches, and a
+    /// ping takes mostly the time that memory takes. So it is waited for all together. What it costs is half of a ping of a
+    /// pool in the caches.
+    fn look_ahead<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) {
+        let mut keys =
+            datagrams.into_iter().filter_map(|datagram| match Dialect::of(datagram).read_request(datagram) {
+                Ok(Asked::Ping(id) | Asked::Join(id)) => PoolKey::parse(id),
+                Ok(Asked::Create | Asked::List) | Err(_) => None,
+            });
+        // First all names are read and then all pools: a processor looks some hundred instructions ahead.
+        let mut some = [PoolKey::default(); 32];
+        loop {
+            let mut count = 0;
+            for (place, key) in some.iter_mut().zip(&mut keys) {
+                *place = key;
+                count += 1;
+            }
+            core::hint::black_box(self.pools.touch(some.iter().take(count)));
+            if count < some.len() {
+                return;
+            }
+        }
+    }
 }
 
 impl<R: RandomSource> Broadcaster<R> {
     fn create(&mut self, from: Asker) {
-        let host = from.peer();
-        let refusal = if self.pools.len() >= self.config.max_pools {
-            Refusal::TooManyPools { limit: self.config.max_pools as u64 }
-        } else if self.pools.hosted_from(host.ip()) >= self.config.max_pools_per_source {
-            Refusal::TooManyPoolsFromSource { limit: self.config.max_pools_per_source as u64 }
-        } else {
-            match self.pools.insert(&mut self.random, from, self.now) {
-                Some(pool) => return self.created(pool, host, from),
-                None => Refusal::NoFreshId,
-            }
+        match self.make_pool(from) {
+            Ok(pool) => self.created(pool, from.peer(), from),
+            Err(refusal) => self.refuse_by_limit(from, refusal),
+        }
+    }
+
+    fn make_pool(&mut self, from: Asker) -> Result<PoolId, Refusal> {
+        let host = from.peer().ip();
+        let mut all = self.shard.as_ref().map(|shard| (shard, shard.pools()));
+        let (pools, from_source) = match &all {
+            Some((_, all)) => (all.len(), all.hosted_from(host)),
+            None => (self.pools.len(), self.pools.hosted_from(host)),
         };
-        self.refuse_by_limit(from, refusal);
+        if pools >= self.config.max_pools {
+            return Err(Refusal::TooManyPools { limit: self.config.max_pools as u64 });
+        }
+        if from_source >= self.config.max_pools_per_source {
+            return Err(Refusal::TooManyPoolsFromSource { limit: self.config.max_pools_per_source as u64 });
+        }
+        let made = self.pools.insert(&mut self.random, from, self.now).ok_or(Refusal::NoFreshId)?;
+        if let Some((shard, all)) = &mut all {
+            shard.made(all, made, host);
+        }
+        Ok(made.id())
     }
 
     fn created(&mut self, pool: PoolId, host: SocketAddr, from: Asker) {
@@ -85,6 +122,10 @@ impl<R: RandomSource> Broadcaster<R> {
     fn list(&mut self, from: Asker) {
         self.stats.lists += 1;
         let capacity = from.dialect.list_capacity();
+        if let Some(shard) = &mut self.shard {
+            let ids = shard.list(capacity).iter().map(|key| key.id());
+            return self.answers.send(from, |dialect, out| dialect.encode_pools(ids, out));
+        }
         // While all fit the order is the same each time; a list that must be cut moves on.
         let start = if self.pools.len() > capacity { self.list_from } else { 0 };
         let listed = self.pools.round(start, self.now).take(capacity);
@@ -104,9 +145,13 @@ impl<R: RandomSource> Broadcaster<R> {
                 let refusal = Refusal::PoolFull { pool: pool.id(), limit: self.config.max_peers as u64 };
                 return self.refuse_by_limit(from, refusal);
             }
-            if self.pools.peers() >= self.config.max_peers_total {
-                let limit = self.config.max_peers_total as u64;
-                return self.refuse_by_limit(from, Refusal::TooManyPeers { limit });
+            let limit = self.config.max_peers_total;
+            let has_room = match &self.shard {
+                Some(shard) => shard.add_peer(limit),
+                None => self.pools.peers() < limit,
+            };
+            if !has_room {
+                return self.refuse_by_limit(from, Refusal::TooManyPeers { limit: limit as u64 });
             }
             let (slot, pool) = (pool.slot(), pool.id());
             self.pools.add_peer(slot, peer);

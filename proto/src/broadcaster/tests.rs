@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 
+use super::pool_key::PoolKey;
 use super::*;
 use crate::wire::{Dialect, MAX_ANSWER, Request};
 use crate::{Machine, Output, Transmit};

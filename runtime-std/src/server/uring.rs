@@ -11,8 +11,12 @@ impl BroadcasterServer {
     /// Has it receive and send through io_uring (feature `uring`), which takes less processor time on a busy server.
     ///
     /// # Errors
-    /// If the system can't: it isn't Linux 6.1 or later, or doesn't permit it. The server runs as it would have.
+    /// If the system can't: it isn't Linux 6.1 or later, or doesn't permit it. If it is one of
+    /// [several](Self::bind_shards), whose mail a ring doesn't wait for (`InvalidInput`). The server runs as it would have.
     pub fn use_uring(&mut self) -> io::Result<()> {
+        if self.member.is_some() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it takes a broadcaster in one thread"));
+        }
         #[cfg(target_os = "linux")]
         {
             poolmesh_udp::Ring::check()?;
@@ -67,12 +71,13 @@ impl BroadcasterServer {
             now = clock.now();
             machine.handle_timeout(now);
             deadline = self.drain(machine, sender, on_event);
+            machine.look_ahead(ring.datagrams().map(|(datagram, _)| datagram));
             for (datagram, from) in ring.datagrams() {
                 machine.handle_datagram(now, from, datagram);
                 deadline = self.drain(machine, sender, on_event);
             }
             if count_at.is_due(now) {
-                self.meter.update(&self.socket, sender);
+                self.count(sender);
                 count_at = now + Meter::UPDATE_EVERY;
             }
         }

@@ -170,7 +170,7 @@ fn take_within(
             }
         }
         for joining in 0..peers {
-            machine.handle_datagram(Instant::ZERO, peer(0x10_0000 + joining), &datagram);
+            machine.handle_datagram(Instant::ZERO, peer(0x0100_0000 + joining), &datagram);
             drain(&mut machine);
         }
         if number == 0 {

@@ -76,6 +76,22 @@ pub(crate) fn busy() {
     }
 }
 
+/// What is sent while a write is under way goes into another block; both are used again.
+pub(crate) fn overlapping() {
+    let mut pair = Pair::new();
+    let mut round = |count: usize| {
+        for _ in 0..count {
+            // Never at rest: what is written next is queued before the last is.
+            let _ = pair.near.poll_chunks(&mut pair.chunks);
+            for _ in 0..60 {
+                pair.near.send("pos", &[7; 1_000]).unwrap();
+            }
+        }
+    };
+    round(100);
+    assert_eq!(allocations(|| round(1_000)), 0);
+}
+
 /// What is read in place takes no more than what was received and what is stated, though events of it are kept.
 pub(crate) fn read_in_place() {
     for payload in [1, 100, 30_000, 200_000, 3_000_000] {

@@ -2,9 +2,11 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
-use poolmesh_udp::{Flushed, Meter, Receiver, SOCKET_BUFFER, Sender, Socket};
+use poolmesh_udp::{Flushed, Meter, Receiver, SOCKET_BUFFER, Sender, Socket, Waker};
 use socket2::SockRef;
 
 use crate::{MAX_DATAGRAM, PATIENCE, asks, bind, client};
@@ -90,4 +92,71 @@ fn what_the_kernel_drops_is_counted() {
             assert_eq!(meter.read().dropped, Some(before + SENT - received), "round {round}");
         }
     }
+}
+
+/// Who got how many datagrams of `clients`, each of which sends one.
+fn shares(sockets: &[Socket], clients: &[UdpSocket]) -> Vec<usize> {
+    let (mut receiver, mut shares) = (Receiver::new(MAX_DATAGRAM), vec![0; sockets.len()]);
+    for client in clients {
+        client.send_to(b"x", sockets[0].local_addr()).unwrap();
+        // It is there when the call returns.
+        let got: Vec<usize> = sockets.iter().map(|socket| receiver.receive(socket).unwrap()).collect();
+        assert_eq!(got.iter().sum::<usize>(), 1, "one socket gets it");
+        shares.iter_mut().zip(got).for_each(|(share, got)| *share += got);
+    }
+    shares
+}
+
+#[test]
+#[cfg_attr(feature = "plain", ignore = "Linux' own")]
+fn sockets_share_a_port() {
+    for address in ["127.0.0.1:0", "[::1]:0"].into_iter().filter(|address| crate::has(address)) {
+        let sockets = Socket::bind_shared(address.parse().unwrap(), 3).unwrap();
+        assert_eq!(sockets.len(), 3);
+        assert!(sockets.iter().all(|socket| socket.local_addr() == sockets[0].local_addr()));
+        let clients: Vec<_> = (0..100).map(|_| client(address)).collect();
+        assert!(shares(&sockets, &clients).iter().all(|share| *share > 0), "each has its part");
+        let again = shares(&sockets, &clients[..1]);
+        assert_eq!(shares(&sockets, &clients[..1]), again, "a sender's go to the same");
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "plain", ignore = "Linux' own")]
+fn a_port_of_others_is_not_shared() {
+    for taken in [1, 2] {
+        let sockets = Socket::bind_shared("127.0.0.1:0".parse().unwrap(), taken).unwrap();
+        let error = Socket::bind_shared(sockets[0].local_addr(), 2).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "plain", ignore = "Linux' own")]
+fn a_waker_ends_a_wait() {
+    let socket = bind("127.0.0.1:0");
+    let waker = Waker::new().unwrap();
+    assert!(!socket.wait_readable_or(&waker, Duration::ZERO).unwrap());
+    waker.wake();
+    waker.wake();
+    assert!(socket.wait_readable_or(&waker, PATIENCE).unwrap());
+    assert!(!socket.wait_readable_or(&waker, Duration::ZERO).unwrap(), "once");
+    client("127.0.0.1:0").send_to(b"x", socket.local_addr()).unwrap();
+    assert!(socket.wait_readable_or(&waker, PATIENCE).unwrap());
+
+    let idle = bind("127.0.0.1:0");
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| idle.wait_readable_or(&waker, PATIENCE).unwrap());
+        waker.wake();
+        assert!(waits.join().unwrap());
+    });
+}
+
+#[test]
+#[cfg_attr(not(feature = "plain"), ignore = "of other systems")]
+fn elsewhere_a_port_has_one_socket() {
+    let one = "127.0.0.1:0".parse().unwrap();
+    assert_eq!(Socket::bind_shared(one, 1).unwrap().len(), 1);
+    assert_eq!(Socket::bind_shared(one, 2).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(Waker::new().unwrap_err().kind(), ErrorKind::Unsupported);
 }

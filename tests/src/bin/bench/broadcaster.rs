@@ -10,32 +10,19 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 
 use crate::Fallible;
-use crate::cli::{Io, Options};
+use crate::cli::Options;
 use crate::clock;
 use crate::contest::{Measure, Round, Subject, progress};
 use crate::load::{Deck, FENCE, Load};
 use crate::side::Side;
 use crate::table::{Cores, Row};
 
-/// Who takes part.
-#[derive(Clone, Copy, Debug)]
-struct Field {
-    /// Ours, by runtime.
-    ours: &'static [&'static str],
-    /// What ours is held against.
-    yardstick: &'static str,
-    /// What else a bare loop can do, for comparison.
-    others: &'static [&'static str],
-}
-
-impl Field {
-    const fn of(io: Io) -> Self {
-        match io {
-            Io::Batched => Self { ours: &["std", "smol"], yardstick: "mmsg32", others: &["mmsg64", "plain"] },
-            Io::Uring => Self { ours: &["std-uring", "std"], yardstick: "uring", others: &["mmsg32"] },
-        }
-    }
-}
+/// Ours, by runtime, and against which bare loop. One that the kernel doesn't allow is left out.
+const OURS: [(&str, &str); 3] = [("std", YARDSTICK), ("smol", YARDSTICK), ("std-uring", "uring")];
+/// The bare loop that the others are held against.
+const YARDSTICK: &str = "mmsg32";
+/// What else a bare loop can do. One that the kernel doesn't allow is left out.
+const OTHERS: [&str; 3] = ["mmsg64", "plain", "uring"];
 
 /// Pools in the list of 20.
 const LISTED: usize = 20;
@@ -58,13 +45,12 @@ struct Job {
     what: String,
     /// By the server in whose pools it is asked.
     decks: Vec<Deck>,
-    yardstick: &'static str,
-    others: &'static [&'static str],
+    /// Whether the other bare loops take part.
+    all: bool,
 }
 
 /// Measures all that was asked for.
-pub(crate) fn run(options: &Options, io: Io) -> Fallible<Vec<Row>> {
-    let field = Field::of(io);
+pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
     let cores = clock::cores()?;
     let mut rows = Vec::new();
     for pools in [LISTED, if options.quick { MANY / 100 } else { MANY }] {
@@ -76,17 +62,21 @@ pub(crate) fn run(options: &Options, io: Io) -> Fallible<Vec<Row>> {
         clock::pin(&cores)?;
         let mut servers = Vec::new();
         let mut decks = Vec::new();
-        for name in field.ours.iter().copied() {
-            let mut server = Server::start(name, ["broadcaster", name])?;
+        for (name, _) in OURS {
+            let mut server = match Server::start(name, ["broadcaster", name]) {
+                Err(error) if name.ends_with("uring") => {
+                    eprintln!("bench: without {name}: {error}");
+                    continue;
+                }
+                started => started?,
+            };
             progress(&format!("{name}: {pools} pools are made"));
             decks.push(if many { many_decks(&mut server, pools)? } else { few_decks(&server)? });
             servers.push(server);
         }
         for (nth, what) in names.into_iter().enumerate().filter(|(_, what)| options.wants(what)) {
             let decks = decks.iter().filter_map(|decks| decks.get(nth).cloned()).collect();
-            let all = io == Io::Uring || what.starts_with("join of its one");
-            let job =
-                Job { what, decks, yardstick: field.yardstick, others: if all { field.others } else { &[] } };
+            let job = Job { all: what.starts_with("join of its one"), what, decks };
             for on in options.cores(cores.len()) {
                 rows.extend(job.measure(options, &cores, on, &mut servers)?);
             }
@@ -179,12 +169,18 @@ impl Job {
     /// The bare loops that answer in the same lengths as ours.
     fn yardsticks(&self) -> Fallible<Vec<Server>> {
         let answer = self.decks.first().map_or(0, Deck::answer_len).to_string();
-        [self.yardstick]
-            .iter()
-            .chain(self.others)
-            // Neither create nor ping is answered; a list or a join is, whichever it is.
-            .map(|io| Server::start(io, ["datagrams", *io, "0", "0", &answer, &answer]))
-            .collect()
+        // Neither create nor ping is answered; a list or a join is, whichever it is.
+        let start = |io| Server::start(io, ["datagrams", io, "0", "0", &answer, &answer]);
+        let mut yardsticks = vec![start(YARDSTICK)?];
+        for io in OTHERS {
+            if self.all || OURS.iter().any(|(_, against)| *against == io) {
+                match start(io) {
+                    Ok(server) => yardsticks.push(server),
+                    Err(error) => eprintln!("bench: without {io}: {error}"),
+                }
+            }
+        }
+        Ok(yardsticks)
     }
 
     fn measure(
@@ -209,7 +205,8 @@ impl Job {
             subjects.push(Subject::new(server.name, move |requests| server.play(&mut deck, requests)));
         }
         let outcome = options.plan().hold(&self.what, on, FENCE as u64, subjects)?;
-        let compared = names.into_iter().filter(|name| *name != self.yardstick);
-        Ok(compared.filter_map(|name| outcome.row(Measure::ServerCpu, name, self.yardstick)).collect())
+        let loops = OTHERS.into_iter().filter(|io| names.contains(io)).map(|io| (io, YARDSTICK));
+        let row = |(name, against)| outcome.row(Measure::ServerCpu, name, against);
+        Ok(OURS.into_iter().chain(loops).filter_map(row).collect())
     }
 }

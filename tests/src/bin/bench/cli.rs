@@ -1,5 +1,6 @@
 //! What can be asked for.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -23,32 +24,21 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Requests to a broadcaster, against bare loops that receive and send as much
-    Broadcaster {
-        #[command(flatten)]
-        options: Options,
-        /// By which calls: plain and batched ones, or io_uring
-        #[arg(long, value_enum, default_value_t = Io::Batched)]
-        io: Io,
-    },
+    Broadcaster(Options),
     /// Frames one way, and one event to many, against bare connections
     Link(Options),
     /// Frames there and back, one at a time, against bare connections
     Rtt(Options),
+    /// Frames in memory, against a cursor over bytes
+    Parse(Options),
+    /// Pools in memory: what a ping costs of how many pools, and the bytes of each
+    Pools(Options),
     /// One end of a benchmark, in a process of its own
     #[command(hide = true)]
     Side {
         #[command(subcommand)]
         role: Role,
     },
-}
-
-/// How datagrams are received and sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Io {
-    /// By system calls for each batch
-    Batched,
-    /// Through a ring of io_uring
-    Uring,
 }
 
 /// How it is measured.
@@ -73,6 +63,10 @@ pub(crate) struct Options {
     /// Only what has this in its name
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
+
+    /// Draw what grows with a number of links or pools into this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 
     /// Print JSON in place of a table
     #[arg(long)]

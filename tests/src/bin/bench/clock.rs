@@ -20,6 +20,11 @@ impl CpuClock {
         Ok(Self(clock_getcpuclockid(Pid::from_raw(i32::try_from(id)?))?))
     }
 
+    /// The processor time of the thread that reads it.
+    pub(crate) const fn of_this_thread() -> Self {
+        Self(ClockId::CLOCK_THREAD_CPUTIME_ID)
+    }
+
     /// What it shows.
     pub(crate) fn read(self) -> Fallible<Duration> {
         Ok(Duration::from(clock_gettime(self.0)?))

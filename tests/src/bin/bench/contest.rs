@@ -6,9 +6,12 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use crate::Fallible;
+use poolmesh_testkit::patience::now;
+
+use crate::clock::CpuClock;
 use crate::stats::Quartiles;
 use crate::table::{Cores, Row};
+use crate::{Fallible, side};
 
 /// What is measured of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +21,13 @@ pub(crate) enum Measure {
     ReceiverCpu,
     /// Of both ends together.
     BothCpu,
+    /// Of the thread in which it is all done.
+    Cpu,
     Rate,
     P50,
     P99,
+    /// That are held.
+    Memory,
 }
 
 impl Measure {
@@ -31,9 +38,11 @@ impl Measure {
             Self::SenderCpu => "CPU of the sender, ns",
             Self::ReceiverCpu => "CPU of the receiver, ns",
             Self::BothCpu => "CPU of both ends, ns",
+            Self::Cpu => "CPU, ns",
             Self::Rate => "thousand a second",
             Self::P50 => "p50, µs",
             Self::P99 => "p99, µs",
+            Self::Memory => "bytes",
         }
     }
 }
@@ -53,6 +62,23 @@ pub(crate) struct Round {
     /// How long it took.
     pub(crate) elapsed: Duration,
     pub(crate) values: Vec<Value>,
+}
+
+impl Round {
+    /// A round without sockets: what `work` took in this thread, for each of so many operations.
+    pub(crate) fn of_this_thread(operations: u64, work: impl FnOnce() -> Fallible<()>) -> Fallible<Self> {
+        let (clock, allocations, start) = (CpuClock::of_this_thread(), side::allocations(), now());
+        let before = clock.read()?;
+        work()?;
+        let (cpu, elapsed) = (clock.read()? - before, start.elapsed());
+        let allocations = side::allocations() - allocations;
+        let value = Value {
+            measure: Measure::Cpu,
+            value: cpu.as_nanos() as f64 / operations as f64,
+            allocations: Some(allocations as f64 / operations as f64),
+        };
+        Ok(Self { elapsed, values: vec![value] })
+    }
 }
 
 /// One of those that are compared.
@@ -131,20 +157,31 @@ impl Plan {
 impl Outcome {
     /// The row of what one subject took, beside another. None if one of them wasn't measured so.
     pub(crate) fn row(&self, measure: Measure, ours: &'static str, yardstick: &'static str) -> Option<Row> {
-        let (ours_all, theirs_all) = (self.of(ours, measure), self.of(yardstick, measure));
-        let values = |all: &[Value]| Quartiles::of(all.iter().map(|value| value.value));
-        let ratios = ours_all.iter().zip(&theirs_all).map(|(ours, theirs)| ours.value / theirs.value);
+        let theirs = self.of(yardstick, measure);
+        let ratios =
+            self.of(ours, measure).into_iter().zip(&theirs).map(|(ours, theirs)| ours.value / theirs.value);
+        Some(Row {
+            yardstick: Some((yardstick, median(&theirs)?)),
+            ratio: Quartiles::of(ratios),
+            ..self.alone(measure, ours)?
+        })
+    }
+
+    /// The row of what one subject took, beside nothing.
+    pub(crate) fn alone(&self, measure: Measure, subject: &'static str) -> Option<Row> {
+        let all = self.of(subject, measure);
+        let allocations = Quartiles::of(all.iter().filter_map(|value| value.allocations));
         Some(Row {
             what: self.what.clone(),
             cores: self.cores,
             measure,
-            subject: ours,
-            ours: values(&ours_all)?,
-            yardstick: Some((yardstick, values(&theirs_all)?)),
-            ratio: Quartiles::of(ratios),
-            allocations: Quartiles::of(ours_all.iter().filter_map(|value| value.allocations))
-                .map(|all| all.median),
-            rounds: ours_all.len(),
+            subject,
+            ours: median(&all)?,
+            yardstick: None,
+            ratio: None,
+            allocations: allocations.map(|all| all.median),
+            rounds: all.len(),
+            size: None,
         })
     }
 
@@ -152,6 +189,10 @@ impl Outcome {
         let rounds = self.rounds.iter().filter(|(name, _)| *name == subject).flat_map(|(_, rounds)| rounds);
         rounds.flat_map(|round| &round.values).filter(|value| value.measure == measure).copied().collect()
     }
+}
+
+fn median(all: &[Value]) -> Option<Quartiles> {
+    Quartiles::of(all.iter().map(|value| value.value))
 }
 
 /// Says on a terminal, in place of what was said before, what is under way.

@@ -6,6 +6,7 @@ use crate::Fallible;
 use crate::cli::Options;
 use crate::contest::{Measure, Round, Subject};
 use crate::side::Side;
+use crate::svg::Chart;
 use crate::table::{Cores, Row};
 
 /// Bare connections.
@@ -13,9 +14,18 @@ const YARDSTICK: &str = "raw";
 /// Ours, by runtime.
 const OURS: [&str; 2] = ["std", "smol"];
 /// Links of one mesh.
-const LINKS: [usize; 4] = [10, 100, 500, 1_000];
+const LINKS: [u32; 4] = [10, 100, 500, 1_000];
+/// As many when it must be quick.
+const QUICK: [u32; 2] = [10, 50];
 /// Of them that which is measured on two cores, too.
-const MAIN: usize = 500;
+const MAIN: u32 = 500;
+
+/// How it grows with their number.
+pub(crate) const CURVES: Chart = Chart {
+    title: "A 32-byte event to all links of a mesh",
+    across: "links",
+    up: "CPU of the sender for each, ns",
+};
 
 /// An announcer and its crowd.
 struct Hall {
@@ -26,7 +36,7 @@ struct Hall {
 }
 
 impl Hall {
-    fn open(maker: &'static str, links: usize) -> Fallible<Self> {
+    fn open(maker: &'static str, links: u32) -> Fallible<Self> {
         let mut announcer = Side::start(["announcer", maker])?;
         // It accepts them as they come: the system lets only so many wait.
         announcer.tell(&format!("links {links}"))?;
@@ -34,7 +44,7 @@ impl Hall {
             announcer.ready().split_once(' ').ok_or("an announcer without a place")?;
         let crowd = Side::start(["crowd", &links.to_string(), address, acknowledge])?;
         announcer.hear()?;
-        Ok(Self { maker, links: links as u64, announcer, crowd })
+        Ok(Self { maker, links: u64::from(links), announcer, crowd })
     }
 
     fn subject(&mut self) -> Subject<'_> {
@@ -54,7 +64,8 @@ impl Hall {
 /// Measures what was asked for.
 pub(crate) fn run(options: &Options, cores: &[usize]) -> Fallible<Vec<Row>> {
     let mut rows = Vec::new();
-    for links in LINKS {
+    let counts = if options.quick { &QUICK[..] } else { &LINKS[..] };
+    for links in counts.iter().copied() {
         let what = format!("32 B to each of {links} links");
         if !options.wants(&what) {
             continue;
@@ -70,8 +81,12 @@ pub(crate) fn run(options: &Options, cores: &[usize]) -> Fallible<Vec<Row>> {
                 hall.crowd.pin(last)?;
             }
             let subjects = halls.iter_mut().map(Hall::subject).collect();
-            let outcome = options.plan().hold(&what, on, links as u64, subjects)?;
-            rows.extend(OURS.into_iter().filter_map(|ours| outcome.row(Measure::SenderCpu, ours, YARDSTICK)));
+            let outcome = options.plan().hold(&what, on, u64::from(links), subjects)?;
+            let of = |ours| {
+                let row = outcome.row(Measure::SenderCpu, ours, YARDSTICK)?;
+                Some(Row { size: (on == Cores::One).then_some(links), ..row })
+            };
+            rows.extend(OURS.into_iter().filter_map(of));
         }
     }
     Ok(rows)

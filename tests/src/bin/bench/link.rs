@@ -11,6 +11,9 @@ use crate::{Fallible, fanout};
 
 /// Bare connections.
 const YARDSTICK: &str = "raw";
+/// What many would take instead: tokio with a codec, and streams that are encrypted.
+pub(crate) const PEERS: &[&str] =
+    if cfg!(feature = "bench-peers") { &["tokio", "libp2p", "quinn"] } else { &["tokio"] };
 /// Ours, by runtime.
 const OURS: [&str; 2] = ["std", "smol"];
 
@@ -61,7 +64,7 @@ pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
     let mut rows = Vec::new();
     for job in JOBS.iter().filter(|job| options.wants(job.what)) {
         let mut pairs = Vec::new();
-        for maker in [YARDSTICK].into_iter().chain(OURS) {
+        for maker in [YARDSTICK].into_iter().chain(PEERS.iter().copied()).chain(OURS) {
             pairs.push(Pair::start(maker, job)?);
         }
         for on in options.cores(cores.len()) {
@@ -125,7 +128,11 @@ impl Job {
             options.plan().hold(self.what, on, self.step, pairs.iter_mut().map(Pair::subject).collect())?;
         let mut rows = Vec::new();
         for measure in self.measures {
-            rows.extend(OURS.into_iter().filter_map(|ours| outcome.row(*measure, ours, YARDSTICK)));
+            let all = OURS.into_iter().chain(PEERS.iter().copied());
+            rows.extend(all.filter_map(|one| outcome.row(*measure, one, YARDSTICK)));
+            for peer in PEERS {
+                rows.extend(OURS.into_iter().filter_map(|ours| outcome.row(*measure, ours, peer)));
+            }
         }
         Ok(rows)
     }

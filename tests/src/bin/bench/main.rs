@@ -10,14 +10,18 @@ mod contest;
 mod fanout;
 mod link;
 mod load;
+mod parse;
+mod pools;
 mod rtt;
 mod side;
 mod stats;
+mod svg;
 mod table;
 mod yardstick;
 
 use std::alloc::System;
 use std::error::Error;
+use std::fs;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -44,12 +48,18 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Fallible<()> {
-    let (rows, options) = match cli.command {
+    let (rows, options, sizes) = match cli.command {
         Command::Side { role } => return role.play(),
-        Command::Broadcaster { options, io } => (broadcaster::run(&options, io)?, options),
-        Command::Link(options) => (link::run(&options)?, options),
-        Command::Rtt(options) => (rtt::run(&options)?, options),
+        Command::Broadcaster(options) => (broadcaster::run(&options)?, options, None),
+        Command::Link(options) => (link::run(&options)?, options, Some(fanout::CURVES)),
+        Command::Rtt(options) => (rtt::run(&options)?, options, None),
+        Command::Parse(options) => (parse::run(&options)?, options, None),
+        Command::Pools(options) => (pools::run(&options)?, options, Some(pools::CURVES)),
     };
+    if let Some(file) = &options.svg {
+        let chart = sizes.and_then(|chart| chart.of(&rows)).ok_or("nothing was measured that grows")?;
+        fs::write(file, chart)?;
+    }
     if options.json {
         println!("{:#}", table::json(&rows));
     } else {

@@ -6,14 +6,20 @@ use crate::Fallible;
 use crate::cli::Options;
 use crate::clock;
 use crate::contest::{Measure, Round, Subject, Value};
+use crate::link::PEERS;
 use crate::side::Side;
 use crate::table::{Cores, Row};
 
 /// Who plays, and against which bare connections.
-const OURS: [(&str, &str); 2] = [("std", "raw"), ("smol", "raw-smol")];
+const COMPARED: [(&str, &str); 2] = [("std", "raw"), ("smol", "raw-smol")];
 const PLAYERS: [&str; 4] = ["raw", "raw-smol", "std", "smol"];
 const MEASURES: [Measure; 3] = [Measure::P50, Measure::P99, Measure::BothCpu];
 const WHAT: &str = "ping-pong of 32 B";
+
+/// Who is held against whom: peers against bare connections, too.
+fn compared() -> impl Iterator<Item = (&'static str, &'static str)> {
+    COMPARED.into_iter().chain(PEERS.iter().map(|peer| (*peer, "raw")))
+}
 
 /// Two who are connected.
 struct Pair {
@@ -54,7 +60,8 @@ impl Pair {
 /// Measures it.
 pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
     let cores = clock::cores()?;
-    let mut pairs = PLAYERS.into_iter().map(Pair::start).collect::<Fallible<Vec<_>>>()?;
+    let mut pairs =
+        PLAYERS.into_iter().chain(PEERS.iter().copied()).map(Pair::start).collect::<Fallible<Vec<_>>>()?;
     let mut rows = Vec::new();
     for on in options.cores(cores.len()) {
         rows.extend(measure(options, &cores, on, &mut pairs)?);
@@ -71,7 +78,7 @@ fn measure(options: &Options, cores: &[usize], on: Cores, pairs: &mut [Pair]) ->
     let outcome = options.plan().hold(WHAT, on, 100, pairs.iter_mut().map(Pair::subject).collect())?;
     let mut rows = Vec::new();
     for measure in MEASURES {
-        rows.extend(OURS.into_iter().filter_map(|(ours, raw)| outcome.row(measure, ours, raw)));
+        rows.extend(compared().filter_map(|(ours, raw)| outcome.row(measure, ours, raw)));
     }
     Ok(rows)
 }

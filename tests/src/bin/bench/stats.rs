@@ -52,6 +52,7 @@ mod tests {
         assert_eq!(percentile(&mut [7], 99), Some(7));
         let mut hundred: Vec<u64> = (1..=100).rev().collect();
         assert_eq!([50, 99, 100].map(|percent| percentile(&mut hundred, percent)), [50, 99, 100].map(Some));
+        assert_eq!(percentile(&mut (1..=200).collect::<Vec<_>>(), 99), Some(198));
         assert_eq!(percentile(&mut [1, 2, 3, 1_000], 99), Some(1_000));
         assert_eq!(percentile(&mut [1, 2, 3, 1_000], 75), Some(3));
     }

@@ -51,6 +51,8 @@ pub(crate) struct Row {
     /// Of our side for each operation.
     pub(crate) allocations: Option<f64>,
     pub(crate) rounds: usize,
+    /// How large that is of which there is a row for several sizes.
+    pub(crate) size: Option<u32>,
 }
 
 const HEADS: [&str; 9] =
@@ -85,6 +87,7 @@ impl Row {
             "ratio": self.ratio.map(quartiles),
             "allocations": self.allocations,
             "rounds": self.rounds,
+            "size": self.size,
         })
     }
 }
@@ -172,6 +175,7 @@ mod tests {
             ratio: Some(all(2.0)),
             allocations: Some(0.000_04),
             rounds: 8,
+            size: None,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::Fallible;
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Runtime {
     Std,
-    /// On std, with io_uring.
+    /// On std, through io_uring.
     StdUring,
     Smol,
 }

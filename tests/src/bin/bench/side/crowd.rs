@@ -35,6 +35,9 @@ pub(crate) fn announce(maker: Maker) -> Fallible<()> {
             let address = listener.local_addr()?;
             (Box::new(Raw { listener, streams: Vec::new(), frame: SHAPE.frame() }), address)
         }
+        Maker::Tokio => return Err("it is no announcer".into()),
+        #[cfg(feature = "bench-peers")]
+        Maker::Libp2p | Maker::Quinn => return Err("it is no announcer".into()),
         Maker::Std => {
             let mesh = poolmesh_std::Mesh::with_config(config());
             let address = mesh.listen_on(local)?;

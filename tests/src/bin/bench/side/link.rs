@@ -14,13 +14,21 @@ use poolmesh_proto::MessageRef;
 use super::obey;
 use crate::Fallible;
 use crate::yardstick::frames::{NAME, NAME_TEXT, Shape};
-use crate::yardstick::tcp;
+#[cfg(feature = "bench-peers")]
+use crate::yardstick::peers;
+use crate::yardstick::{codec, tcp};
 
 /// By what frames are carried.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Maker {
     /// Bare connections.
     Raw,
+    /// tokio with a codec.
+    Tokio,
+    #[cfg(feature = "bench-peers")]
+    Libp2p,
+    #[cfg(feature = "bench-peers")]
+    Quinn,
     Std,
     Smol,
 }
@@ -37,12 +45,17 @@ pub(crate) enum Handling {
 /// Sends so many frames. When it returns, not all may have been written.
 pub(crate) type Sending = Box<dyn FnMut(u64) -> Fallible<()>>;
 
-/// Is told `N`: sends so many frames.
-pub(crate) fn send(maker: Maker, shape: Shape, address: SocketAddr) -> Fallible<()> {
+/// Is told `N`: sends so many frames to where the receiver said to be.
+pub(crate) fn send(maker: Maker, shape: Shape, place: String) -> Fallible<()> {
     let mut sending = match maker {
-        Maker::Raw => tcp::sender(shape, address)?,
-        Maker::Std => std_sender(shape, address)?,
-        Maker::Smol => smol_sender(shape, address)?,
+        Maker::Raw => tcp::sender(shape, place.parse()?)?,
+        Maker::Tokio => codec::sender(shape, place.parse()?)?,
+        #[cfg(feature = "bench-peers")]
+        Maker::Libp2p => peers::sender(peers::Peer::Libp2p, shape, place)?,
+        #[cfg(feature = "bench-peers")]
+        Maker::Quinn => peers::sender(peers::Peer::Quinn, shape, place)?,
+        Maker::Std => std_sender(shape, place.parse()?)?,
+        Maker::Smol => smol_sender(shape, place.parse()?)?,
     };
     obey("", |count| sending(count.parse()?).map(|()| String::new()))
 }
@@ -53,20 +66,25 @@ pub(crate) fn receive(maker: Maker, shape: Shape, handling: Handling) -> Fallibl
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let counted = arrivals.clone();
     // A mesh lives as long as this process does.
-    let address = match maker {
-        Maker::Raw => tcp::receiver(shape, counted)?,
+    let place = match maker {
+        Maker::Raw => tcp::receiver(shape, counted)?.to_string(),
+        Maker::Tokio => codec::receiver(handling, counted)?.to_string(),
+        #[cfg(feature = "bench-peers")]
+        Maker::Libp2p => peers::receiver(peers::Peer::Libp2p, handling, counted)?,
+        #[cfg(feature = "bench-peers")]
+        Maker::Quinn => peers::receiver(peers::Peer::Quinn, handling, counted)?,
         Maker::Std => {
             let mesh = Box::leak(Box::new(poolmesh_std::Mesh::new()));
             mesh.on(NAME_TEXT, move |_, message| counted.of(message, handling));
-            mesh.listen_on(local)?
+            mesh.listen_on(local)?.to_string()
         }
         Maker::Smol => {
             let mesh = Box::leak(Box::new(poolmesh_smol::Mesh::new()));
             mesh.on(NAME_TEXT, move |_, message| counted.of(message, handling));
-            smol::block_on(mesh.listen_on(local))?
+            smol::block_on(mesh.listen_on(local))?.to_string()
         }
     };
-    obey(&address.to_string(), |line| {
+    obey(&place, |line| {
         match line.split_once(' ') {
             Some(("expect", count)) => arrivals.expect(count.parse()?),
             _ => all_came.recv()?,

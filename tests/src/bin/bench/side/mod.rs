@@ -43,7 +43,7 @@ pub(crate) enum Role {
         maker: link::Maker,
         #[arg(value_enum)]
         shape: Shape,
-        address: SocketAddr,
+        place: String,
     },
     /// Receives frames. Says where.
     Receiver {
@@ -70,7 +70,7 @@ pub(crate) enum Role {
     Pinger {
         #[arg(value_enum)]
         player: rtt::Player,
-        echo: SocketAddr,
+        place: String,
     },
 }
 
@@ -80,12 +80,12 @@ impl Role {
         match self {
             Self::Broadcaster { runtime } => broadcaster::play(runtime),
             Self::Datagrams { io, answers } => yardstick::udp::play(io, &answers),
-            Self::Sender { maker, shape, address } => link::send(maker, shape, address),
+            Self::Sender { maker, shape, place } => link::send(maker, shape, place),
             Self::Receiver { maker, shape, handling } => link::receive(maker, shape, handling),
             Self::Announcer { maker } => crowd::announce(maker),
             Self::Crowd { links, announcer, acknowledge } => crowd::listen(links, announcer, acknowledge),
             Self::Echo { player } => rtt::echo(player),
-            Self::Pinger { player, echo } => rtt::ping(player, echo),
+            Self::Pinger { player, place } => rtt::ping(player, place),
         }
     }
 }
@@ -146,6 +146,12 @@ impl Used {
         let allocations = (self.allocations - before.allocations) as f64;
         Value { measure, value: cpu / operations as f64, allocations: Some(allocations / operations as f64) }
     }
+}
+
+/// Bytes that were allocated in this process and not given back.
+pub(crate) fn bytes_alive() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
 }
 
 /// A side that was started.

@@ -13,7 +13,9 @@ use super::obey;
 use crate::Fallible;
 use crate::stats::percentile;
 use crate::yardstick::frames::{NAME, NAME_TEXT, Shape};
-use crate::yardstick::rtt;
+#[cfg(feature = "bench-peers")]
+use crate::yardstick::peers;
+use crate::yardstick::{codec, rtt};
 
 /// The length of the frames.
 pub(crate) const SHAPE: Shape = Shape::Small;
@@ -25,6 +27,12 @@ pub(crate) enum Player {
     Raw,
     /// Bare connections on smol.
     RawSmol,
+    /// tokio with a codec.
+    Tokio,
+    #[cfg(feature = "bench-peers")]
+    Libp2p,
+    #[cfg(feature = "bench-peers")]
+    Quinn,
     Std,
     Smol,
 }
@@ -33,37 +41,47 @@ pub(crate) enum Player {
 pub(crate) fn echo(player: Player) -> Fallible<()> {
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     // A mesh lives as long as this process does. A frame that can't be sent doesn't come back, which the pinger notices.
-    let address = match player {
-        Player::Raw => rtt::echo()?,
-        Player::RawSmol => rtt::echo_on_smol()?,
+    let place = match player {
+        Player::Raw => rtt::echo()?.to_string(),
+        Player::RawSmol => rtt::echo_on_smol()?.to_string(),
+        Player::Tokio => codec::echo()?.to_string(),
+        #[cfg(feature = "bench-peers")]
+        Player::Libp2p => peers::echo(peers::Peer::Libp2p)?,
+        #[cfg(feature = "bench-peers")]
+        Player::Quinn => peers::echo(peers::Peer::Quinn)?,
         Player::Std => {
             let mesh = Box::leak(Box::new(poolmesh_std::Mesh::new()));
             mesh.on(NAME_TEXT, |peer, message| {
                 let _ = peer.try_send(NAME, message.payload());
             });
-            mesh.listen_on(local)?
+            mesh.listen_on(local)?.to_string()
         }
         Player::Smol => {
             let mesh = Box::leak(Box::new(poolmesh_smol::Mesh::new()));
             mesh.on(NAME_TEXT, |peer, message| {
                 let _ = peer.try_send(NAME, message.payload());
             });
-            smol::block_on(mesh.listen_on(local))?
+            smol::block_on(mesh.listen_on(local))?.to_string()
         }
     };
-    super::serve(&address.to_string())
+    super::serve(&place)
 }
 
 /// How long each of so many frames took there and back, in nanoseconds.
 pub(crate) type Pinging = Box<dyn FnMut(usize) -> Fallible<Vec<u64>>>;
 
 /// Is told `N`: sends so many frames, and says the median and the 99th percentile of their times, in nanoseconds.
-pub(crate) fn ping(player: Player, echo: SocketAddr) -> Fallible<()> {
+pub(crate) fn ping(player: Player, place: String) -> Fallible<()> {
     let mut pinging = match player {
-        Player::Raw => rtt::pinger(echo)?,
-        Player::RawSmol => rtt::pinger_on_smol(echo)?,
-        Player::Std => std_pinger(echo)?,
-        Player::Smol => smol_pinger(echo)?,
+        Player::Raw => rtt::pinger(place.parse()?)?,
+        Player::RawSmol => rtt::pinger_on_smol(place.parse()?)?,
+        Player::Tokio => codec::pinger(place.parse()?)?,
+        #[cfg(feature = "bench-peers")]
+        Player::Libp2p => peers::pinger(peers::Peer::Libp2p, place)?,
+        #[cfg(feature = "bench-peers")]
+        Player::Quinn => peers::pinger(peers::Peer::Quinn, place)?,
+        Player::Std => std_pinger(place.parse()?)?,
+        Player::Smol => smol_pinger(place.parse()?)?,
     };
     obey("", |count| {
         let mut times = pinging(count.parse()?)?;

@@ -134,14 +134,16 @@ mod tests {
 
     #[test]
     fn all_whole_frames_are_parsed_and_the_rest_is_left() {
-        let stream = Shape::Small.frame().repeat(3);
-        for cut in 0..stream.len() {
-            let mut frames = 0;
-            let left = parse(&stream[..cut], |name, payload| {
-                assert_eq!((name, payload), (NAME, &Shape::Small.payload()[..]));
-                frames += 1;
-            });
-            assert_eq!((frames, left), (cut / 32, cut % 32));
+        for (shape, len) in [(Shape::Small, 32), (Shape::Kilo, 1_024)] {
+            let stream = shape.frame().repeat(3);
+            for cut in 0..stream.len() {
+                let mut frames = 0;
+                let left = parse(&stream[..cut], |name, payload| {
+                    assert_eq!((name, payload), (NAME, &shape.payload()[..]));
+                    frames += 1;
+                });
+                assert_eq!((frames, left), (cut / len, cut % len));
+            }
         }
     }
 

@@ -24,7 +24,7 @@ pub(crate) enum Io {
     Mmsg32,
     /// Up to 64 datagrams a call.
     Mmsg64,
-    /// A ring of io_uring.
+    /// All that came in a call, if the kernel lets us.
     Uring,
 }
 
@@ -51,6 +51,9 @@ impl Answers {
 
 /// Serves on a free port of the loopback, which it says.
 pub(crate) fn play(io: Io, lengths: &[usize]) -> Fallible<()> {
+    if let Io::Uring = io {
+        uring::check()?;
+    }
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
     let local = socket.local_addr()?;

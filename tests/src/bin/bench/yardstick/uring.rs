@@ -1,8 +1,10 @@
-//! A server of datagrams over io_uring: one call submits all answers and waits for the next requests.
+//! The server of datagrams over io_uring: one call for all that came and all that is sent.
 
-#![expect(unsafe_code, reason = "the kernel reads and writes memory that it was told of")]
+#![expect(
+    unsafe_code,
+    reason = "requests name memory that the kernel reads and writes later: io-uring leaves it to us"
+)]
 
-use std::alloc::{Layout, alloc_zeroed};
 use std::io;
 use std::mem;
 use std::net::UdpSocket;
@@ -10,113 +12,149 @@ use std::os::fd::AsRawFd;
 use std::slice;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use io_uring::types::{BufRingEntry, Fixed};
-use io_uring::{IoUring, cqueue, opcode};
+use io_uring::types::{BufRingEntry, Fixed, RecvMsgOut};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+use nix::libc::{MSG_DONTWAIT, msghdr, sockaddr_in, socklen_t};
 
 use super::udp::{Answers, LONGEST};
 
-/// How many buffers the kernel receives into.
+/// Buffers that datagrams are received into, a power of two: more than are ever on their way.
 const BUFFERS: u16 = 256;
-/// What is before a datagram: a header and an address of IPv4.
-const HEADER: usize = 16;
-const NAME: usize = 16;
-const STRIDE: usize = (HEADER + NAME + LONGEST).next_multiple_of(64);
+/// What stands before the datagram in a buffer: a header, then who sent it.
+const BEFORE: usize = 16 + size_of::<sockaddr_in>();
+/// One buffer, in bytes, as a multiple of cache lines.
+const BUFFER: usize = (BEFORE + LONGEST).next_multiple_of(64);
+/// The group that the buffers are.
+const GROUP: u16 = 0;
+/// The socket, which is the only registered file.
 const SOCKET: Fixed = Fixed(0);
-const RECEIVE: u64 = 1;
-const SEND: u64 = 0;
+/// What tells a completion of the receive from one of a send.
+const RECEIVED: u64 = 1;
 
-/// Buffers and the ring by which the kernel gets them. It lives as long as the process.
-#[repr(C, align(65536))]
-struct Memory {
-    entries: [[u8; size_of::<BufRingEntry>()]; BUFFERS as usize],
-    buffers: [[u8; STRIDE]; BUFFERS as usize],
+/// Whether the kernel has it, and lets us.
+pub(super) fn check() -> io::Result<()> {
+    ring().map(drop)
 }
 
-/// Serves as long as the socket does.
+/// Only one thread uses it, and completions are handled when that thread asks for them.
+fn ring() -> io::Result<IoUring> {
+    let mut builder = IoUring::builder();
+    builder.setup_single_issuer().setup_defer_taskrun().setup_cqsize(4 * u32::from(BUFFERS));
+    builder.build(2 * u32::from(BUFFERS))
+}
+
+/// Serves for ever.
 pub(super) fn serve(socket: &UdpSocket, answers: &Answers) -> io::Result<()> {
-    let mut ring: IoUring = IoUring::builder()
-        .setup_cqsize(1_024)
-        .setup_coop_taskrun()
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .build(u32::from(2 * BUFFERS))?;
-    let (submitter, mut submission, mut completion) = ring.split();
+    let mut ring = ring()?;
+    let (submitter, mut submissions, mut completions) = ring.split();
     submitter.register_files(&[socket.as_raw_fd()])?;
-    // SAFETY: its size isn't zero; all zeros are bytes and entries of nothing.
-    let memory = unsafe { alloc_zeroed(Layout::new::<Memory>()) }.cast::<Memory>();
-    if memory.is_null() {
-        return Err(io::ErrorKind::OutOfMemory.into());
-    }
-    let entries = memory.cast::<BufRingEntry>();
-    // SAFETY: it has as many entries, begins with a page, and is never freed.
-    unsafe { submitter.register_buf_ring_with_flags(entries as u64, BUFFERS, 0, 0)? };
-    // SAFETY: the tail is within the first entry, aligned; both sides use it atomically.
-    let published = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(entries).cast_mut()) };
-    let mut tail = 0;
-    let buffer = |number: u16| {
-        // SAFETY: within the memory, as all numbers are below BUFFERS.
-        unsafe { (&raw mut (*memory).buffers).cast::<u8>().add(usize::from(number % BUFFERS) * STRIDE) }
-    };
-    let mut give = |number: u16| {
-        // SAFETY: an entry that the kernel has read, as it hasn't the buffer that is put there.
-        let entry = unsafe { &mut *entries.add(usize::from(tail % BUFFERS)) };
-        entry.set_addr(buffer(number) as u64);
-        entry.set_len(STRIDE as u32);
-        entry.set_bid(number);
-        tail = tail.wrapping_add(1);
-        tail
-    };
-    for number in 0..BUFFERS {
-        published.store(give(number), Ordering::Release);
-    }
-    // SAFETY: null pointers and zero lengths are what its fields may be.
-    let mut message: libc::msghdr = unsafe { mem::zeroed() };
-    message.msg_namelen = NAME as u32;
-    let receive = opcode::RecvMsgMulti::new(SOCKET, &raw const message, 0).build().user_data(RECEIVE);
-    let mut receiving = false;
+    let mut buffers = Buffers::new();
+    // SAFETY: the memory is never freed.
+    unsafe { submitter.register_buf_ring_with_flags(buffers.ring as u64, BUFFERS, GROUP, 0)? };
+    // SAFETY: a msghdr may be all zeros, which says that there is nothing.
+    let mut header: msghdr = unsafe { mem::zeroed() };
+    header.msg_namelen = size_of::<sockaddr_in>() as socklen_t;
+    let receive = opcode::RecvMsgMulti::new(SOCKET, &raw const header, GROUP).build().user_data(RECEIVED);
+    let full = |_| io::Error::other("more is to be submitted than there is room for");
+    let mut armed = false;
     loop {
-        let mut sent = 0;
-        for entry in &mut completion {
-            if entry.user_data() == SEND {
-                continue;
-            }
-            receiving = cqueue::more(entry.flags());
-            let (Ok(len), Some(number)) =
-                (usize::try_from(entry.result()), cqueue::buffer_select(entry.flags()))
-            else {
-                if entry.result() == -libc::ENOBUFS {
-                    continue;
-                }
-                return Err(io::Error::from_raw_os_error(-entry.result()));
-            };
-            // SAFETY: the kernel has filled as much of it, and is given it back below.
-            let received = unsafe { slice::from_raw_parts(buffer(number), len) };
-            let Some((from, request)) = received.get(HEADER..).and_then(|rest| rest.split_at_checked(NAME))
-            else {
-                continue;
-            };
-            if let Some(answer) = answers.to(request) {
-                let answer = opcode::Send::new(SOCKET, answer.as_ptr(), answer.len() as u32)
-                    .dest_addr(from.as_ptr().cast())
-                    .dest_addr_len(NAME as u32)
-                    .build()
-                    .user_data(SEND);
-                // SAFETY: the answers outlive the loop. The address is read when it is submitted, which is before
-                // anything more is received.
-                unsafe { submission.push(&answer) }.map_err(io::Error::other)?;
-                sent += 1;
-            }
-            published.store(give(number), Ordering::Release);
+        if !mem::replace(&mut armed, true) {
+            // SAFETY: the header lives as long as the ring.
+            unsafe { submissions.push(&receive).map_err(full)? };
         }
-        if !receiving {
-            // SAFETY: the message and the buffers outlive the loop.
-            unsafe { submission.push(&receive) }.map_err(io::Error::other)?;
-            receiving = true;
+        submissions.sync();
+        match submitter.submit_and_wait(1) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => drop(result?),
         }
-        submission.sync();
-        completion.sync();
-        submitter.submit_and_wait(sent + 1)?;
-        submission.sync();
-        completion.sync();
+        // What was to be sent to the addresses in them is sent.
+        buffers.give_back();
+        completions.sync();
+        for completion in &mut completions {
+            let result = completion.result();
+            if completion.user_data() != RECEIVED {
+                return Err(io::Error::from_raw_os_error(-result));
+            }
+            // It ends when there is no buffer, and then starts anew.
+            armed &= cqueue::more(completion.flags());
+            let Some(buffer) = cqueue::buffer_select(completion.flags()) else { continue };
+            // SAFETY: a completion names this buffer, and it is not given back yet.
+            let bytes = unsafe { buffers.take(buffer, usize::try_from(result).unwrap_or(0)) };
+            let Ok(request) = RecvMsgOut::parse(bytes, &header) else { continue };
+            let Some(answer) = answers.to(request.payload_data()) else { continue };
+            // It is sent within the call that submits it, or not at all; only a failure is told.
+            let send = opcode::Send::new(SOCKET, answer.as_ptr(), answer.len() as u32)
+                .flags(MSG_DONTWAIT)
+                .dest_addr(request.name_data().as_ptr().cast())
+                .dest_addr_len(request.name_data().len() as socklen_t)
+                .build()
+                .flags(squeue::Flags::SKIP_SUCCESS);
+            // SAFETY: answers live longer than the ring, and the address is given back only after the call.
+            unsafe { submissions.push(&send).map_err(full)? };
+        }
+    }
+}
+
+/// The ring of buffers, as the kernel wants it.
+#[repr(C, align(4096))]
+struct Entries([BufRingEntry; BUFFERS as usize]);
+
+/// Memory that the kernel receives into. It is never freed: there is one server in a process, and it serves to the end.
+struct Buffers {
+    ring: *mut BufRingEntry,
+    memory: *mut u8,
+    tail: u16,
+    /// Those that were taken, and are not given back yet.
+    taken: Vec<u16>,
+}
+
+impl Buffers {
+    fn new() -> Self {
+        // SAFETY: entries are numbers, and may be zero.
+        let entries: Box<Entries> = Box::new(unsafe { mem::zeroed() });
+        let memory = vec![0u8; usize::from(BUFFERS) * BUFFER].into_boxed_slice();
+        let mut buffers = Self {
+            ring: Box::into_raw(entries).cast(),
+            memory: Box::into_raw(memory).cast(),
+            tail: 0,
+            taken: (0..BUFFERS).collect(),
+        };
+        buffers.give_back();
+        buffers
+    }
+
+    fn place(&self, buffer: u16) -> *mut u8 {
+        // Within the memory, whatever the number.
+        self.memory.wrapping_add(usize::from(buffer % BUFFERS) * BUFFER)
+    }
+
+    /// What was received into a buffer, which stays ours until it is given back.
+    ///
+    /// # Safety
+    /// A completion must have named it, and it must not have been given back since, nor be before the slice is dropped.
+    unsafe fn take<'a>(&mut self, buffer: u16, len: usize) -> &'a [u8] {
+        self.taken.push(buffer);
+        // SAFETY: it lies within memory that is never freed, and the kernel doesn't write to it until it is given back.
+        unsafe { slice::from_raw_parts(self.place(buffer), len.min(BUFFER)) }
+    }
+
+    /// Lets the kernel use all that were taken.
+    fn give_back(&mut self) {
+        let mut taken = mem::take(&mut self.taken);
+        for buffer in taken.drain(..) {
+            let entry = self.ring.wrapping_add(usize::from(self.tail % BUFFERS));
+            let place = self.place(buffer);
+            // SAFETY: the entry is one of the ring, and not one that the kernel reads, for it is behind the tail. Fields
+            // are set one by one: the last of the first entry is the tail itself.
+            let entry = unsafe { &mut *entry };
+            entry.set_addr(place as u64);
+            entry.set_len(BUFFER as u32);
+            entry.set_bid(buffer);
+            self.tail = self.tail.wrapping_add(1);
+        }
+        self.taken = taken;
+        // SAFETY: the ring's first entry is valid, its tail aligned, and only this thread stores to it.
+        let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.ring).cast_mut()) };
+        tail.store(self.tail, Ordering::Release);
     }
 }
