@@ -217,7 +217,7 @@ mod tests {
         let header = recorder.take();
         assert!(of(b"") && of(&header) && of(&header[..header.len() - 1]), "killed early");
         recorder.record(0, poolmesh_proto::Instant::ZERO, &Input::Timeout);
-        let polled = [header.clone(), recorder.take()].concat();
+        let polled = [header, recorder.take()].concat();
         assert!(of(&polled));
         let came = Input::Datagram { from: ([127, 0, 0, 1], 1).into(), datagram: [2].into_iter().collect() };
         recorder.record(0, poolmesh_proto::Instant::ZERO, &came);
