@@ -27,6 +27,10 @@ pub(crate) struct Cli {
     #[arg(long, value_enum, default_value_t = Runtime::Std)]
     pub(crate) runtime: Runtime,
 
+    /// How it receives and sends
+    #[arg(long, value_enum, default_value_t = Io::Calls)]
+    pub(crate) io: Io,
+
     /// In how many threads it serves, each with a socket of its own at the same port; more than one takes Linux
     ///
     /// The limits below are of all together. Answers queued are of each.
@@ -77,6 +81,16 @@ pub(crate) enum Runtime {
     Std,
     /// An async socket of smol and one task
     Smol,
+}
+
+/// How the server receives and sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Io {
+    /// A system call for each batch of datagrams
+    Calls,
+    /// io_uring (Linux 6.1, `--runtime std`, one thread): less processor time. If the system refuses it says so and
+    /// makes calls
+    Uring,
 }
 
 impl Cli {

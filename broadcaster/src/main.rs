@@ -17,7 +17,7 @@ use poolmesh_proto::{BroadcasterEvent, BroadcasterStats};
 use poolmesh_std::SocketStats;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Cli, Runtime};
+use cli::{Cli, Io, Runtime};
 
 /// How long the server may take to stop.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -33,6 +33,9 @@ fn main() -> ExitCode {
         .log_internal_errors(false)
         .init();
     let served = match (cli.runtime, cli.threads) {
+        (Runtime::Smol, _) | (_, 2..) if cli.io == Io::Uring => {
+            Err(io::Error::other("--io uring takes --runtime std and one thread"))
+        }
         (Runtime::Std, 1) => serve_std(&cli),
         (Runtime::Smol, 1) => smol::block_on(serve_smol(&cli)),
         (_, 2..) if cli.record.is_some() => {
@@ -55,10 +58,13 @@ fn main() -> ExitCode {
 }
 
 fn serve_std(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
-    let server = poolmesh_std::BroadcasterServer::bind(cli.listen, cli.config())
+    let mut server = poolmesh_std::BroadcasterServer::bind(cli.listen, cli.config())
         .map_err(|error| cannot_listen(cli.listen, &error))?;
     let (stopper, meter) = (server.stopper(), server.meter());
     on_signal(move || stopper.stop())?;
+    if cli.io == Io::Uring {
+        use_uring(&mut server);
+    }
     let trace = trace_file(cli)?;
     announce(server.local_addr());
     let stats = match trace {
@@ -66,6 +72,24 @@ fn serve_std(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
         None => server.run(ignore),
     };
     Ok((stats?, meter.read()))
+}
+
+/// Has it use io_uring, or says why it doesn't: it serves all the same. What it says is no log, which may be silent.
+fn use_uring(server: &mut poolmesh_std::BroadcasterServer) {
+    #[cfg(feature = "uring")]
+    let used = server.use_uring();
+    #[cfg(not(feature = "uring"))]
+    let used = {
+        let _ = server;
+        Err::<(), _>("this program was built without it")
+    };
+    if let Err(why) = used {
+        // Standard error may be closed; then there is nobody to tell.
+        let _ = writeln!(
+            io::stderr(),
+            "poolmesh-broadcaster: no io_uring ({why}); it makes system calls in its place"
+        );
+    }
 }
 
 async fn serve_smol(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {

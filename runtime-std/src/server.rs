@@ -1,5 +1,8 @@
 //! The broadcaster: one thread, one socket.
 
+#[cfg(feature = "uring")]
+mod uring;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,6 +41,8 @@ pub struct BroadcasterServer {
     meter: Meter,
     /// If there are others at the same port.
     member: Option<Member>,
+    #[cfg(feature = "uring")]
+    uring: bool,
 }
 
 /// Stops a [`BroadcasterServer`], from another thread or a signal handler's thread.
@@ -64,7 +69,7 @@ impl BroadcasterServer {
     /// If the address can't be had.
     pub fn bind(address: SocketAddr, config: BroadcasterConfig) -> io::Result<Self> {
         let socket = Socket::bind(address)?;
-        Ok(Self { socket, config, stopper: Stopper::default(), meter: Meter::default(), member: None })
+        Ok(Self::new(socket, config, Stopper::default(), None))
     }
 
     /// Opens `count` sockets at `address` (at least one, at most [`Shard::MOST`](crate::proto::Shard::MOST)), each for a
@@ -91,9 +96,21 @@ impl BroadcasterServer {
         let mut members = if count > 1 { Member::group(count, &stopper)? } else { Vec::new() };
         let server = |socket| {
             let (config, stopper, member) = (config.clone(), stopper.clone(), members.pop());
-            Ok(Self { socket, config, stopper, meter: Meter::default(), member })
+            Ok(Self::new(socket, config, stopper, member))
         };
         sockets.into_iter().map(server).collect()
+    }
+
+    fn new(socket: Socket, config: BroadcasterConfig, stopper: Stopper, member: Option<Member>) -> Self {
+        Self {
+            socket,
+            config,
+            stopper,
+            meter: Meter::default(),
+            member,
+            #[cfg(feature = "uring")]
+            uring: false,
+        }
     }
 
     /// Where it serves.
@@ -161,6 +178,12 @@ impl BroadcasterServer {
     ) -> io::Result<()> {
         getrandom::u64()?;
         let mut sender = Sender::new();
+        #[cfg(feature = "uring")]
+        if self.uring {
+            let served = self.serve_through_ring(&mut sender, machine, &mut on_event);
+            self.count(&sender);
+            return served;
+        }
         let served = self.serve_with(&mut sender, machine, &mut on_event);
         self.count(&sender);
         served
@@ -245,10 +268,10 @@ impl BroadcasterServer {
         loop {
             match machine.poll_output() {
                 Output::Transmit(transmit) => {
-                    sender.push(transmit.destination, transmit.payload);
                     if sender.is_full() {
                         self.flush(sender);
                     }
+                    sender.push(transmit.destination, transmit.payload);
                 }
                 Output::Event(event) => on_event(event),
                 Output::Wait(deadline) => return deadline,

@@ -7,6 +7,8 @@ use poolmesh_testkit::program::Program;
 const RUNTIMES: [&str; 2] = ["std", "smol"];
 /// More than one takes Linux.
 const THREADS: &[&str] = if cfg!(target_os = "linux") { &["1", "4"] } else { &["1"] };
+/// A broadcaster in one thread. Where the system has no io_uring it says so, and does without.
+const ALONE: [&[&str]; 3] = [&["--runtime", "std"], &["--runtime", "smol"], &["--io", "uring"]];
 const CHATS: [&str; 2] = ["chat-std", "chat-smol"];
 
 fn broadcaster(flags: &[&str]) -> (Program, String) {
@@ -31,6 +33,11 @@ fn pool_of(line: &str) -> String {
 #[test]
 #[cfg(unix)]
 fn a_broadcaster_stops_cleanly_on_either_signal() {
+    for signal in ["TERM", "INT"] {
+        let (mut program, _) = broadcaster(&["--io", "uring"]);
+        program.signal(signal);
+        assert!(program.wait().success(), "io_uring, SIG{signal}");
+    }
     for runtime in RUNTIMES {
         for signal in ["TERM", "INT"] {
             for threads in THREADS {
@@ -50,10 +57,11 @@ fn a_broadcaster_whose_logs_go_nowhere_serves_and_stops() {
 
     use poolmesh_testkit::program::path;
 
-    for runtime in RUNTIMES {
+    for flags in ALONE {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut program = Command::new(path("poolmesh-broadcaster"))
-            .args(["--listen", "127.0.0.1:0", "--runtime", runtime])
+            .args(["--listen", "127.0.0.1:0"])
+            .args(flags)
             .env("RUST_LOG", "trace")
             .stdout(Stdio::piped())
             .stderr(full)
@@ -66,7 +74,7 @@ fn a_broadcaster_whose_logs_go_nowhere_serves_and_stops() {
         socket.send_to(&[0], line.trim_start_matches("listening on ").trim_end()).unwrap();
         assert!(socket.recv(&mut [0; 1_024]).unwrap() > 1, "it makes a pool, and tries to say so");
         assert!(Command::new("kill").arg(program.id().to_string()).status().unwrap().success());
-        assert!(program.wait().unwrap().success(), "{runtime}");
+        assert!(program.wait().unwrap().success(), "{flags:?}");
     }
 }
 
@@ -120,14 +128,76 @@ fn threads_elsewhere_are_a_clear_error() {
 
 #[test]
 fn a_broadcaster_survives_what_ends_the_original() {
-    for runtime in RUNTIMES {
-        let (_program, address) = broadcaster(&["--runtime", runtime]);
+    for flags in ALONE {
+        let (_program, address) = broadcaster(flags);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
         socket.send_to(b"\x03\xff\xff\xff\xff", &address).unwrap();
         let mut answer = [0; 1_024];
         let len = socket.recv(&mut answer).unwrap();
         assert_eq!(&answer[..len], b"\x04\x2a\0\0\0ERROR: out of bound by 4294967295 elements");
+    }
+}
+
+/// One file more than the program needs otherwise is what a ring takes, so that some limit is short of that alone.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_broadcaster_to_which_the_system_refuses_io_uring_serves() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+
+    use poolmesh_testkit::program::path;
+
+    let program = path("poolmesh-broadcaster");
+    let mut messages = Vec::new();
+    for files in 4..40 {
+        let command =
+            format!("ulimit -n {files}; exec {} --listen 127.0.0.1:0 --io uring", program.display());
+        let mut program = Command::new("sh")
+            .args(["-c", &command])
+            .env("RUST_LOG", "off")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let serves = if let Some(address) = line.strip_prefix("listening on ") {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+            socket.send_to(&[0], address.trim_end()).unwrap();
+            assert!(socket.recv(&mut [0; 1_024]).unwrap() > 1, "it makes a pool");
+            program.kill().unwrap();
+            true
+        } else {
+            false
+        };
+        let mut said = String::new();
+        program.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        program.wait().unwrap();
+        if serves && said.is_empty() {
+            break;
+        }
+        if serves {
+            messages.push(said);
+        }
+    }
+    assert!(!messages.is_empty(), "no limit kept it from making a ring and from nothing else");
+    for message in messages {
+        assert!(message.starts_with("poolmesh-broadcaster: no io_uring ("), "{message}");
+    }
+}
+
+#[test]
+fn io_uring_on_smol_or_in_threads_is_refused() {
+    for flags in [["--runtime", "smol"], ["--threads", "2"]] {
+        let mut program = Program::start(
+            "poolmesh-broadcaster",
+            [&flags[..], &["--io", "uring", "--listen", "127.0.0.1:0"]].concat(),
+        );
+        assert!(!program.wait().success());
+        let errors = program.errors();
+        assert!(errors.contains("--io uring takes --runtime std and one thread"), "{errors}");
     }
 }
 

@@ -50,12 +50,21 @@
 //! of a millisecond. Linux gives an unprivileged program no more than `net.core.rmem_max`. What found no room is gone:
 //! [`Socket::drops`] tells how many were.
 //!
+//! # io_uring
+//!
+//! With the feature `uring`, on Linux, a `Ring` receives and sends a batch in one call, and spares the kernel work for
+//! each answer: where a server shares its core with those who ask, requests that are answered take 0.85 to 0.9 of the
+//! time. Requests without an answer gain nothing, nor do answers on a core of the server's own. [`Receiver`] stays where
+//! the kernel refuses it.
+//!
 //! # What it does not do
 //!
 //! No segmentation offload (it serves one destination a call), no control messages, no multicast.
 
 mod mailbox;
 mod receiver;
+#[cfg(all(target_os = "linux", feature = "uring"))]
+mod ring;
 mod sender;
 mod socket;
 mod stats;
@@ -69,6 +78,8 @@ mod waker;
 
 pub use mailbox::{Handed, Mail, Mailbox};
 pub use receiver::Receiver;
+#[cfg(all(target_os = "linux", feature = "uring"))]
+pub use ring::Ring;
 pub use sender::{Flushed, Sender};
 pub use socket::Socket;
 pub use stats::{Meter, SocketStats};

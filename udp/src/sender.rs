@@ -74,6 +74,19 @@ impl Sender {
         self.unsent
     }
 
+    /// Takes up to `most` datagrams from the front of the batch; [`count`](Self::count) is to be told of each.
+    #[cfg(all(target_os = "linux", feature = "uring"))]
+    pub(crate) fn take(&mut self, most: usize) -> impl Iterator<Item = (SocketAddr, Bytes)> {
+        self.queue.drain(..most.min(self.queue.len()))
+    }
+
+    /// Counts a datagram that was taken: whether the system took it.
+    #[cfg(all(target_os = "linux", feature = "uring"))]
+    pub(crate) fn count(&mut self, sent: bool) {
+        self.sent += u64::from(sent);
+        self.unsent += u64::from(!sent);
+    }
+
     /// `send` sends the beginning of a batch and tells how much of it, or why not the first.
     fn flush_with(&mut self, mut send: impl FnMut(&[(SocketAddr, Bytes)]) -> io::Result<usize>) -> Flushed {
         let mut done: usize = 0;

@@ -50,4 +50,35 @@ fn main() {
         drop(receiver);
         println!("test nothing_is_allocated_for_a_datagram {server} ... ok");
     }
+    #[cfg(all(target_os = "linux", feature = "uring"))]
+    through_a_ring();
+}
+
+#[cfg(all(target_os = "linux", feature = "uring"))]
+fn through_a_ring() {
+    use poolmesh_udp::Ring;
+
+    if let Err(error) = Ring::check() {
+        println!("skipped: io_uring: {error}");
+        return;
+    }
+    let socket = Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut ring = Ring::new(&socket, 100).unwrap();
+    let mut sender = Sender::new();
+    let payload = Bytes::from_static(&[1; 100]);
+    let region = Region::new(COUNTING);
+    for _ in 0..10 * BATCH {
+        client.send_to(&payload, socket.local_addr()).unwrap();
+    }
+    let mut served = 0;
+    while served < 10 * BATCH {
+        served += ring.exchange(&mut sender, PATIENCE).unwrap();
+        for (_, from) in ring.datagrams() {
+            sender.push(from, payload.clone());
+        }
+    }
+    let change = region.change();
+    assert_eq!((change.allocations, change.reallocations), (0, 0));
+    println!("test nothing_is_allocated_for_a_datagram through a ring ... ok");
 }

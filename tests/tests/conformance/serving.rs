@@ -2,6 +2,7 @@
 //! thread that serves, so that each run is the same.
 
 use std::cell::Cell;
+use std::convert::identity;
 use std::net::UdpSocket;
 use std::time::Duration;
 
@@ -45,14 +46,14 @@ fn created(event: BroadcasterEvent) -> Option<PoolId> {
     }
 }
 
-/// The same for both servers; `$done` turns what a call gives into its result.
+/// The same for all servers; `$done` turns what a call gives into its result, `$prepare` what was bound into what serves.
 macro_rules! serving {
-    ($runtime:ident, $lib:ident, $done:path) => {
+    ($runtime:ident, $lib:ident, $done:path, $prepare:path) => {
         mod $runtime {
             use super::*;
 
             fn bind(config: BroadcasterConfig) -> $lib::BroadcasterServer {
-                $lib::BroadcasterServer::bind("127.0.0.1:0".parse().unwrap(), config).unwrap()
+                $prepare($lib::BroadcasterServer::bind("127.0.0.1:0".parse().unwrap(), config).unwrap())
             }
 
             /// A burst is answered in order, also by a broadcaster that queues one answer at most.
@@ -165,8 +166,19 @@ macro_rules! serving {
     };
 }
 
-serving!(on_std, poolmesh_std, std::convert::identity);
-serving!(on_smol, poolmesh_smol, smol::block_on);
+/// A server through io_uring, if the system has it: it serves in any case.
+#[cfg(target_os = "linux")]
+fn with_uring(mut server: poolmesh_std::BroadcasterServer) -> poolmesh_std::BroadcasterServer {
+    if let Err(error) = server.use_uring() {
+        println!("skipped: io_uring: {error}");
+    }
+    server
+}
+
+serving!(on_std, poolmesh_std, identity, identity);
+#[cfg(target_os = "linux")]
+serving!(on_std_with_uring, poolmesh_std, identity, with_uring);
+serving!(on_smol, poolmesh_smol, smol::block_on, identity);
 
 /// There is always another request, so that the server's task never has to wait.
 #[test]

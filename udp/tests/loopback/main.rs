@@ -4,6 +4,8 @@
 
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(all(target_os = "linux", feature = "uring"))]
+mod ring;
 
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::thread;

@@ -15,6 +15,8 @@ use crate::Fallible;
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Runtime {
     Std,
+    /// On std, through io_uring.
+    StdUring,
     Smol,
 }
 
@@ -32,8 +34,11 @@ fn config() -> BroadcasterConfig {
 pub(crate) fn play(runtime: Runtime) -> Fallible<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let local = match runtime {
-        Runtime::Std => {
-            let server = poolmesh_std::BroadcasterServer::bind(address, config())?;
+        Runtime::Std | Runtime::StdUring => {
+            let mut server = poolmesh_std::BroadcasterServer::bind(address, config())?;
+            if matches!(runtime, Runtime::StdUring) {
+                server.use_uring()?;
+            }
             let local = server.local_addr();
             thread::spawn(move || ended(server.run(|_| {}).map(drop)));
             local
