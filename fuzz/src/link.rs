@@ -7,20 +7,24 @@ mod pair;
 use core::time::Duration;
 
 use bytes::Bytes;
-use poolmesh_proto::{CloseReason, Fault, Instant, LinkConfig, LinkEvent, SendError, Write};
+use poolmesh_proto::wire::FrameReader;
+use poolmesh_proto::{CloseReason, Fault, Instant, LinkConfig, SendError, Write};
 
 use crate::clock::Clock;
 use crate::input::Input;
 use crate::memory::Live;
 use crate::twins::Twins;
 use model::{End, NAME, PAYLOADS};
-use pair::{Pair, Side};
+use pair::{Pair, Side, Told};
 
 /// Operations of one input, at most.
 const MOST_STEPS: usize = 96;
 
 /// What a link takes apart from what it holds, in bytes: queues, a block for small chunks.
 const OWN: usize = 2_048 + 4_096;
+
+/// What a driver reads into, in bytes, and what is not taken of an earlier block.
+const BLOCKS: usize = 2 * FrameReader::SLACK;
 
 /// How soon a link looks again for shared memory.
 const BUDGET_RETRY: Duration = Duration::from_millis(20);
@@ -63,9 +67,11 @@ impl World {
             time => Some(Duration::from_millis(4 << (2 * time))),
         };
         let shared = if bits & 0x0f == 0 { usize::MAX } else { usize::from(bits & 0x0f) * 64 };
-        let (near, far) = (End::new(MOST_STEPS), End::new(MOST_STEPS));
+        let together = [bits & 0x40 != 0, bits & 0x80 != 0];
+        let [near, far] = together.map(|together| End::new(MOST_STEPS, together));
+        let twice = bits & 0x30 == 0x30 && near.together == far.together;
         let live = Live::start();
-        let links = Twins::new(|| Pair::new(&config, shared), bits >= 0xf0);
+        let links = Twins::new(|| Pair::new(&config, shared), twice);
         Self { links, config, near, far, clock: Clock::default(), live }
     }
 
@@ -78,7 +84,7 @@ impl World {
             4..=6 => drop(self.write(side)),
             7..=9 => self.deliver(side, usize::from(input.u8()) + 1),
             10 => self.deliver(side, usize::MAX),
-            11 | 12 => drop(self.poll_event(side)),
+            11 | 12 => drop(self.poll_told(side)),
             13 => self.clock.millis(input),
             14 => self.clock.micros(input),
             15 => self.timeout(side),
@@ -151,7 +157,7 @@ impl World {
         let max = self.config.max_frame.min(self.links.budget.limit() - 4);
         let name = self.end(side).next_name();
         let payload = PAYLOADS.get(..len).unwrap_or_default();
-        match self.links.act(|pair| pair.link(side).send([name], payload)) {
+        match self.links.act(|pair| pair.link(side).send([name], Bytes::from_static(payload))) {
             Ok(()) => {
                 assert!(open && fits && frame - 4 <= max);
                 self.end(side).sent(len);
@@ -167,12 +173,13 @@ impl World {
         }
     }
 
-    /// Writes one chunk, if the connection takes it. The first part of what the link says is to be done.
+    /// Writes once, if the connection takes it. The first part of what the link says is to be done.
     fn write(&mut self, side: Side) -> bool {
         if !self.end(side).has_room() {
             return false;
         }
-        let write = self.links.act(|pair| pair.link(side).poll_transmit());
+        let together = self.end(side).together;
+        let write = self.links.act(|pair| pair.poll_write(side, together));
         let (pack, ended) = (self.config.pack, self.links.get(side).is_ended());
         let end = self.end(side);
         match write {
@@ -205,22 +212,51 @@ impl World {
         }
     }
 
-    fn hand_in(&mut self, side: Side, chunk: Bytes) {
+    fn hand_in(&mut self, side: Side, mut chunk: Bytes) {
         if chunk.is_empty() || self.end(side).eof {
             return;
         }
-        let now = self.now(side);
-        let open = self.links.get(side).is_open();
-        let len = chunk.len();
-        self.links.act(|pair| pair.link(side).handle_bytes(now, chunk.clone()));
-        // Before its time is looked at: a byte that came is a sign of life.
-        assert!(!open || self.links.get(side).is_open(), "bytes end no link");
+        if !self.end(side).together {
+            let now = self.now(side);
+            let open = self.links.get(side).is_open();
+            self.links.act(|pair| pair.link(side).handle_bytes(now, chunk.clone()));
+            // Before its time is looked at: a byte that came is a sign of life.
+            assert!(!open || self.links.get(side).is_open(), "bytes end no link");
+            return self.received(side, chunk.len(), open);
+        }
+        while !chunk.is_empty() {
+            let room = self.links.act(|pair| pair.make_room(side));
+            assert!(room > 0, "no room to read");
+            let piece = chunk.split_to(room.min(chunk.len()));
+            let now = self.now(side);
+            let open = self.links.get(side).is_open();
+            self.links.act(|pair| pair.read(side, now, &piece));
+            self.received(side, piece.len(), open);
+        }
+    }
+
+    /// So many bytes were handed to a link that was open before or not.
+    fn received(&mut self, side: Side, len: usize, was_open: bool) {
         let (max_received, link) = (self.config.max_received.max(1), self.links.get(side));
         let (open, reads) = (link.is_open(), link.interest().read);
-        let end = self.end(side);
-        end.received(len, open);
-        let expected = end.waiting.map(|waiting| waiting < max_received);
+        let (end, other) = self.ends(side);
+        end.received(len, was_open);
+        let unseen = end.unseen(other);
+        // What is read in place may be found too slow at once, if it is no whole frame.
+        assert!(open || !was_open || unseen.is_none_or(|unseen| unseen == 0), "frames end no link");
+        let expected = unseen.map(|unseen| unseen < max_received);
         assert!(!open || expected.is_none_or(|expected| reads == expected), "to read or not to read");
+        if end.together && was_open && unseen == Some(0) {
+            end.nothing();
+        }
+    }
+
+    /// An end, and the other.
+    fn ends(&mut self, side: Side) -> (&mut End, &End) {
+        match side {
+            Side::Near => (&mut self.near, &self.far),
+            Side::Far => (&mut self.far, &self.near),
+        }
     }
 
     /// The other side has closed: after all it has written, or within.
@@ -244,35 +280,34 @@ impl World {
         self.end(side).close(open);
     }
 
-    fn poll_event(&mut self, side: Side) -> bool {
+    fn poll_told(&mut self, side: Side) -> bool {
+        let together = self.end(side).together;
         self.end(side).holding = false;
-        let Some(event) = self.links.act(|pair| pair.link(side).poll_event()) else {
-            self.end(side).nothing();
+        let told = self.links.act(|pair| pair.poll_told(side, together));
+        let (idle, slow, max_frame) =
+            (self.config.idle_timeout, self.config.frame_timeout, self.config.max_frame);
+        let (end, other) = self.ends(side);
+        let Some(told) = told else {
+            end.nothing();
             return false;
-        };
-        let (idle, slow) = (self.config.idle_timeout, self.config.frame_timeout);
-        let (end, other) = match side {
-            Side::Near => (&mut self.near, &self.far),
-            Side::Far => (&mut self.far, &self.near),
         };
         assert_eq!(end.ended, None, "nothing follows the end");
         end.waiting = None;
-        match event {
-            LinkEvent::Received(message) => {
-                end.take(&message, other);
+        match told {
+            Told::Received(messages) => {
+                messages.iter().for_each(|message| end.take(message, other));
                 end.holding = true;
+                let left = end.unseen(other).filter(|_| together);
+                assert!(left.is_none_or(|left| left == 0), "all that came together is taken together");
             }
-            LinkEvent::Writable => {
+            Told::Writable => {
                 assert!(end.refused, "only after a refusal");
                 end.refused = false;
             }
-            LinkEvent::Closed(reason) => {
+            Told::Closed(reason) => {
                 end.end(reason, other, idle, slow);
-                assert!(
-                    !matches!(reason, CloseReason::FrameTooLong { len } if len as usize <= self.config.max_frame)
-                );
+                assert!(!matches!(reason, CloseReason::FrameTooLong { len } if len as usize <= max_frame));
             }
-            other => panic!("{other:?} is not known here"),
         }
         true
     }
@@ -281,7 +316,7 @@ impl World {
     fn drain(&mut self, side: Side) -> bool {
         self.check_memory();
         // To ask for a write and to get none may make room, which is an event.
-        while self.write(side) | self.poll_event(side) {}
+        while self.write(side) | self.poll_told(side) {}
         self.end(side).has_room()
     }
 
@@ -313,7 +348,7 @@ impl World {
             assert!(!end.refused || !open || looks, "nobody tells it of shared memory");
             assert_eq!(queued, 0);
         }
-        assert!(!self.poll_event(side) && !self.write(side), "a second drain yields nothing");
+        assert!(!self.poll_told(side) && !self.write(side), "a second drain yields nothing");
         assert_eq!(interest, self.links.get(side).interest());
     }
 
@@ -339,6 +374,7 @@ impl World {
             let queued = self.links.get(side).queued();
             most += queued + queued / 8 + 2 * self.config.pack.max(4_096) + 100 * end.frames();
             most += 2 * end.held() + end.longest_chunk + OWN;
+            most += if end.together { BLOCKS } else { 0 };
         }
         self.live.check(self.links.count() * most);
     }

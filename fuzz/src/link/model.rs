@@ -38,6 +38,8 @@ const STALL: Duration = Duration::from_millis(100);
 /// One end: its application, and what it has written into the connection.
 #[derive(Debug)]
 pub(super) struct End {
+    /// Its driver reads in place, takes together what came together, and writes vectored.
+    pub(super) together: bool,
     /// The lengths of the payloads of all events that were accepted.
     lens: Vec<usize>,
     /// Which frame is written next, and how much of it is.
@@ -83,8 +85,9 @@ pub(super) struct End {
 
 impl End {
     /// Takes memory for `most` events, and no more later.
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize, together: bool) -> Self {
         Self {
+            together,
             lens: Vec::with_capacity(most),
             writing: (0, 0),
             written: 0,
@@ -181,7 +184,8 @@ impl End {
         self.in_flight = 0;
     }
 
-    /// A chunk is written: the next frames, none in two chunks but a long one, which may have its payload apart.
+    /// A chunk is written: the next frames, none in two chunks but a long one, which may have its payload apart. What is
+    /// written together ends with a frame.
     pub(super) fn write(&mut self, chunk: &[u8], pack: usize) {
         assert!(!self.finished && self.ended.is_none() && !chunk.is_empty());
         let mut rest = chunk;
@@ -204,9 +208,14 @@ impl End {
             self.writing = if done + now == NAME + len { (at + 1, 0) } else { (at, done + now) };
         }
         let (at, done) = self.writing;
-        let whole = done == 0 || (done == NAME && self.lens.get(at).is_some_and(|len| *len >= BY_REFERENCE));
-        assert!(whole, "a frame in two writes");
-        assert!(frames == 1 || chunk.len() <= pack, "packed too much");
+        let apart = |at: usize| self.lens.get(at).copied().filter(|len| *len >= BY_REFERENCE);
+        assert!(
+            done == 0 || (!self.together && done == NAME && apart(at).is_some()),
+            "a frame in two writes"
+        );
+        // The payload comes along, however long, so that a frame ends the write.
+        let last = if self.together { apart(at.saturating_sub(1)).unwrap_or(0) } else { 0 };
+        assert!(frames == 1 || chunk.len() - last <= pack, "packed too much");
         self.written += chunk.len();
         self.in_flight = chunk.len();
     }
@@ -240,6 +249,20 @@ impl End {
             self.longest_chunk = self.longest_chunk.max(len);
             self.waiting = self.waiting.map(|waiting| waiting + len);
         }
+    }
+
+    /// Bytes that came in and were not looked at, if that is known. What is read in place is looked at as far as it is no
+    /// whole frame.
+    pub(super) fn unseen(&self, other: &Self) -> Option<usize> {
+        if !self.together {
+            return self.waiting;
+        }
+        let whole = other.lens.iter().scan(0, |end, len| {
+            *end += NAME + len;
+            Some(*end)
+        });
+        let whole = whole.take_while(|end| *end <= self.came).last().unwrap_or(0);
+        (!self.spoiled).then(|| whole.saturating_sub(self.taken_bytes))
     }
 
     /// No event was there: all that came in was looked at.

@@ -23,6 +23,8 @@ pub(super) struct SendQueue {
     /// Small frames on their way into one chunk, in a block that is used again once its chunks are written. It never
     /// grows: when it is full, a larger one follows.
     tail: BytesMut,
+    /// Whether that block is longer than others, for the sake of one frame.
+    long: bool,
     /// How long the chunk may get.
     room: usize,
     /// The block before, whose last chunk may be in flight.
@@ -42,6 +44,7 @@ impl SendQueue {
             payloads: VecDeque::new(),
             taken: 0,
             tail: BytesMut::new(),
+            long: false,
             room: 0,
             before: BytesMut::new(),
             next_size: FIRST,
@@ -130,7 +133,9 @@ impl SendQueue {
         if !self.tail.try_reclaim(size) && !self.turn(size) {
             // What is left of the block will do, unless it would make writes much smaller.
             if self.tail.capacity() < len.max(self.pack.min(FIRST / 2)) {
-                self.before = mem::replace(&mut self.tail, BytesMut::with_capacity(size));
+                let tail = mem::replace(&mut self.tail, BytesMut::with_capacity(size));
+                self.before = if self.long { BytesMut::new() } else { tail };
+                self.long = size > self.pack.max(FIRST);
             }
         }
         self.room = self.tail.capacity().min(self.pack.max(len));
@@ -140,7 +145,8 @@ impl SendQueue {
     fn turn(&mut self, size: usize) -> bool {
         let free = self.before.try_reclaim(size);
         if free {
-            mem::swap(&mut self.tail, &mut self.before);
+            let tail = mem::replace(&mut self.tail, mem::take(&mut self.before));
+            self.before = if mem::take(&mut self.long) { BytesMut::new() } else { tail };
         }
         free
     }
@@ -188,9 +194,12 @@ impl SendQueue {
         Some(chunk)
     }
 
-    /// Nothing waits: one block is kept, of the size that was needed last.
+    /// Nothing waits: one block is kept, of the size that was needed last, but for one that is as long as a frame was.
     fn rest(&mut self) {
         self.before = BytesMut::new();
+        if mem::take(&mut self.long) {
+            (self.tail, self.room) = (BytesMut::new(), 0);
+        }
     }
 
     /// Drops what waits. Returns how many bytes were not written, as far as is known.
@@ -199,7 +208,7 @@ impl SendQueue {
         self.budget.give(self.queued);
         (self.queued, self.in_flight, self.room) = (0, 0, 0);
         (self.chunks, self.payloads) = (VecDeque::new(), VecDeque::new());
-        (self.tail, self.next_size) = (BytesMut::new(), FIRST);
+        (self.tail, self.long, self.next_size) = (BytesMut::new(), false, FIRST);
         self.rest();
         lost
     }
@@ -278,6 +287,24 @@ mod tests {
             assert!(within <= FIRST, "at {within}");
             assert_eq!(queue.next(), None);
         }
+    }
+
+    #[test]
+    fn the_block_of_a_long_frame_is_not_kept() {
+        let mut queue = queue(8_192, 1 << 20);
+        let rest = |queue: &mut SendQueue| while queue.next().is_some() {};
+        push(&mut queue, b"", &[7; 8_192 - 8]);
+        rest(&mut queue);
+        assert!(queue.tail.try_reclaim(8_192), "of the size that is packed");
+        push(&mut queue, b"", &[7; 8_192 - 7]);
+        rest(&mut queue);
+        assert!(!queue.tail.try_reclaim(1), "as long as the frame was");
+        for len in [20_000, 8_000, 20_000, 10] {
+            push(&mut queue, b"", &[7; 20_000][..len]);
+            queue.next();
+        }
+        rest(&mut queue);
+        assert!(!queue.tail.try_reclaim(8_193) && !queue.before.try_reclaim(1));
     }
 
     #[test]

@@ -19,8 +19,8 @@ enum Op {
     Eof(Instant),
     Failure(Instant),
     Close(Instant),
-    /// So many events with so many bytes of payload each.
-    Send(usize, usize),
+    /// Events with so many bytes of payload.
+    Send(Vec<usize>),
     Write,
 }
 
@@ -28,7 +28,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         16 => (calm(), prop_oneof![4 => 1..60usize, 1 => 60..70_000usize]).prop_map(|(now, len)| Op::Read(now, len)),
         3 => calm().prop_map(Op::Timeout),
-        6 => (1..40usize, prop_oneof![8 => 0..200usize, 1 => 15_000..40_000usize]).prop_map(|(count, len)| Op::Send(count, len)),
+        6 => vec(prop_oneof![8 => 0..200usize, 1 => 15_000..40_000usize], 1..40).prop_map(Op::Send),
         6 => Just(Op::Write),
     ];
     let last = prop_oneof![
@@ -142,11 +142,16 @@ impl Together {
         seen
     }
 
-    fn send(&mut self, count: usize, payload: &Bytes) -> Result<(), SendError> {
+    fn send(&mut self, payloads: &[Bytes]) -> Result<(), SendError> {
         let mut batch = self.link.batch();
-        for _ in 0..count {
-            while !batch.push("event", payload)? {
-                self.link.send_batch(&mut batch)?;
+        for payload in payloads {
+            loop {
+                match batch.push("event", payload) {
+                    Ok(true) => break,
+                    Ok(false) => self.link.send_batch(&mut batch)?,
+                    // What came before it goes out, as it does one by one.
+                    Err(error) => return self.link.send_batch(&mut batch).and(Err(error)),
+                }
             }
         }
         self.link.send_batch(&mut batch)
@@ -155,11 +160,21 @@ impl Together {
     fn written(&mut self) -> (Vec<u8>, bool) {
         let (mut bytes, mut finished) = (vec![], false);
         while let Some(write) = self.link.poll_chunks(&mut self.chunks) {
+            let before = bytes.len();
             self.chunks.slices().for_each(|slice| bytes.extend_from_slice(slice));
+            assert!(are_whole(&bytes[before..]), "a write ends with a frame");
             finished |= write == WriteKind::Finish;
         }
         (bytes, finished)
     }
+}
+
+fn are_whole(mut frames: &[u8]) -> bool {
+    while let Some((len, rest)) = frames.split_first_chunk() {
+        let Some(rest) = rest.get(u32::from_le_bytes(*len) as usize..) else { return false };
+        frames = rest;
+    }
+    frames.is_empty()
 }
 
 fn both(plain: &mut Plain, other: &mut Together, act: impl Fn(&mut Link)) {
@@ -186,10 +201,10 @@ fn run(config: &LinkConfig, mut stream: &[u8], ops: &[Op]) {
             Op::Eof(now) => both(&mut plain, &mut other, |link| link.handle_eof(*now)),
             Op::Failure(now) => both(&mut plain, &mut other, |link| link.handle_failure(*now, Fault::Reset)),
             Op::Close(now) => both(&mut plain, &mut other, |link| link.close(*now)),
-            Op::Send(count, len) => {
-                let payload = Bytes::from(vec![7; *len]);
-                let one_by_one = (0..*count).try_for_each(|_| plain.link.send("event", &payload));
-                let together = other.send(*count, &payload);
+            Op::Send(lens) => {
+                let payloads: Vec<_> = lens.iter().map(|len| Bytes::from(vec![7; *len])).collect();
+                let one_by_one = payloads.iter().try_for_each(|payload| plain.link.send("event", payload));
+                let together = other.send(&payloads);
                 // A batch is taken whole or not at all: only where there is room for all they take the same.
                 let full = |result| matches!(result, Err(SendError::Full));
                 if full(one_by_one) || full(together) {
