@@ -10,14 +10,14 @@ use super::Peer;
 /// [`flush`](Self::flush), and, if there is room, when this is dropped.
 ///
 /// ```no_run
-/// # smol::block_on(async {
-/// # let peer: poolmesh_smol::Peer = todo!();
+/// # async fn send(peer: &poolmesh_smol::Peer) -> Result<(), poolmesh_smol::SendError> {
 /// let mut batch = peer.batch();
 /// for number in 0..1_000_000u32 {
 ///     batch.send("number", &number.to_le_bytes()).await?;
 /// }
 /// batch.flush().await?;
-/// # Ok::<(), poolmesh_smol::SendError>(()) });
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug)]
 #[must_use]

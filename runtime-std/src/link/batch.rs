@@ -10,13 +10,14 @@ use super::Peer;
 /// [`flush`](Self::flush), and, if there is room, when this is dropped.
 ///
 /// ```no_run
-/// # let peer: poolmesh_std::Peer = todo!();
+/// # fn send(peer: &poolmesh_std::Peer) -> Result<(), poolmesh_std::SendError> {
 /// let mut batch = peer.batch();
 /// for number in 0..1_000_000u32 {
 ///     batch.send("number", &number.to_le_bytes())?;
 /// }
 /// batch.flush()?;
-/// # Ok::<(), poolmesh_std::SendError>(())
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug)]
 #[must_use]
