@@ -457,3 +457,29 @@ fn the_writing_half_is_closed_once() {
     link.handle_eof(at(0));
     assert!(link.is_ended());
 }
+
+#[test]
+fn a_frame_that_is_read_in_part_has_its_time_from_then_on() {
+    let mut link = link(|config| config.frame_timeout = Some(Duration::from_millis(500)));
+    let mut buffer = bytes::BytesMut::from(&MSG[..3]);
+    link.handle_read(at(100), &mut buffer);
+    assert_eq!(link.interest().deadline, Some(at(600)), "though nobody polls: there is nothing to poll for");
+    buffer.extend_from_slice(&MSG[3..]);
+    link.handle_read(at(200), &mut buffer);
+    assert!(matches!(link.poll_events(), Some(LinkEvents::Received(frames)) if frames.messages() == 1));
+    assert_eq!((link.poll_events(), link.interest().deadline), (None, None));
+}
+
+#[test]
+fn an_event_is_urgent_unless_one_was_just_before_and_nothing_came() {
+    let micros = |micros| Instant::ZERO + Duration::from_micros(micros);
+    let mut link = link(|_| {});
+    assert!(link.is_urgent(micros(1_000)));
+    assert!(!link.is_urgent(micros(1_001)) && !link.is_urgent(micros(1_049)), "more of the same may come");
+    assert!(link.is_urgent(micros(1_050)) && !link.is_urgent(micros(1_060)));
+    link.handle_bytes(micros(1_061), Bytes::from_static(MSG));
+    assert!(link.is_urgent(micros(1_062)), "an answer");
+    let mut buffer = bytes::BytesMut::from(MSG);
+    link.handle_read(micros(1_063), &mut buffer);
+    assert!(link.is_urgent(micros(1_064)) && !link.is_urgent(micros(1_065)));
+}
