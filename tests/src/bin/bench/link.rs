@@ -27,35 +27,22 @@ struct Job {
     step: u64,
 }
 
+/// What keeps payloads.
+const KEEPS: &str = "keeps";
+
+const ALL: [Measure; 4] = [Measure::SenderCpu, Measure::ReceiverCpu, Measure::BothCpu, Measure::Rate];
+
 const JOBS: [Job; 4] = [
-    Job {
-        what: "32 B frames, looked at",
-        shape: "small",
-        handling: "looks",
-        measures: &[Measure::SenderCpu, Measure::ReceiverCpu, Measure::Rate],
-        step: 4_096,
-    },
+    Job { what: "32 B frames, looked at", shape: "small", handling: "looks", measures: &ALL, step: 4_096 },
     Job {
         what: "32 B frames, payloads kept",
         shape: "small",
-        handling: "keeps",
-        measures: &[Measure::ReceiverCpu, Measure::Rate],
+        handling: KEEPS,
+        measures: &[Measure::ReceiverCpu, Measure::BothCpu, Measure::Rate],
         step: 4_096,
     },
-    Job {
-        what: "1 KiB frames, looked at",
-        shape: "kilo",
-        handling: "looks",
-        measures: &[Measure::SenderCpu, Measure::ReceiverCpu, Measure::Rate],
-        step: 256,
-    },
-    Job {
-        what: "64 KiB payloads, looked at",
-        shape: "bulk",
-        handling: "looks",
-        measures: &[Measure::SenderCpu, Measure::ReceiverCpu, Measure::Rate],
-        step: 16,
-    },
+    Job { what: "1 KiB frames, looked at", shape: "kilo", handling: "looks", measures: &ALL, step: 256 },
+    Job { what: "64 KiB payloads, looked at", shape: "bulk", handling: "looks", measures: &ALL, step: 16 },
 ];
 
 /// Measures all that was asked for.
@@ -102,11 +89,16 @@ impl Pair {
         let elapsed = start.elapsed();
         self.sender.hear()?;
         let rate = frames as f64 / elapsed.as_secs_f64() / 1e3;
-        let values = vec![
-            self.sender.used()?.since(sender, Measure::SenderCpu, frames),
-            self.receiver.used()?.since(receiver, Measure::ReceiverCpu, frames),
-            Value { measure: Measure::Rate, value: rate, allocations: None },
-        ];
+        let sender = self.sender.used()?.since(sender, Measure::SenderCpu, frames);
+        let receiver = self.receiver.used()?.since(receiver, Measure::ReceiverCpu, frames);
+        // What the system does on the way is done by the one or by the other, from run to run.
+        let both = Value {
+            measure: Measure::BothCpu,
+            value: sender.value + receiver.value,
+            allocations: sender.allocations.zip(receiver.allocations).map(|(sent, received)| sent + received),
+        };
+        let rate = Value { measure: Measure::Rate, value: rate, allocations: None };
+        let values = vec![sender, receiver, both, rate];
         Ok(Round { elapsed, values })
     }
 }
@@ -130,7 +122,8 @@ impl Job {
         for measure in self.measures {
             let all = OURS.into_iter().chain(PEERS.iter().copied());
             rows.extend(all.filter_map(|one| outcome.row(*measure, one, YARDSTICK)));
-            for peer in PEERS {
+            // What is kept is what peers hand out, too.
+            for peer in PEERS.iter().filter(|_| self.handling == KEEPS) {
                 rows.extend(OURS.into_iter().filter_map(|ours| outcome.row(*measure, ours, peer)));
             }
         }
