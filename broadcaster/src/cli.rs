@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use poolmesh_proto::BroadcasterConfig;
 use poolmesh_proto::trace::RecordLimits;
+use poolmesh_proto::{BroadcasterConfig, Shard};
 
 /// Lists, creates and joins pools of peers, over UDP.
 ///
@@ -26,6 +26,12 @@ pub(crate) struct Cli {
     /// What it runs on
     #[arg(long, value_enum, default_value_t = Runtime::Std)]
     pub(crate) runtime: Runtime,
+
+    /// In how many threads it serves, each with a socket of its own at the same port; more than one takes Linux
+    ///
+    /// The limits below are of all together. Answers queued are of each.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
+    pub(crate) threads: usize,
 
     /// Pools at a time
     #[arg(long, value_name = "N", default_value_t = BroadcasterConfig::default().max_pools)]
@@ -55,7 +61,7 @@ pub(crate) struct Cli {
     ///
     /// The file of the run before is kept as FILE.before. Only its owner may read it: it holds the addresses of all
     /// who ask and the ids of all pools. A request takes its own length and about 30 bytes. What was recorded is written
-    /// after a second at the latest. If that fails the server says so and goes on without.
+    /// after a second at the latest. If that fails the server says so and goes on without. It takes a server in one thread.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
 
@@ -92,6 +98,13 @@ impl Cli {
         let mut limits = RecordLimits::default();
         limits.max_bytes = self.record_limit;
         limits
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=Shard::MOST).contains(&count) => Ok(count),
+        _ => Err(format!("must be a number from 1 to {}", Shard::MOST)),
     }
 }
 
@@ -132,6 +145,16 @@ mod tests {
         let limited = parse(&["--record", "x", "--record-limit", "7"]).unwrap();
         assert_eq!(limited.record_limits().max_bytes, 7);
         assert!(parse(&["--record-limit", "7"]).is_err(), "of nothing");
+    }
+
+    #[test]
+    fn threads_are_counted() {
+        let threads = |count: &str| parse(&["--threads", count]).map(|cli| cli.threads).ok();
+        assert_eq!(
+            ["0", "1", "256", "257", "-1", "all"].map(threads),
+            [None, Some(1), Some(256), None, None, None]
+        );
+        assert_eq!(parse(&[]).unwrap().threads, 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The broadcaster as a program: flags, logs, a clean stop.
 
 mod cli;
+mod threads;
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read, Write};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use clap::Parser;
 use poolmesh_proto::trace::{Input, entries};
 use poolmesh_proto::{BroadcasterEvent, BroadcasterStats};
+use poolmesh_std::SocketStats;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Runtime};
@@ -30,13 +32,18 @@ fn main() -> ExitCode {
         // It would tell of a failed write by another one, and panic if that fails as well.
         .log_internal_errors(false)
         .init();
-    let served = match cli.runtime {
-        Runtime::Std => serve_std(&cli),
-        Runtime::Smol => smol::block_on(serve_smol(&cli)),
+    let served = match (cli.runtime, cli.threads) {
+        (Runtime::Std, 1) => serve_std(&cli),
+        (Runtime::Smol, 1) => smol::block_on(serve_smol(&cli)),
+        (_, 2..) if cli.record.is_some() => {
+            Err(io::Error::other("--record takes a server in one thread: leave out --threads"))
+        }
+        (Runtime::Std, _) => serve_std_in_threads(&cli),
+        (Runtime::Smol, _) => serve_smol_in_threads(&cli),
     };
     match served {
-        Ok(stats) => {
-            tracing::info!(?stats, "stopped");
+        Ok((stats, socket)) => {
+            tracing::info!(?stats, ?socket, "stopped");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -47,30 +54,58 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve_std(cli: &Cli) -> io::Result<BroadcasterStats> {
+fn serve_std(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
     let server = poolmesh_std::BroadcasterServer::bind(cli.listen, cli.config())
         .map_err(|error| cannot_listen(cli.listen, &error))?;
-    let stopper = server.stopper();
+    let (stopper, meter) = (server.stopper(), server.meter());
     on_signal(move || stopper.stop())?;
     let trace = trace_file(cli)?;
     announce(server.local_addr());
-    match trace {
+    let stats = match trace {
         Some(trace) => server.run_recorded(trace, cli.record_limits(), ignore),
         None => server.run(ignore),
-    }
+    };
+    Ok((stats?, meter.read()))
 }
 
-async fn serve_smol(cli: &Cli) -> io::Result<BroadcasterStats> {
+async fn serve_smol(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
     let server = poolmesh_smol::BroadcasterServer::bind(cli.listen, cli.config())
         .map_err(|error| cannot_listen(cli.listen, &error))?;
-    let stopper = server.stopper();
+    let (stopper, meter) = (server.stopper(), server.meter());
     on_signal(move || stopper.stop())?;
     let trace = trace_file(cli)?;
     announce(server.local_addr());
-    match trace {
+    let stats = match trace {
         Some(trace) => server.run_recorded(trace, cli.record_limits(), ignore).await,
         None => server.run(ignore).await,
+    };
+    Ok((stats?, meter.read()))
+}
+
+fn serve_std_in_threads(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
+    let servers = poolmesh_std::BroadcasterServer::bind_shards(cli.listen, &cli.config(), cli.threads)
+        .map_err(|error| cannot_listen(cli.listen, &error))?;
+    let meters: Vec<_> = servers.iter().map(poolmesh_std::BroadcasterServer::meter).collect();
+    if let Some(any) = servers.first() {
+        let stopper = any.stopper();
+        on_signal(move || stopper.stop())?;
+        announce(any.local_addr());
     }
+    let stats = threads::run_each(servers, |server| server.run(ignore))?;
+    Ok((stats, meters.iter().map(poolmesh_std::Meter::read).sum()))
+}
+
+fn serve_smol_in_threads(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
+    let servers = poolmesh_smol::BroadcasterServer::bind_shards(cli.listen, &cli.config(), cli.threads)
+        .map_err(|error| cannot_listen(cli.listen, &error))?;
+    let meters: Vec<_> = servers.iter().map(poolmesh_smol::BroadcasterServer::meter).collect();
+    if let Some(any) = servers.first() {
+        let stopper = any.stopper();
+        on_signal(move || stopper.stop())?;
+        announce(any.local_addr());
+    }
+    let stats = threads::run_each(servers, |server| smol::block_on(server.run(ignore)))?;
+    Ok((stats, meters.iter().map(poolmesh_smol::Meter::read).sum()))
 }
 
 /// Bytes of a trace from which on something came.
@@ -134,6 +169,7 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
         io::ErrorKind::AddrInUse => "; another program has this port: choose another with --listen",
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+        io::ErrorKind::Unsupported => "; leave out --threads",
         _ => "",
     };
     io::Error::new(error.kind(), format!("can't listen on {address}: {error}{hint}"))

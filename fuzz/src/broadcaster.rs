@@ -20,16 +20,15 @@ use model::Model;
 /// Operations of one input, at most.
 const MOST_STEPS: usize = 64;
 
-/// What [`BroadcasterConfig`] states, in bytes: a pool, and one with a peer, a further peer, and an output. As many
-/// events as datagrams may wait.
-const POOL: usize = 400;
-const FIRST_PEER: usize = 128;
-const PEER: usize = 64;
-const OUTPUT: usize = 1_100;
-
-/// What a broadcaster takes for itself, in bytes: the blocks of memory that answers are cut from, two of them begun,
-/// and the least that a collection takes.
-const OWN: usize = 2 * 8 * 1_024 + 2_048;
+/// What [`BroadcasterConfig`] states, in bytes: a pool whose host's address has a scope, the peers of a pool, a peer, and
+/// an answer that may be queued with what it tells.
+const POOL: usize = 120 + 40;
+const WITH_PEERS: usize = 32;
+const PEER: usize = 38;
+const QUEUED: usize = 1_500;
+/// The same of the broadcaster itself: the blocks of memory that answers are cut from, two of them begun, that of its
+/// first pools, its clockwork, and the least that a collection takes.
+const OWN: usize = 3 * 32 * 1_024 + 6_000;
 
 /// Does what the bytes say, sometimes to two of them. Answers stay within [`MAX_ANSWER`] bytes, counts within their
 /// limits, memory within what is stated; deadlines lie ahead after a drain; a pool lives exactly as long as its host
@@ -259,9 +258,9 @@ impl World {
     /// What is in use is what [`BroadcasterConfig`] states for the pools there were at most, and the peers there are.
     fn check_memory(&self) {
         let peers = self.broadcaster.peer_count();
-        let first = peers.min(self.broadcaster.pool_count());
-        let pools = self.most_pools * POOL + first * FIRST_PEER + (peers - first) * PEER;
-        let most = pools + 2 * self.config.max_queued * OUTPUT + OWN;
+        let with_peers = peers.min(self.broadcaster.pool_count());
+        let pools = self.most_pools * POOL + with_peers * WITH_PEERS + peers * PEER;
+        let most = pools + self.config.max_queued * QUEUED + OWN;
         self.live.check(self.broadcaster.count() * most);
     }
 

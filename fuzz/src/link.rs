@@ -337,7 +337,7 @@ impl World {
         let mut most = 0;
         for (side, end) in [(Side::Near, &self.near), (Side::Far, &self.far)] {
             let queued = self.links.get(side).queued();
-            most += queued + queued / 8 + self.config.pack.max(4_096) + 100 * end.frames();
+            most += queued + queued / 8 + 2 * self.config.pack.max(4_096) + 100 * end.frames();
             most += 2 * end.held() + end.longest_chunk + OWN;
         }
         self.live.check(self.links.count() * most);

@@ -14,6 +14,9 @@ const TWICE: u8 = 1;
 /// Entries that are played.
 const PLAYED_ENTRIES: usize = 96;
 
+/// What a program may take for itself, in bytes: a broadcaster takes most, see [`BroadcasterConfig`].
+const PROGRAM: usize = 128 * 1_024;
+
 /// Plays the entries that the bytes are, behind the starts of a broadcaster and a peer.
 ///
 /// # Panics
@@ -90,6 +93,6 @@ fn most(all: &[Entry]) -> usize {
             _ => {}
         }
     }
-    let apart = (programs + 1) * 16 * 1_024 + all.len() * 2_048 + addresses * 1_024;
+    let apart = (programs + 1) * PROGRAM + all.len() * 2_048 + addresses * 1_024;
     apart + told * 128 + links * (8 * 1_024 + 4 * sent)
 }

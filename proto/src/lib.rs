@@ -78,7 +78,8 @@
 //!
 //! # Features
 //!
-//! None is on by default. `std` adds the module `driver`, what drivers over sockets have in common; `trace` adds the
+//! None is on by default. `std` adds the module `driver`, what drivers over sockets have in common, and `Shard`,
+//! a broadcaster in several threads; `trace` adds the
 //! module `trace`, inputs as values that can be written to a file and played again; `tracing` logs through the crate
 //! of that name. None changes what the machines do.
 
@@ -103,6 +104,7 @@ mod log;
 mod mesh;
 mod output;
 mod packet;
+mod payload;
 #[cfg(test)]
 mod texts;
 mod time;
@@ -112,11 +114,16 @@ pub mod wire;
 
 pub use bytes::Bytes;
 
+#[cfg(feature = "std")]
+pub use broadcaster::Shard;
 pub use broadcaster::{Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, RandomSource};
 pub use budget::Budget;
 pub use client::{CallError, CallFailed, CallId, Client, ClientConfig, ClientEvent, ClientStats, Outcome};
 pub use fault::Fault;
-pub use link::{CloseReason, Interest, Link, LinkConfig, LinkEvent, LinkStats, SendError, Write};
+pub use link::{
+    Batch, Chunks, CloseReason, Interest, Link, LinkConfig, LinkEvent, LinkEvents, LinkStats, SendError,
+    Write, WriteKind,
+};
 pub use links::{Links, LinksOutput};
 pub use mesh::{
     ConnectError, ConnectId, ConnectReport, DialFailure, DialId, Mesh, MeshConfig, MeshEvent, MeshOutput,
@@ -124,5 +131,6 @@ pub use mesh::{
 };
 pub use output::{Machine, Output, Transmit};
 pub use packet::{AmbiguousArray, Packet, PacketError, PacketReader};
+pub use payload::Payload;
 pub use time::Instant;
-pub use wire::{InvalidPoolId, Message, PoolId, PoolInfo, Refusal};
+pub use wire::{InvalidPoolId, Message, MessageRef, PoolId, PoolInfo, Refusal};

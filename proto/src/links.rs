@@ -7,7 +7,7 @@ use core::ops::Bound;
 use bytes::Bytes;
 
 use crate::deadlines::Deadlines;
-use crate::{Fault, Instant, Link, LinkEvent, PeerId, SendError, Write};
+use crate::{Fault, Instant, Link, LinkEvent, Payload, PeerId, SendError, Write};
 
 /// One thing to do for the driver of [`Links`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,24 +89,24 @@ impl Links {
     ///
     /// # Errors
     /// As [`Link::send`]; [`SendError::Closed`] too if there is no such link.
-    pub fn send(
+    pub fn send<'a>(
         &mut self,
         peer: PeerId,
         name: impl AsRef<[u8]>,
-        payload: impl Into<Bytes>,
+        payload: impl Into<Payload<'a>>,
     ) -> Result<(), SendError> {
         self.touch(peer, |slot| slot.link.send(name, payload)).unwrap_or(Err(SendError::Closed))
     }
 
     /// Queues an event for every peer, and says for which of them it could not be. A large payload is shared.
-    pub fn send_to_all(
+    pub fn send_to_all<'a>(
         &mut self,
         name: impl AsRef<[u8]>,
-        payload: impl Into<Bytes>,
+        payload: impl Into<Payload<'a>>,
     ) -> Vec<(PeerId, SendError)> {
         let (name, payload) = (name.as_ref(), payload.into());
         let peers: Vec<PeerId> = self.peers().collect();
-        let failed = |peer| self.send(peer, name, payload.clone()).err().map(|error| (peer, error));
+        let failed = |peer| self.send(peer, name, &payload).err().map(|error| (peer, error));
         peers.into_iter().filter_map(failed).collect()
     }
 

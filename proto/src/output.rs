@@ -30,6 +30,15 @@ pub trait Machine {
 
     /// The next thing to do. Call it until it answers [`Output::Wait`].
     fn poll_output(&mut self) -> Output<Self::Event>;
+
+    /// Gets ready for datagrams that are handed in next, of any kind: for a driver that has several at hand. It changes
+    /// nothing but how long they take. A machine that gains nothing by it does nothing.
+    fn look_ahead<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>)
+    where
+        Self: Sized,
+    {
+        let _ = datagrams;
+    }
 }
 
 /// One thing to do for a driver.

@@ -99,6 +99,12 @@ impl Packet {
     }
 }
 
+impl AsRef<[u8]> for Packet {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl From<Packet> for Bytes {
     fn from(packet: Packet) -> Self {
         packet.freeze()

@@ -59,8 +59,9 @@ impl Add<Duration> for Instant {
 
     /// Saturates at [`Instant::NEVER`]. A part of a microsecond is rounded up, so that a wait never ends early.
     fn add(self, duration: Duration) -> Self {
-        let micros = duration.as_nanos().div_ceil(1_000);
-        Self(self.0.saturating_add(u64::try_from(micros).unwrap_or(u64::MAX)))
+        let whole = duration.as_secs().saturating_mul(1_000_000);
+        let part = duration.subsec_nanos().div_ceil(1_000);
+        Self(self.0.saturating_add(whole).saturating_add(part.into()))
     }
 }
 

@@ -53,6 +53,7 @@ mod client;
 mod clock;
 mod events;
 mod link;
+mod member;
 mod mesh;
 mod server;
 mod sink;
@@ -61,7 +62,7 @@ mod sockets;
 pub use bytes::Bytes;
 pub use client::Client;
 pub use events::{Event, Events};
-pub use link::Peer;
+pub use link::{Peer, SendBatch};
 pub use mesh::Mesh;
 pub use poolmesh_proto as proto;
 pub use poolmesh_proto::driver::ConnectFailed;
@@ -69,9 +70,10 @@ pub use poolmesh_proto::driver::ConnectFailed;
 pub use poolmesh_proto::trace::RecordLimits;
 pub use poolmesh_proto::{
     BroadcasterConfig, BroadcasterEvent, BroadcasterStats, CallFailed, ClientConfig, CloseReason,
-    DialFailure, LinkConfig, MeshConfig, Message, Packet, PacketError, PacketReader, PeerId, PoolId,
-    PoolInfo, SendError, Side,
+    DialFailure, LinkConfig, MeshConfig, Message, MessageRef, Packet, PacketError, PacketReader, Payload,
+    PeerId, PoolId, PoolInfo, SendError, Side,
 };
+pub use poolmesh_udp::{Meter, SocketStats};
 pub use server::{BroadcasterServer, Stopper};
 pub use sink::EventSink;
 

@@ -1,7 +1,7 @@
 //! The broadcaster: one task, one socket.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,16 +10,14 @@ use poolmesh_proto::driver::Severity;
 #[cfg(feature = "record")]
 use poolmesh_proto::trace::{RecordLimits, RecordedBroadcaster, WriterSink};
 use poolmesh_proto::{
-    Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output,
+    Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output, Shard,
 };
-use smol::future::FutureExt;
+use poolmesh_udp::{BATCHES_A_TURN, Flushed, Mail, Meter, Receiver, Sender, Socket};
+use smol::future::{self, FutureExt, yield_now};
 use smol::{Async, Timer};
-use socket2::SockRef;
 
 use crate::clock::Clock;
-
-/// What is asked of the system as a receive buffer, in bytes: about ten thousand requests.
-const RECEIVE_BUFFER: usize = 4 * 1_024 * 1_024;
+use crate::member::Member;
 
 /// A broadcaster on a socket of its own.
 ///
@@ -34,10 +32,12 @@ const RECEIVE_BUFFER: usize = 4 * 1_024 * 1_024;
 /// ```
 #[derive(Debug)]
 pub struct BroadcasterServer {
-    socket: Async<UdpSocket>,
-    local: SocketAddr,
+    socket: Async<Socket>,
     config: BroadcasterConfig,
     stopper: Stopper,
+    meter: Meter,
+    /// If there are others at the same port.
+    member: Option<Member>,
 }
 
 /// Stops a [`BroadcasterServer`], from another task, thread, or a signal handler's thread.
@@ -64,17 +64,44 @@ impl BroadcasterServer {
     /// # Errors
     /// If the address can't be had.
     pub fn bind(address: SocketAddr, config: BroadcasterConfig) -> io::Result<Self> {
-        let socket = UdpSocket::bind(address)?;
-        // A smaller buffer loses requests in a burst, which their clients send again.
-        let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
-        let local = socket.local_addr()?;
-        Ok(Self { socket: Async::new(socket)?, local, config, stopper: Stopper::default() })
+        let socket = Async::new(Socket::bind(address)?)?;
+        Ok(Self { socket, config, stopper: Stopper::default(), meter: Meter::default(), member: None })
+    }
+
+    /// Opens `count` sockets at `address` (at least one, at most [`Shard::MOST`](crate::proto::Shard::MOST)), each for a
+    /// thread of its own: together they are one broadcaster, with the limits of `config`. **All of them have to be run**, in
+    /// any order. When one ends, for whatever reason, all end; what stops one stops all.
+    ///
+    /// The system spreads those who ask over the sockets, each always to the same. A pool is kept by the server that its
+    /// host has reached, so its pings are handled there; a join that came to another is handed over.
+    ///
+    /// # Errors
+    /// If the address can't be had; if `count` is not possible (`InvalidInput`); if it is more than one and the system is
+    /// not Linux (`Unsupported`).
+    pub fn bind_shards(
+        address: SocketAddr,
+        config: &BroadcasterConfig,
+        count: usize,
+    ) -> io::Result<Vec<Self>> {
+        if count == 0 || count > Shard::MOST {
+            let error = format!("a broadcaster has 1 to {} threads, not {count}", Shard::MOST);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
+        let stopper = Stopper::default();
+        let sockets = Socket::bind_shared(address, count)?;
+        let mut members = if count > 1 { Member::group(count, &stopper) } else { Vec::new() };
+        let server = |socket| {
+            let socket = Async::new(socket)?;
+            let (config, stopper, member) = (config.clone(), stopper.clone(), members.pop());
+            Ok(Self { socket, config, stopper, meter: Meter::default(), member })
+        };
+        sockets.into_iter().map(server).collect()
     }
 
     /// Where it serves.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        self.socket.get_ref().local_addr()
     }
 
     /// What stops it.
@@ -83,12 +110,24 @@ impl BroadcasterServer {
         self.stopper.clone()
     }
 
-    /// Serves until it is stopped, and tells `on_event` what happens.
+    /// What tells how many answers the system took and how many requests it dropped: each second while it serves, and
+    /// when it has stopped.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+
+    /// Serves until it is stopped, and tells `on_event` what happens. After each few batches of requests other tasks
+    /// have their turn.
     ///
     /// # Errors
     /// If the socket fails for good, or the system has no random numbers.
     pub async fn run(self, on_event: impl FnMut(BroadcasterEvent)) -> io::Result<BroadcasterStats> {
-        let mut machine = Broadcaster::new(self.config.clone(), random);
+        let config = self.config.clone();
+        let mut machine = match &self.member {
+            Some(member) => Broadcaster::of_shard(config, random, member.shard()),
+            None => Broadcaster::new(config, random),
+        };
         self.serve(&mut machine, on_event).await?;
         Ok(machine.stats())
     }
@@ -101,7 +140,8 @@ impl BroadcasterServer {
     /// thread waits meanwhile.
     ///
     /// # Errors
-    /// If the socket fails for good, or the system has no random numbers. Not if the trace can't be written.
+    /// If the socket fails for good, or the system has no random numbers; if it is one of
+    /// [several](Self::bind_shards), for a trace is of one machine (`InvalidInput`). Not if the trace can't be written.
     #[cfg(feature = "record")]
     pub async fn run_recorded(
         self,
@@ -109,6 +149,10 @@ impl BroadcasterServer {
         limits: RecordLimits,
         on_event: impl FnMut(BroadcasterEvent),
     ) -> io::Result<BroadcasterStats> {
+        if self.member.is_some() {
+            let error = "a trace is of one machine: it takes a broadcaster in one thread";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
         let mut machine = RecordedBroadcaster::new(self.config.clone(), random, limits, WriterSink(trace));
         self.serve(&mut machine, on_event).await?;
         Ok(machine.stats())
@@ -120,48 +164,133 @@ impl BroadcasterServer {
         mut on_event: impl FnMut(BroadcasterEvent),
     ) -> io::Result<()> {
         getrandom::u64()?;
+        let mut sender = Sender::new();
+        let served = self.serve_with(&mut sender, machine, &mut on_event).await;
+        self.count(&sender);
+        served
+    }
+
+    async fn serve_with(
+        &self,
+        sender: &mut Sender,
+        machine: &mut impl Machine<Event = BroadcasterEvent>,
+        on_event: &mut impl FnMut(BroadcasterEvent),
+    ) -> io::Result<()> {
         let clock = Clock::start();
-        let mut buffer = vec![0; self.config.max_datagram.saturating_add(1).min(1 << 16)];
-        loop {
+        let mut receiver = Receiver::new(self.config.max_datagram);
+        let mut mail = Mail::default();
+        let mut deadline = self.drain(machine, sender, on_event).await;
+        let mut count_at = Instant::ZERO;
+        let mut batches = 0;
+        while !self.stopper.is_stopped() {
+            batches += 1;
+            if batches > BATCHES_A_TURN {
+                batches = 1;
+                yield_now().await;
+            }
+            if let Err(error) = self.receive(&mut receiver, &clock, deadline).await {
+                match Severity::of(&error) {
+                    Severity::Harmless => {}
+                    Severity::Pause => drop(Timer::after(Severity::PAUSE).await),
+                    Severity::Fatal => return Err(error),
+                }
+            }
+            // One time for all that came.
+            let now = clock.now();
+            machine.handle_timeout(now);
+            deadline = self.drain(machine, sender, on_event).await;
+            machine.look_ahead(receiver.datagrams().map(|(datagram, _)| datagram));
+            for (datagram, from) in receiver.datagrams() {
+                if self.member.as_ref().is_some_and(|member| member.pass_on(datagram, from)) {
+                    continue;
+                }
+                machine.handle_datagram(now, from, datagram);
+                deadline = self.drain(machine, sender, on_event).await;
+            }
+            if let Some(member) = &self.member {
+                member.collect(&mut mail);
+                for (datagram, from) in mail.datagrams() {
+                    machine.handle_datagram(now, from, datagram);
+                    deadline = self.drain(machine, sender, on_event).await;
+                }
+            }
+            self.flush(sender).await;
+            if count_at.is_due(now) {
+                self.count(sender);
+                count_at = now + Meter::UPDATE_EVERY;
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives what is there. Only if that is nothing it waits, until the deadline or the word to stop at most.
+    async fn receive(
+        &self,
+        receiver: &mut Receiver,
+        clock: &Clock,
+        deadline: Option<Instant>,
+    ) -> io::Result<()> {
+        if receiver.receive(self.socket.get_ref())? == 0 {
             let stopped = self.stopper.stop.1.listen();
             if self.stopper.is_stopped() {
                 return Ok(());
             }
-            let deadline = self.drain(machine, &mut on_event).await;
-            let woken = async {
-                stopped.or(clock.reach(deadline)).await;
-                None
-            };
-            let received = async { Some(self.socket.recv_from(&mut buffer).await) };
-            match received.or(woken).await {
-                None => machine.handle_timeout(clock.now()),
-                Some(Ok((len, from))) => {
-                    let datagram = buffer.get(..len).unwrap_or_default();
-                    machine.handle_datagram(clock.now(), from, datagram);
+            let filled = async {
+                match &self.member {
+                    Some(member) => member.filled().await,
+                    None => future::pending().await,
                 }
-                Some(Err(error)) => match Severity::of(&error) {
-                    Severity::Harmless => {}
-                    Severity::Pause => drop(Timer::after(Severity::PAUSE).await),
-                    Severity::Fatal => return Err(error),
-                },
-            }
+            };
+            let woken = async {
+                stopped.or(clock.reach(deadline)).or(filled).await;
+                Ok(())
+            };
+            self.socket.readable().or(woken).await?;
+            receiver.receive(self.socket.get_ref())?;
+        }
+        Ok(())
+    }
+
+    fn count(&self, sender: &Sender) {
+        self.meter.update(self.socket.get_ref(), sender);
+        if let Some(member) = &self.member {
+            member.update(&self.meter);
         }
     }
 
     async fn drain(
         &self,
         machine: &mut impl Machine<Event = BroadcasterEvent>,
+        sender: &mut Sender,
         on_event: &mut impl FnMut(BroadcasterEvent),
     ) -> Option<Instant> {
         loop {
             match machine.poll_output() {
-                // An answer that can't be sent is one that was lost: whoever wants it asks again.
                 Output::Transmit(transmit) => {
-                    drop(self.socket.send_to(&transmit.payload, transmit.destination).await);
+                    sender.push(transmit.destination, transmit.payload);
+                    if sender.is_full() {
+                        self.flush(sender).await;
+                    }
                 }
                 Output::Event(event) => on_event(event),
                 Output::Wait(deadline) => return deadline,
             }
+        }
+    }
+
+    /// An answer that can't be sent is one that was lost: whoever wants it asks again.
+    async fn flush(&self, sender: &mut Sender) {
+        while sender.flush(self.socket.get_ref()) == Flushed::Blocked {
+            let stopped = self.stopper.stop.1.listen();
+            if self.stopper.is_stopped() {
+                return;
+            }
+            // What is wrong with the socket is told when it receives.
+            let woken = async {
+                stopped.await;
+                Ok(())
+            };
+            let _ = self.socket.writable().or(woken).await;
         }
     }
 }

@@ -48,7 +48,7 @@ impl EventSink {
     /// Hands the pending event to the link. None if there is no room.
     fn hand_over(&mut self) -> Option<Result<(), SendError>> {
         let Some((name, payload)) = &self.pending else { return Some(Ok(())) };
-        match self.peer.try_send(name, payload.clone()) {
+        match self.peer.try_send(name, payload) {
             Err(SendError::Full) => None,
             result => {
                 self.pending = None;
@@ -76,7 +76,7 @@ impl<N: AsRef<[u8]>, P: Into<Bytes>> Sink<(N, P)> for EventSink {
 
     fn start_send(mut self: Pin<&mut Self>, (name, payload): (N, P)) -> Result<(), SendError> {
         let (name, payload) = (name.as_ref(), payload.into());
-        match self.peer.try_send(name, payload.clone()) {
+        match self.peer.try_send(name, &payload) {
             Err(SendError::Full) => {
                 self.pending = Some((name.to_vec(), payload));
                 Ok(())

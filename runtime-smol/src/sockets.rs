@@ -1,13 +1,15 @@
 //! Sockets, opened and set up.
 
 use std::fmt::Debug;
-use std::io;
+use std::io::{self, IoSlice, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
+use bytes::BytesMut;
+use poolmesh_proto::Chunks;
 use poolmesh_proto::wire::preferred;
 use smol::Async;
 use smol::net::AsyncToSocketAddrs;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 /// How many port numbers are tried to find one that is free for UDP and for TCP.
 const TRIES: usize = 64;
@@ -62,6 +64,29 @@ pub(crate) fn listen(address: SocketAddr, held: Option<Socket>) -> io::Result<As
 /// Prepares a connection for frames: what is written goes out at once.
 pub(crate) fn prepare(stream: &Async<TcpStream>) -> io::Result<()> {
     stream.get_ref().set_nodelay(true)
+}
+
+/// Reads into the spare memory of `buffer`, once.
+pub(crate) fn read(stream: &TcpStream, buffer: &mut BytesMut) -> io::Result<usize> {
+    let spare = buffer.spare_capacity_mut();
+    let len = SockRef::from(stream).recv(spare)?.min(spare.len());
+    let filled = buffer.len() + len;
+    #[expect(
+        unsafe_code,
+        reason = "std reads into initialised memory only, which costs a pass over it each time"
+    )]
+    // SAFETY: `recv` has initialised the first `len` bytes of the spare capacity, and `len` is at most all of it.
+    unsafe {
+        buffer.set_len(filled);
+    }
+    Ok(len)
+}
+
+/// Writes as much as one call takes.
+pub(crate) fn write_chunks(mut stream: &TcpStream, chunks: &Chunks) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); Chunks::MOST];
+    let count = chunks.io_slices(&mut slices);
+    stream.write_vectored(slices.get(..count).unwrap_or_default())
 }
 
 /// The address to talk to of a name, or an error that names it.

@@ -50,39 +50,55 @@ impl Drop for Events {
 /// The queue behind [`Events`].
 #[derive(Debug)]
 pub(crate) struct Feed<P> {
-    inbox: Mutex<Inbox<P>>,
+    queue: Mutex<Queue<P>>,
     filled: Condvar,
     emptied: Condvar,
 }
 
+/// The inbox, and who waits. To wake nobody costs a system call, too.
+#[derive(Debug)]
+struct Queue<P> {
+    inbox: Inbox<P>,
+    /// Readers that wait for an event.
+    wait_for_event: usize,
+    /// Links that wait for room.
+    wait_for_room: usize,
+}
+
 impl<P> Feed<P> {
     pub(crate) fn new(config: &MeshConfig) -> Self {
-        Self { inbox: Mutex::new(Inbox::new(config)), filled: Condvar::new(), emptied: Condvar::new() }
+        let queue = Queue { inbox: Inbox::new(config), wait_for_event: 0, wait_for_room: 0 };
+        Self { queue: Mutex::new(queue), filled: Condvar::new(), emptied: Condvar::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inbox<P>> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queue<P>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn add_reader(&self) {
-        self.lock().add_reader();
+        self.lock().inbox.add_reader();
     }
 
     pub(crate) fn remove_reader(&self) {
-        self.lock().remove_reader();
+        self.lock().inbox.remove_reader();
         self.emptied.notify_all();
     }
 
     /// Tells of something that is bounded elsewhere, without waiting.
     pub(crate) fn tell(&self, event: driver::Event<P>) {
-        self.lock().put(event);
-        self.filled.notify_one();
+        self.put(&mut self.lock(), event);
     }
 
     /// Hands over what a peer sent, once there is room.
     pub(crate) fn deliver(&self, event: driver::Event<P>) {
-        self.wait_for_room().put(event);
-        self.filled.notify_one();
+        self.put(&mut self.wait_for_room(), event);
+    }
+
+    fn put(&self, queue: &mut Queue<P>, event: driver::Event<P>) {
+        queue.inbox.put(event);
+        if queue.wait_for_event > 0 {
+            self.filled.notify_one();
+        }
     }
 
     /// Waits until the application keeps up.
@@ -90,23 +106,25 @@ impl<P> Feed<P> {
         drop(self.wait_for_room());
     }
 
-    fn wait_for_room(&self) -> MutexGuard<'_, Inbox<P>> {
-        let mut inbox = self.lock();
-        while !inbox.has_room() {
-            inbox = self.emptied.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+    fn wait_for_room(&self) -> MutexGuard<'_, Queue<P>> {
+        let mut queue = self.lock();
+        while !queue.inbox.has_room() {
+            queue.wait_for_room += 1;
+            queue = self.emptied.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.wait_for_room -= 1;
         }
-        inbox
+        queue
     }
 
     /// From now on nothing waits for room.
     pub(crate) fn close(&self) {
-        self.lock().close();
+        self.lock().inbox.close();
         self.emptied.notify_all();
     }
 
     /// No event follows.
     pub(crate) fn end(&self) {
-        self.lock().end();
+        self.lock().inbox.end();
         self.filled.notify_all();
     }
 
@@ -117,21 +135,25 @@ impl<P> Feed<P> {
 
     /// Waits for the next event; none at the end.
     pub(crate) fn next(&self) -> Option<driver::Event<P>> {
-        let mut inbox = self.lock();
+        let mut queue = self.lock();
         loop {
-            if let Some(event) = self.take(&mut inbox) {
+            if let Some(event) = self.take(&mut queue) {
                 return Some(event);
             }
-            if inbox.is_ended() {
+            if queue.inbox.is_ended() {
                 return None;
             }
-            inbox = self.filled.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+            queue.wait_for_event += 1;
+            queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.wait_for_event -= 1;
         }
     }
 
-    fn take(&self, inbox: &mut Inbox<P>) -> Option<driver::Event<P>> {
-        let event = inbox.take()?;
-        self.emptied.notify_all();
+    fn take(&self, queue: &mut Queue<P>) -> Option<driver::Event<P>> {
+        let event = queue.inbox.take()?;
+        if queue.wait_for_room > 0 {
+            self.emptied.notify_all();
+        }
         Some(event)
     }
 }

@@ -52,6 +52,7 @@ mod client;
 mod clock;
 mod events;
 mod link;
+mod member;
 mod mesh;
 #[cfg(test)]
 #[cfg(poolmesh_loom)]
@@ -63,7 +64,7 @@ mod sync;
 pub use bytes::Bytes;
 pub use client::Client;
 pub use events::{Event, Events};
-pub use link::Peer;
+pub use link::{Peer, SendBatch};
 pub use mesh::Mesh;
 pub use poolmesh_proto as proto;
 pub use poolmesh_proto::driver::ConnectFailed;
@@ -71,9 +72,10 @@ pub use poolmesh_proto::driver::ConnectFailed;
 pub use poolmesh_proto::trace::RecordLimits;
 pub use poolmesh_proto::{
     BroadcasterConfig, BroadcasterEvent, BroadcasterStats, CallFailed, ClientConfig, CloseReason,
-    DialFailure, LinkConfig, MeshConfig, Message, Packet, PacketError, PacketReader, PeerId, PoolId,
-    PoolInfo, SendError, Side,
+    DialFailure, LinkConfig, MeshConfig, Message, MessageRef, Packet, PacketError, PacketReader, Payload,
+    PeerId, PoolId, PoolInfo, SendError, Side,
 };
+pub use poolmesh_udp::{Meter, SocketStats};
 pub use server::{BroadcasterServer, Stopper};
 
 /// What became of connecting to a pool.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use loom::thread::spawn;
 use poolmesh_proto::driver;
 use poolmesh_proto::wire::{Frame, FrameReader};
-use poolmesh_proto::{Mesh, MeshConfig, SendError, Side, Write};
+use poolmesh_proto::{Chunks, Mesh, MeshConfig, SendError, Side, WriteKind};
 
 use crate::clock::Clock;
 use crate::events::Feed;
@@ -104,7 +104,10 @@ fn peer() -> Peer {
 fn writer(peer: &Peer) -> loom::thread::JoinHandle<usize> {
     let shared = peer.shared();
     spawn(move || {
-        std::iter::from_fn(|| shared.next_write()).filter(|write| matches!(write, Write::Bytes(_))).count()
+        let mut chunks = Chunks::default();
+        std::iter::from_fn(|| shared.next_write(&mut chunks))
+            .filter(|write| *write == WriteKind::Chunks)
+            .count()
     })
 }
 
@@ -114,7 +117,7 @@ fn what_is_sent_is_written_without_further_word() {
         let peer = peer();
         let writer = spawn({
             let shared = peer.shared();
-            move || shared.next_write()
+            move || shared.next_write(&mut Chunks::default())
         });
         peer.send("e", "one").unwrap();
         assert!(writer.join().unwrap().is_some());

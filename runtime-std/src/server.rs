@@ -1,7 +1,7 @@
 //! The broadcaster: one thread, one socket.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,16 +10,15 @@ use poolmesh_proto::driver::Severity;
 #[cfg(feature = "record")]
 use poolmesh_proto::trace::{RecordLimits, RecordedBroadcaster, WriterSink};
 use poolmesh_proto::{
-    Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output,
+    Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output, Shard,
 };
-use socket2::SockRef;
+use poolmesh_udp::{Flushed, Mail, Meter, Receiver, Sender, Socket};
 
 use crate::clock::Clock;
+use crate::member::Member;
 
 /// The server looks up at least this often for the word to stop.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
-/// What is asked of the system as a receive buffer, in bytes: about ten thousand requests.
-const RECEIVE_BUFFER: usize = 4 * 1_024 * 1_024;
 
 /// A broadcaster on a socket of its own.
 ///
@@ -33,10 +32,12 @@ const RECEIVE_BUFFER: usize = 4 * 1_024 * 1_024;
 /// ```
 #[derive(Debug)]
 pub struct BroadcasterServer {
-    socket: UdpSocket,
-    local: SocketAddr,
+    socket: Socket,
     config: BroadcasterConfig,
     stopper: Stopper,
+    meter: Meter,
+    /// If there are others at the same port.
+    member: Option<Member>,
 }
 
 /// Stops a [`BroadcasterServer`], from another thread or a signal handler's thread.
@@ -62,17 +63,43 @@ impl BroadcasterServer {
     /// # Errors
     /// If the address can't be had.
     pub fn bind(address: SocketAddr, config: BroadcasterConfig) -> io::Result<Self> {
-        let socket = UdpSocket::bind(address)?;
-        // A smaller buffer loses requests in a burst, which their clients send again.
-        let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
-        let local = socket.local_addr()?;
-        Ok(Self { socket, local, config, stopper: Stopper::default() })
+        let socket = Socket::bind(address)?;
+        Ok(Self { socket, config, stopper: Stopper::default(), meter: Meter::default(), member: None })
+    }
+
+    /// Opens `count` sockets at `address` (at least one, at most [`Shard::MOST`](crate::proto::Shard::MOST)), each for a
+    /// thread of its own: together they are one broadcaster, with the limits of `config`. **All of them have to be run**, in
+    /// any order. When one ends, for whatever reason, all end; what stops one stops all.
+    ///
+    /// The system spreads those who ask over the sockets, each always to the same. A pool is kept by the server that its
+    /// host has reached, so its pings are handled there; a join that came to another is handed over.
+    ///
+    /// # Errors
+    /// If the address can't be had; if `count` is not possible (`InvalidInput`); if it is more than one and the system is
+    /// not Linux (`Unsupported`).
+    pub fn bind_shards(
+        address: SocketAddr,
+        config: &BroadcasterConfig,
+        count: usize,
+    ) -> io::Result<Vec<Self>> {
+        if count == 0 || count > Shard::MOST {
+            let error = format!("a broadcaster has 1 to {} threads, not {count}", Shard::MOST);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
+        let stopper = Stopper::default();
+        let sockets = Socket::bind_shared(address, count)?;
+        let mut members = if count > 1 { Member::group(count, &stopper)? } else { Vec::new() };
+        let server = |socket| {
+            let (config, stopper, member) = (config.clone(), stopper.clone(), members.pop());
+            Ok(Self { socket, config, stopper, meter: Meter::default(), member })
+        };
+        sockets.into_iter().map(server).collect()
     }
 
     /// Where it serves.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        self.socket.local_addr()
     }
 
     /// What stops it.
@@ -81,12 +108,23 @@ impl BroadcasterServer {
         self.stopper.clone()
     }
 
+    /// What tells how many answers the system took and how many requests it dropped: each second while it serves, and
+    /// when it has stopped.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+
     /// Serves until it is stopped, and tells `on_event` what happens.
     ///
     /// # Errors
     /// If the socket fails for good, or the system has no random numbers.
     pub fn run(self, on_event: impl FnMut(BroadcasterEvent)) -> io::Result<BroadcasterStats> {
-        let mut machine = Broadcaster::new(self.config.clone(), random);
+        let config = self.config.clone();
+        let mut machine = match &self.member {
+            Some(member) => Broadcaster::of_shard(config, random, member.shard()),
+            None => Broadcaster::new(config, random),
+        };
         self.serve(&mut machine, on_event)?;
         Ok(machine.stats())
     }
@@ -98,7 +136,8 @@ impl BroadcasterServer {
     /// The trace is written by the thread that serves, a large piece at a time, so `trace` needs no buffer of its own.
     ///
     /// # Errors
-    /// If the socket fails for good, or the system has no random numbers. Not if the trace can't be written.
+    /// If the socket fails for good, or the system has no random numbers; if it is one of
+    /// [several](Self::bind_shards), for a trace is of one machine (`InvalidInput`). Not if the trace can't be written.
     #[cfg(feature = "record")]
     pub fn run_recorded(
         self,
@@ -106,6 +145,10 @@ impl BroadcasterServer {
         limits: RecordLimits,
         on_event: impl FnMut(BroadcasterEvent),
     ) -> io::Result<BroadcasterStats> {
+        if self.member.is_some() {
+            let error = "a trace is of one machine: it takes a broadcaster in one thread";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
         let mut machine = RecordedBroadcaster::new(self.config.clone(), random, limits, WriterSink(trace));
         self.serve(&mut machine, on_event)?;
         Ok(machine.stats())
@@ -117,50 +160,107 @@ impl BroadcasterServer {
         mut on_event: impl FnMut(BroadcasterEvent),
     ) -> io::Result<()> {
         getrandom::u64()?;
+        let mut sender = Sender::new();
+        let served = self.serve_with(&mut sender, machine, &mut on_event);
+        self.count(&sender);
+        served
+    }
+
+    fn serve_with(
+        &self,
+        sender: &mut Sender,
+        machine: &mut impl Machine<Event = BroadcasterEvent>,
+        on_event: &mut impl FnMut(BroadcasterEvent),
+    ) -> io::Result<()> {
         let clock = Clock::start();
-        let mut buffer = vec![0; self.config.max_datagram.saturating_add(1).min(1 << 16)];
+        let mut receiver = Receiver::new(self.config.max_datagram);
+        let mut mail = Mail::default();
+        let mut deadline = self.drain(machine, sender, on_event);
+        let mut count_at = Instant::ZERO;
         while !self.stopper.is_stopped() {
-            let deadline = self.drain(machine, &mut on_event);
-            self.wait(&clock, deadline)?;
-            match self.socket.recv_from(&mut buffer) {
-                Ok((len, from)) => {
-                    let datagram = buffer.get(..len).unwrap_or_default();
-                    machine.handle_datagram(clock.now(), from, datagram);
+            if let Err(error) = self.receive(&mut receiver, &clock, deadline) {
+                match Severity::of(&error) {
+                    Severity::Harmless => {}
+                    Severity::Pause => std::thread::park_timeout(Severity::PAUSE),
+                    Severity::Fatal => return Err(error),
                 }
-                Err(error) => {
-                    match Severity::of(&error) {
-                        Severity::Harmless => {}
-                        Severity::Pause => std::thread::park_timeout(Severity::PAUSE),
-                        Severity::Fatal => return Err(error),
-                    }
-                    machine.handle_timeout(clock.now());
+            }
+            // One time for all that came.
+            let now = clock.now();
+            machine.handle_timeout(now);
+            deadline = self.drain(machine, sender, on_event);
+            machine.look_ahead(receiver.datagrams().map(|(datagram, _)| datagram));
+            for (datagram, from) in receiver.datagrams() {
+                if self.member.as_ref().is_some_and(|member| member.pass_on(datagram, from)) {
+                    continue;
                 }
+                machine.handle_datagram(now, from, datagram);
+                deadline = self.drain(machine, sender, on_event);
+            }
+            if let Some(member) = &self.member {
+                member.collect(&mut mail);
+                for (datagram, from) in mail.datagrams() {
+                    machine.handle_datagram(now, from, datagram);
+                    deadline = self.drain(machine, sender, on_event);
+                }
+            }
+            self.flush(sender);
+            if count_at.is_due(now) {
+                self.count(sender);
+                count_at = now + Meter::UPDATE_EVERY;
             }
         }
         Ok(())
     }
 
-    /// Bounds the next receive by the machine's deadline.
-    fn wait(&self, clock: &Clock, deadline: Option<Instant>) -> io::Result<()> {
-        let wait = deadline.map_or(LONGEST_WAIT, |deadline| clock.until(deadline));
-        // Zero would wait for ever.
-        self.socket.set_read_timeout(Some(wait.clamp(Duration::from_millis(1), LONGEST_WAIT)))
+    /// Receives what is there. Only if that is nothing it waits, until the deadline at most.
+    fn receive(&self, receiver: &mut Receiver, clock: &Clock, deadline: Option<Instant>) -> io::Result<()> {
+        if receiver.receive(&self.socket)? == 0 {
+            let wait = deadline.map_or(LONGEST_WAIT, |deadline| clock.until(deadline));
+            let wait = wait.min(LONGEST_WAIT);
+            let came = match &self.member {
+                Some(member) => member.wait(&self.socket, wait)?,
+                None => self.socket.wait_readable(wait)?,
+            };
+            if came {
+                receiver.receive(&self.socket)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self, sender: &Sender) {
+        self.meter.update(&self.socket, sender);
+        if let Some(member) = &self.member {
+            member.update(&self.meter);
+        }
     }
 
     fn drain(
         &self,
         machine: &mut impl Machine<Event = BroadcasterEvent>,
+        sender: &mut Sender,
         on_event: &mut impl FnMut(BroadcasterEvent),
     ) -> Option<Instant> {
         loop {
             match machine.poll_output() {
-                // An answer that can't be sent is one that was lost: whoever wants it asks again.
                 Output::Transmit(transmit) => {
-                    drop(self.socket.send_to(&transmit.payload, transmit.destination));
+                    sender.push(transmit.destination, transmit.payload);
+                    if sender.is_full() {
+                        self.flush(sender);
+                    }
                 }
                 Output::Event(event) => on_event(event),
                 Output::Wait(deadline) => return deadline,
             }
+        }
+    }
+
+    /// An answer that can't be sent is one that was lost: whoever wants it asks again.
+    fn flush(&self, sender: &mut Sender) {
+        while sender.flush(&self.socket) == Flushed::Blocked && !self.stopper.is_stopped() {
+            // What is wrong with the socket is told when it receives.
+            let _ = self.socket.wait_writable(LONGEST_WAIT);
         }
     }
 }

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use poolmesh_proto::driver::{ConnectFailed, Event, PoolReport};
 use poolmesh_proto::{
     BroadcasterConfig, BroadcasterStats, CallFailed, ClientConfig, ClientStats, CloseReason, LinkStats,
-    MeshConfig, MeshStats, Message, PeerId, PoolId, PoolInfo, SendError, Side,
+    MeshConfig, MeshStats, MessageRef, Payload, PeerId, PoolId, PoolInfo, SendError, Side,
 };
 
-pub use adapters::{Smol, Std};
+pub use adapters::{Smol, SmolInFour, Std, StdInFour};
 
 /// A runtime: what its types are, and how it serves.
 pub trait Runtime: Sized + Debug + 'static {
@@ -79,10 +79,10 @@ pub trait Mesh<R: Runtime>: Clone + Debug + Send + Sync + 'static {
     ) -> Result<PoolReport<R::Peer>, ConnectFailed>;
     fn accept(&self) -> Option<R::Peer>;
     fn events(&self) -> R::Events;
-    fn on(&self, name: &str, handler: impl Fn(&R::Peer, Message) + Send + Sync + 'static);
+    fn on(&self, name: &str, handler: impl Fn(&R::Peer, MessageRef<'_>) + Send + Sync + 'static);
     fn off(&self, name: &str);
     fn peers(&self) -> Vec<R::Peer>;
-    fn send_to_all(&self, name: &[u8], payload: impl Into<Bytes>) -> Vec<(R::Peer, SendError)>;
+    fn send_to_all<'a>(&self, name: &[u8], payload: impl Into<Payload<'a>>) -> Vec<(R::Peer, SendError)>;
     fn stats(&self) -> MeshStats;
     fn close(&self);
 }
@@ -96,9 +96,16 @@ pub trait Peer: Clone + Debug + Send + Sync + 'static {
     fn is_connected(&self) -> bool;
     fn queued(&self) -> usize;
     fn stats(&self) -> LinkStats;
-    fn send(&self, name: &[u8], payload: impl Into<Bytes>) -> Result<(), SendError>;
-    fn try_send(&self, name: &[u8], payload: impl Into<Bytes>) -> Result<(), SendError>;
-    fn on(&self, name: &str, handler: impl Fn(&Self, Message) + Send + Sync + 'static);
+    fn send<'a>(&self, name: &[u8], payload: impl Into<Payload<'a>>) -> Result<(), SendError>;
+    fn try_send<'a>(&self, name: &[u8], payload: impl Into<Payload<'a>>) -> Result<(), SendError>;
+    /// Sends events in a batch, and flushes it, or leaves that to its drop.
+    fn send_in_a_batch(
+        &self,
+        name: &[u8],
+        payloads: impl IntoIterator<Item = Bytes>,
+        flush: bool,
+    ) -> Result<(), SendError>;
+    fn on(&self, name: &str, handler: impl Fn(&Self, MessageRef<'_>) + Send + Sync + 'static);
     fn off(&self, name: &str);
     fn on_disconnect(&self, handler: impl FnOnce(&Self, CloseReason) + Send + 'static);
     fn disconnect(&self);

@@ -5,6 +5,8 @@ use std::net::UdpSocket;
 use poolmesh_testkit::program::Program;
 
 const RUNTIMES: [&str; 2] = ["std", "smol"];
+/// More than one takes Linux.
+const THREADS: &[&str] = if cfg!(target_os = "linux") { &["1", "4"] } else { &["1"] };
 const CHATS: [&str; 2] = ["chat-std", "chat-smol"];
 
 fn broadcaster(flags: &[&str]) -> (Program, String) {
@@ -31,9 +33,11 @@ fn pool_of(line: &str) -> String {
 fn a_broadcaster_stops_cleanly_on_either_signal() {
     for runtime in RUNTIMES {
         for signal in ["TERM", "INT"] {
-            let (mut program, _) = broadcaster(&["--runtime", runtime]);
-            program.signal(signal);
-            assert!(program.wait().success(), "{runtime}, SIG{signal}");
+            for threads in THREADS {
+                let (mut program, _) = broadcaster(&["--runtime", runtime, "--threads", threads]);
+                program.signal(signal);
+                assert!(program.wait().success(), "{runtime}, {threads} threads, SIG{signal}");
+            }
         }
     }
 }
@@ -71,13 +75,47 @@ fn a_port_in_use_is_a_clear_error() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     for runtime in RUNTIMES {
-        let mut program =
-            Program::start("poolmesh-broadcaster", ["--listen", &address, "--runtime", runtime]);
-        assert!(!program.wait().success());
-        assert_eq!(program.rest(), [""; 0]);
-        let errors = program.errors();
-        assert!(errors.contains(&address) && errors.contains("--listen"), "{errors}");
+        for threads in THREADS {
+            let flags = ["--listen", &address, "--runtime", runtime, "--threads", threads];
+            let mut program = Program::start("poolmesh-broadcaster", flags);
+            assert!(!program.wait().success());
+            assert_eq!(program.rest(), [""; 0]);
+            let errors = program.errors();
+            assert!(errors.contains(&address) && errors.contains("--listen"), "{errors}");
+        }
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn threads_share_a_port_with_nobody_else() {
+    for runtime in RUNTIMES {
+        let flags = ["--runtime", runtime, "--threads", "2"];
+        let (_program, address) = broadcaster(&flags);
+        let mut second =
+            Program::start("poolmesh-broadcaster", [&["--listen", &address], &flags[..]].concat());
+        assert!(!second.wait().success());
+        assert!(second.errors().contains("another program has this port"), "{}", second.errors());
+    }
+}
+
+#[test]
+fn threads_are_not_recorded() {
+    for runtime in RUNTIMES {
+        let flags =
+            ["--listen", "127.0.0.1:0", "--runtime", runtime, "--threads", "2", "--record", "/nowhere/t"];
+        let mut program = Program::start("poolmesh-broadcaster", flags);
+        assert!(!program.wait().success());
+        assert!(program.errors().contains("leave out --threads"), "{}", program.errors());
+    }
+}
+
+#[test]
+#[cfg(not(target_os = "linux"))]
+fn threads_elsewhere_are_a_clear_error() {
+    let mut program = Program::start("poolmesh-broadcaster", ["--listen", "127.0.0.1:0", "--threads", "2"]);
+    assert!(!program.wait().success());
+    assert!(program.errors().contains("leave out --threads"), "{}", program.errors());
 }
 
 #[test]
@@ -118,32 +156,40 @@ fn help_is_given_and_nonsense_is_refused() {
 
 #[test]
 fn chats_on_either_runtime_talk_through_the_program() {
-    for (host_name, peer_name) in [("chat-std", "chat-smol"), ("chat-smol", "chat-std")] {
-        let (_program, address) = broadcaster(&[]);
-        let mut host = chat(host_name, &address, &["create"]);
-        let pool = pool_of(&host.line());
-        for name in CHATS {
-            let mut list = chat(name, &address, &["list"]);
-            assert_eq!(list.rest(), [pool.as_str()]);
-            assert!(list.wait().success());
+    for (host_name, peer_name, runtime) in
+        [("chat-std", "chat-smol", "std"), ("chat-smol", "chat-std", "smol")]
+    {
+        for threads in THREADS {
+            let (_program, address) = broadcaster(&["--runtime", runtime, "--threads", threads]);
+            talk(host_name, peer_name, &address);
         }
-        let mut peer = chat(peer_name, &address, &["join", &pool]);
-        assert_eq!(pool_of(&peer.line()), pool);
-        let (to_host, to_peer) = (peer.line(), host.line());
-        let (host_address, peer_address) =
-            (to_host.strip_prefix("+ ").unwrap(), to_peer.strip_prefix("+ ").unwrap());
-        host.type_line("hello from the host");
-        assert_eq!(peer.line(), format!("{host_address}: hello from the host"));
-        peer.type_line("and back: ünï");
-        assert_eq!(host.line(), format!("{peer_address}: and back: ünï"));
-        peer.end_input();
-        assert!(peer.wait().success());
-        assert_eq!(peer.line(), format!("- {host_address} closed here"));
-        assert_eq!(host.line(), format!("- {peer_address} closed by peer"));
-        host.end_input();
-        assert!(host.wait().success());
-        assert_eq!((host.errors(), peer.errors()), (String::new(), String::new()));
     }
+}
+
+fn talk(host_name: &str, peer_name: &str, address: &str) {
+    let mut host = chat(host_name, address, &["create"]);
+    let pool = pool_of(&host.line());
+    for name in CHATS {
+        let mut list = chat(name, address, &["list"]);
+        assert_eq!(list.rest(), [pool.as_str()]);
+        assert!(list.wait().success());
+    }
+    let mut peer = chat(peer_name, address, &["join", &pool]);
+    assert_eq!(pool_of(&peer.line()), pool);
+    let (to_host, to_peer) = (peer.line(), host.line());
+    let linked = |line: &str| line.strip_prefix("+ ").map(str::to_owned).unwrap_or_else(|| panic!("{line}"));
+    let (host_address, peer_address) = (linked(&to_host), linked(&to_peer));
+    host.type_line("hello from the host");
+    assert_eq!(peer.line(), format!("{host_address}: hello from the host"));
+    peer.type_line("and back: ünï");
+    assert_eq!(host.line(), format!("{peer_address}: and back: ünï"));
+    peer.end_input();
+    assert!(peer.wait().success());
+    assert_eq!(peer.line(), format!("- {host_address} closed here"));
+    assert_eq!(host.line(), format!("- {peer_address} closed by peer"));
+    host.end_input();
+    assert!(host.wait().success());
+    assert_eq!((host.errors(), peer.errors()), (String::new(), String::new()));
 }
 
 #[test]

@@ -1,27 +1,37 @@
 //! The broadcaster: lists, creates and joins pools, and ends those whose hosts have gone quiet.
 
+mod address;
+mod answers;
+mod chunks;
 mod config;
 mod pool_key;
 mod pools;
 mod requests;
+#[cfg(not(feature = "std"))]
+#[path = "alone.rs"]
+mod shards;
+#[cfg(feature = "std")]
+mod shards;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod wheel;
 
 use core::net::SocketAddr;
 
-use bytes::{Bytes, BytesMut};
-
 pub use config::BroadcasterConfig;
 pub use pool_key::RandomSource;
+#[cfg(feature = "std")]
+pub use shards::Shard;
+#[cfg(not(feature = "std"))]
+use shards::Shard;
 pub use stats::BroadcasterStats;
 
-use crate::deadlines::Deadlines;
 use crate::log::{debug, trace};
-use crate::output::Outbox;
-use crate::wire::{Dialect, MAX_ANSWER, Refusal, Response, Words, canonical};
+use crate::wire::{Dialect, Refusal, Response, Words, canonical};
 use crate::{Instant, PoolId};
-use pools::Pools;
+use answers::Answers;
+use pools::{Ended, Pools};
 
 /// What a [`Broadcaster`] tells its driver. For logs and metrics: nothing has to be done. Dropped and counted if the
 /// driver doesn't poll.
@@ -68,8 +78,9 @@ impl Asker {
 
 /// The broadcaster as a datagram machine. See [`Machine`](crate::Machine) for its contract.
 ///
-/// A ping costs a look-up in constant time and a store: the pool's one deadline stays as it is, fires early, looks
-/// at the time of the last ping and is set anew.
+/// A ping costs a look-up in constant time and a store: when the pool may end, a timer wheel looks at the time of the
+/// last ping. All that one call may have to look at is what was made or pinged within a 32nd of the ping timeout before,
+/// or since the call before.
 ///
 /// Answers are at most 1,024 bytes. A join answer names the asker and the host first, then who joined last; a list
 /// that has to be cut begins where the one before ended, so that every pool gets its turn.
@@ -98,27 +109,45 @@ pub struct Broadcaster<R> {
     random: R,
     now: Instant,
     pools: Pools,
-    deadlines: Deadlines<u32>,
     /// Where the next list that has to be cut begins.
     list_from: usize,
-    outbox: Outbox<BroadcasterEvent>,
-    scratch: BytesMut,
+    answers: Answers,
     stats: BroadcasterStats,
+    /// If it is not alone.
+    shard: Option<Shard>,
 }
 
 impl<R: RandomSource> Broadcaster<R> {
     /// A broadcaster without pools, which draws the ids it makes from `random`.
     #[must_use]
     pub fn new(config: BroadcasterConfig, random: R) -> Self {
+        Self::with(config, random, None)
+    }
+
+    /// One of several machines that are a broadcaster together (feature `std`): the one of this `shard`.
+    ///
+    /// What is asked of any of them is answered as if they were one, if each datagram is handled by its
+    /// [owner](Shard::owner) and all are told the time. The limits on pools and on peers are of all together; `max_queued`
+    /// and [`stats`](Self::stats) and the counts are each machine's own. No ping takes a lock.
+    ///
+    /// What one answers depends on what the others were told, and when. Beyond what [`BroadcasterConfig`] states a pool
+    /// takes 20 bytes, at the most that there were at a time.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn of_shard(config: BroadcasterConfig, random: R, shard: &Shard) -> Self {
+        Self::with(config, random, Some(shard.share()))
+    }
+
+    fn with(config: BroadcasterConfig, random: R, shard: Option<Shard>) -> Self {
+        let numbering = shard.as_ref().map(Shard::numbering).unwrap_or_default();
         Self {
             random,
             now: Instant::ZERO,
-            pools: Pools::default(),
-            deadlines: Deadlines::new(),
+            pools: Pools::new(config.ping_timeout, numbering),
             list_from: 0,
-            outbox: Outbox::new(config.max_queued),
-            scratch: BytesMut::new(),
+            answers: Answers::new(config.max_queued),
             stats: BroadcasterStats::default(),
+            shard,
             config,
         }
     }
@@ -138,7 +167,7 @@ impl<R: RandomSource> Broadcaster<R> {
     /// What was done and refused so far.
     #[must_use]
     pub fn stats(&self) -> BroadcasterStats {
-        BroadcasterStats { outputs_dropped: self.outbox.dropped(), ..self.stats }
+        BroadcasterStats { outputs_dropped: self.answers.dropped(), ..self.stats }
     }
 
     /// Where it draws its ids from.
@@ -150,52 +179,29 @@ impl<R: RandomSource> Broadcaster<R> {
     /// Moves on to `now` and ends what is due, as far as there is room for the notices; `poll_output` goes on.
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        while self.outbox.has_room() && self.fire_next() {}
+        while self.answers.has_room() && self.end_next() {}
     }
 
-    /// Fires the earliest deadline if it is due: the pool ends, or is looked at again when its last ping runs out.
-    fn fire_next(&mut self) -> bool {
-        let Some(slot) = self.deadlines.pop_due(self.now) else { return false };
-        let Some(pool) = self.pools.get_mut(slot) else { return true };
-        let ends = pool.last_ping + self.config.ping_timeout;
-        if !ends.is_due(self.now) {
-            self.deadlines.set(slot, ends);
-            return true;
+    /// Ends the next pool whose time is up.
+    fn end_next(&mut self) -> bool {
+        let peers = self.pools.peers();
+        let Some(Ended { key, host, notify }) = self.pools.end_next(self.now) else { return false };
+        if let Some(shard) = &self.shard {
+            shard.ended(key, host.ip(), peers - self.pools.peers());
         }
-        if let Some(pool) = self.pools.remove(slot) {
-            debug!(pool = %pool.id(), host = %pool.host, "pool ended: its host was quiet");
-            self.stats.pools_ended += 1;
-            self.respond(pool.notify, &Response::PoolEnded);
-            self.outbox.tell(BroadcasterEvent::PoolEnded { pool: pool.id(), host: pool.host });
-        }
+        let id = key.id();
+        debug!(pool = %id, %host, "pool ended: its host was quiet");
+        self.stats.pools_ended += 1;
+        self.answers.send(notify, |dialect, out| dialect.encode_response(&Response::PoolEnded, out));
+        self.answers.tell(BroadcasterEvent::PoolEnded { pool: id, host });
         true
-    }
-
-    /// The living pool of that name. One whose time is up is dead even while its notice waits for room.
-    fn find(&self, id: &PoolId) -> Option<u32> {
-        let slot = self.pools.find(id)?;
-        let ends = self.pools.get(slot)?.last_ping + self.config.ping_timeout;
-        (!ends.is_due(self.now)).then_some(slot)
-    }
-
-    fn respond(&mut self, to: Asker, response: &Response) {
-        if !self.outbox.has_room() {
-            // Spares the encoding; the outbox counts the drop.
-            return self.outbox.transmit(to.address, Bytes::new());
-        }
-        // Answers are cut from blocks of memory, so that not each one allocates.
-        if self.scratch.capacity() < MAX_ANSWER {
-            self.scratch.reserve(8 * MAX_ANSWER);
-        }
-        to.dialect.encode_response(response, &mut self.scratch);
-        let payload = self.scratch.split().freeze();
-        self.outbox.transmit(to.address, payload);
     }
 
     fn refuse(&mut self, to: Asker, refusal: Refusal) {
         trace!(to = %to.address, %refusal, "refused");
         self.stats.refused += 1;
-        self.respond(to, &Response::Refused(refusal));
+        let refused = Response::Refused(refusal);
+        self.answers.send(to, |dialect, out| dialect.encode_response(&refused, out));
     }
 
     fn refuse_unknown(&mut self, to: Asker, id: &[u8]) {

@@ -1,11 +1,16 @@
-//! The pools of a broadcaster: found by id in constant time, counted by source.
+//! The pools of a broadcaster: found by id in constant time, ended in time, counted by source.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
 
 use super::Asker;
-use super::pool_key::{PoolKey, RandomSource};
+use super::address::{HostAddress, PeerList, Zone};
+use super::chunks::Chunks;
+use super::pool_key::{Numbering, PoolKey, RandomSource};
+use super::wheel::{Timed, Wheel};
+use crate::wire::Dialect;
 use crate::{Instant, PoolId};
 
 /// How often a new id is drawn when the random source repeats itself, before create is refused.
@@ -13,47 +18,117 @@ const DRAWS: usize = 4;
 
 /// One pool.
 #[derive(Debug)]
-pub(super) struct Pool {
-    key: PoolKey,
-    /// The host's address as peers are told it.
-    pub(super) host: SocketAddr,
-    /// Whom to tell of the end, and how.
-    pub(super) notify: Asker,
+struct Pool {
+    host: HostAddress,
+    /// How to tell the host of the end.
+    dialect: Dialect,
     /// When the host pinged last, or created the pool.
-    pub(super) last_ping: Instant,
-    /// Who joined, in that order, without the host.
-    pub(super) peers: Vec<SocketAddr>,
-    /// Where in `Pools::live` its slot stands.
-    live_at: usize,
+    last_ping: Instant,
+    peers: PeerList,
+    /// Where in `Pools::order` its slot stands.
+    place: u32,
+    /// The wheel's.
+    next: u32,
 }
 
-impl Pool {
-    pub(super) fn id(&self) -> PoolId {
-        self.key.id()
-    }
-}
-
-#[derive(Debug, Default)]
+/// A place for a pool: one line of a processor's caches, for a ping waits for memory longer than for anything else.
+/// Without a pool it keeps the key of the last, so that a random source that is stuck can't bring an id back.
+#[derive(Debug)]
+#[repr(align(64))]
 struct Slot {
-    /// The key of the slot's last pool, so that a random source that is stuck can't bring an id back.
-    last: PoolKey,
+    key: PoolKey,
     pool: Option<Pool>,
 }
 
+impl Timed for Slot {
+    fn ends(&self, timeout: Duration) -> Instant {
+        self.pool.as_ref().map_or(Instant::NEVER, |pool| pool.last_ping + timeout)
+    }
+
+    fn next(&mut self) -> Option<&mut u32> {
+        self.pool.as_mut().map(|pool| &mut pool.next)
+    }
+}
+
+/// A pool that has ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) key: PoolKey,
+    /// The host's address as peers were told it.
+    pub(super) host: SocketAddr,
+    /// Whom to tell, and how.
+    pub(super) notify: Asker,
+}
+
+/// A living pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Living<'a> {
+    slot: u32,
+    key: PoolKey,
+    pool: &'a Pool,
+}
+
+impl Living<'_> {
+    pub(super) fn id(&self) -> PoolId {
+        self.key.id()
+    }
+
+    /// The host's address as peers are told it.
+    pub(super) fn host(&self) -> SocketAddr {
+        self.pool.host.told()
+    }
+
+    /// Peers without the host.
+    pub(super) fn peer_count(&self) -> usize {
+        self.pool.peers.count()
+    }
+
+    /// The same, who joined last first.
+    pub(super) fn peers(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.pool.peers.newest_first()
+    }
+
+    pub(super) fn slot(&self) -> u32 {
+        self.slot
+    }
+}
+
 /// All pools. A slot number stands for a pool while it lives, and is used again later.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pools {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
-    /// The slots in use, in no order that matters, so that listing never walks over empty ones.
-    live: Vec<u32>,
-    hosted: BTreeMap<IpAddr, usize>,
+    timeout: Duration,
+    numbering: Numbering,
+    slots: Chunks<Slot>,
+    /// All slots: first those in use, in no order that matters, so that listing never walks over empty ones; then the
+    /// free ones, which was freed last first.
+    order: Vec<u32>,
+    /// How many are in use.
+    living: usize,
+    wheel: Wheel,
+    hosted: Sources,
+    /// Zones of hosts, by slot.
+    zones: BTreeMap<u32, Zone>,
     peers: usize,
 }
 
 impl Pools {
+    /// None, each of which will live for so long without a ping.
+    pub(super) fn new(timeout: Duration, numbering: Numbering) -> Self {
+        Self {
+            timeout,
+            numbering,
+            slots: Chunks::default(),
+            order: Vec::new(),
+            living: 0,
+            wheel: Wheel::new(timeout),
+            hosted: Sources::default(),
+            zones: BTreeMap::new(),
+            peers: 0,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.live.len()
+        self.living
     }
 
     /// Peers of all pools together, without the hosts.
@@ -63,22 +138,30 @@ impl Pools {
 
     /// Pools whose hosts share the source of `host`.
     pub(super) fn hosted_from(&self, host: IpAddr) -> usize {
-        self.hosted.get(&source(host)).copied().unwrap_or(0)
+        self.hosted.count(host)
     }
 
-    pub(super) fn get(&self, slot: u32) -> Option<&Pool> {
-        self.slots.get(slot as usize)?.pool.as_ref()
-    }
-
-    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Pool> {
-        self.slots.get_mut(slot as usize)?.pool.as_mut()
-    }
-
-    /// The slot of the pool named `id`.
-    pub(super) fn find(&self, id: &PoolId) -> Option<u32> {
+    /// The pool named `id`, if it lives. One whose time is up is dead even while its notice waits for room.
+    pub(super) fn find(&self, id: &[u8], now: Instant) -> Option<Living<'_>> {
         let key = PoolKey::parse(id)?;
-        let pool = self.get(key.slot())?;
-        (pool.key == key).then(|| key.slot())
+        let number = self.numbering.slot(key);
+        let slot = self.slots.get(number).filter(|slot| slot.key == key)?;
+        let pool = slot.pool.as_ref()?;
+        (!(pool.last_ping + self.timeout).is_due(now)).then_some(Living { slot: number, key, pool })
+    }
+
+    /// How many of these name a pool, living or dead: to know, all of them have to be read.
+    pub(super) fn touch<'a>(&self, keys: impl Iterator<Item = &'a PoolKey>) -> usize {
+        let there =
+            |key: &&PoolKey| self.slots.get(self.numbering.slot(**key)).is_some_and(|slot| slot.key == **key);
+        keys.filter(there).count()
+    }
+
+    /// The host of a pool has pinged.
+    pub(super) fn pinged(&mut self, slot: u32, now: Instant) {
+        if let Some(pool) = self.slots.get_mut(slot).and_then(|slot| slot.pool.as_mut()) {
+            pool.last_ping = now;
+        }
     }
 
     /// Makes a pool, or none if the random source gives no id that is new.
@@ -87,74 +170,132 @@ impl Pools {
         random: &mut impl RandomSource,
         notify: Asker,
         now: Instant,
-    ) -> Option<(u32, PoolId)> {
-        let slot = match self.free.last() {
-            Some(slot) => *slot,
-            None => u32::try_from(self.slots.len()).ok()?,
-        };
-        let last = self.slots.get(slot as usize).map(|slot| slot.last);
+    ) -> Option<PoolKey> {
+        let free = self.order.get(self.living).copied();
+        let slot = free.or_else(|| self.slots.next_place())?;
+        let outside = self.numbering.outside(slot)?;
+        let last = self.slots.get(slot).map(|slot| slot.key);
         let key = (0..DRAWS)
-            .map(|_| PoolKey::new(slot, random.next_u128()))
+            .map(|_| PoolKey::new(outside, random.next_u128()))
             .find(|key| last.is_none_or(|last| last != *key))?;
 
-        if self.free.pop().is_none() {
-            self.slots.push(Slot::default());
+        let (host, zone) = HostAddress::new(notify.address);
+        let place = u32::try_from(self.living).ok()?;
+        let dialect = notify.dialect;
+        let pool = Pool { host, dialect, last_ping: now, peers: PeerList::default(), place, next: 0 };
+        let made = Slot { key, pool: Some(pool) };
+        match self.slots.get_mut(slot) {
+            Some(freed) => *freed = made,
+            None => {
+                self.slots.push(made);
+                self.order.push(slot);
+            }
         }
-        let host = notify.peer();
-        let pool = Pool { key, host, notify, last_ping: now, peers: Vec::new(), live_at: self.live.len() };
-        *self.slots.get_mut(slot as usize)? = Slot { last: key, pool: Some(pool) };
-        self.live.push(slot);
-        *self.hosted.entry(source(host.ip())).or_default() += 1;
-        Some((slot, key.id()))
+        self.living += 1;
+        if let Some(zone) = zone {
+            self.zones.insert(slot, zone);
+        }
+        self.hosted.add(host.told().ip());
+        self.wheel.set(slot, &mut self.slots);
+        Some(key)
     }
 
     /// Adds a peer to a pool. It must not be one yet.
     pub(super) fn add_peer(&mut self, slot: u32, peer: SocketAddr) {
-        if let Some(pool) = self.get_mut(slot) {
+        if let Some(pool) = self.slots.get_mut(slot).and_then(|slot| slot.pool.as_mut()) {
             pool.peers.push(peer);
             self.peers += 1;
         }
     }
 
-    pub(super) fn remove(&mut self, slot: u32) -> Option<Pool> {
-        let pool = self.slots.get_mut(slot as usize)?.pool.take()?;
-        self.live.swap_remove(pool.live_at);
-        if let Some(moved) = self.live.get(pool.live_at).copied() {
-            if let Some(moved) = self.get_mut(moved) {
-                moved.live_at = pool.live_at;
-            }
-        }
-        self.free.push(slot);
-        self.peers -= pool.peers.len();
-        let source = source(pool.host.ip());
-        if let Some(count) = self.hosted.get_mut(&source) {
-            *count -= 1;
-            if *count == 0 {
-                self.hosted.remove(&source);
-            }
-        }
-        Some(pool)
+    /// Ends the next pool that is due: the one that has been quiet for longest.
+    pub(super) fn end_next(&mut self, now: Instant) -> Option<Ended> {
+        let slot = self.wheel.pop_due(now, &mut self.slots)?;
+        self.remove(slot)
     }
 
-    /// All pools once, starting at the one that stands at `from` (taken round) and coming round to it.
-    pub(super) fn round(&self, from: usize) -> impl Iterator<Item = &Pool> + '_ {
-        let (before, after) = self.live.split_at(from.checked_rem(self.live.len()).unwrap_or(0));
-        after.iter().chain(before).filter_map(|slot| self.get(*slot))
+    /// When to look again: no pool ends earlier.
+    pub(super) fn earliest(&self) -> Option<Instant> {
+        self.wheel.earliest()
+    }
+
+    /// Takes out a pool whose slot the wheel has let go.
+    fn remove(&mut self, slot: u32) -> Option<Ended> {
+        let freed = self.slots.get_mut(slot)?;
+        let (key, pool) = (freed.key, freed.pool.take()?);
+        self.living -= 1;
+        self.order.swap(pool.place as usize, self.living);
+        let moved = self.order.get(pool.place as usize).copied();
+        if let Some(moved) = moved.and_then(|moved| self.slots.get_mut(moved)?.pool.as_mut()) {
+            moved.place = pool.place;
+        }
+        self.peers -= pool.peers.count();
+        let host = pool.host.told();
+        self.hosted.take(host.ip());
+        let notify = Asker { address: pool.host.of_socket(self.zones.remove(&slot)), dialect: pool.dialect };
+        Some(Ended { key, host, notify })
+    }
+
+    /// All living pools once, starting at the one that stands at `from` (taken round) and coming round to it.
+    pub(super) fn round(&self, from: usize, now: Instant) -> impl Iterator<Item = Living<'_>> + '_ {
+        let living = self.order.get(..self.living).unwrap_or_default();
+        let (before, after) = living.split_at(from.checked_rem(living.len()).unwrap_or(0));
+        after.iter().chain(before).filter_map(move |slot| {
+            let Slot { key, pool } = self.slots.get(*slot)?;
+            let pool = pool.as_ref()?;
+            (!(pool.last_ping + self.timeout).is_due(now)).then_some(Living { slot: *slot, key: *key, pool })
+        })
     }
 }
 
-/// What counts as one source of pools: an IPv4 address, or the /64 that an IPv6 user has to himself.
-fn source(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
+/// How many pools each source has: an IPv4 address, or the /64 that an IPv6 user has to himself.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    v4: BTreeMap<u32, u32>,
+    v6: BTreeMap<u64, u32>,
+}
+
+impl Sources {
+    pub(super) fn count(&self, ip: IpAddr) -> usize {
+        let count = match ip.to_canonical() {
+            IpAddr::V4(ip) => self.v4.get(&ip.to_bits()),
+            IpAddr::V6(ip) => self.v6.get(&network(ip)),
+        };
+        count.copied().unwrap_or(0) as usize
     }
+
+    pub(super) fn add(&mut self, ip: IpAddr) {
+        let count = match ip.to_canonical() {
+            IpAddr::V4(ip) => self.v4.entry(ip.to_bits()).or_default(),
+            IpAddr::V6(ip) => self.v6.entry(network(ip)).or_default(),
+        };
+        *count += 1;
+    }
+
+    pub(super) fn take(&mut self, ip: IpAddr) {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => take_one(&mut self.v4, ip.to_bits()),
+            IpAddr::V6(ip) => take_one(&mut self.v6, network(ip)),
+        }
+    }
+}
+
+fn take_one<K: Ord>(counts: &mut BTreeMap<K, u32>, source: K) {
+    if let Some(count) = counts.get_mut(&source) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&source);
+        }
+    }
+}
+
+fn network(ip: Ipv6Addr) -> u64 {
+    (ip.to_bits() >> 64) as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Dialect;
 
     fn host(port: u16) -> SocketAddr {
         ([192, 0, 2, 1], port).into()
@@ -165,15 +306,21 @@ mod tests {
     }
 
     fn pools(count: u16) -> (Pools, Vec<u32>) {
-        let mut pools = Pools::default();
+        let mut pools = Pools::new(Duration::from_secs(1), Numbering::default());
         let mut next = 0;
         let mut random = || {
             next += 1 << 100;
             next
         };
-        let slots =
-            (0..count).map(|port| pools.insert(&mut random, asker(port), Instant::ZERO).unwrap().0).collect();
-        (pools, slots)
+        for port in 0..count {
+            pools.insert(&mut random, asker(port), Instant::ZERO).unwrap();
+        }
+        (pools, (0..count.into()).collect())
+    }
+
+    #[test]
+    fn a_pool_takes_64_bytes() {
+        assert_eq!(size_of::<Slot>(), 64);
     }
 
     #[test]
@@ -185,22 +332,31 @@ mod tests {
             pools.remove(slot);
             assert_eq!(pools.hosted_from(host(9).ip()), left);
         }
-        assert_eq!((pools.len(), pools.peers(), pools.hosted.len()), (0, 0, 0));
+        assert_eq!((pools.len(), pools.peers(), pools.hosted.v4.len()), (0, 0, 0));
     }
 
     #[test]
     fn an_ipv6_source_is_a_64() {
-        assert_eq!(source("2001:db8::1".parse().unwrap()), source("2001:db8::ffff:2".parse().unwrap()));
-        assert_ne!(source("2001:db8::1".parse().unwrap()), source("2001:db8:0:1::1".parse().unwrap()));
+        let mut sources = Sources::default();
+        let ip = |ip: &str| -> IpAddr { ip.parse().unwrap() };
+        for taken in ["2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1", "::ffff:192.0.2.1", "192.0.2.1"] {
+            sources.add(ip(taken));
+        }
+        let counts =
+            ["2001:db8::5", "2001:db8:0:1::", "192.0.2.1", "192.0.2.2"].map(|of| sources.count(ip(of)));
+        assert_eq!(counts, [2, 1, 2, 0]);
+        sources.take(ip("2001:db8::"));
+        sources.take(ip("2001:db8::"));
+        assert_eq!((sources.v6.len(), sources.v4.len()), (1, 1));
     }
 
     #[test]
     fn a_stuck_random_source_brings_no_id_back() {
-        let mut pools = Pools::default();
+        let mut pools = Pools::new(Duration::from_secs(1), Numbering::default());
         let mut stuck = || 5;
-        let (slot, _) = pools.insert(&mut stuck, asker(1), Instant::ZERO).unwrap();
+        pools.insert(&mut stuck, asker(1), Instant::ZERO).unwrap();
         assert!(pools.insert(&mut stuck, asker(1), Instant::ZERO).is_some(), "another slot, another id");
-        pools.remove(slot);
+        pools.remove(0);
         assert_eq!(pools.insert(&mut stuck, asker(1), Instant::ZERO), None);
         assert_eq!(pools.len(), 1);
     }
@@ -211,7 +367,8 @@ mod tests {
         pools.remove(slots[1]);
         pools.remove(slots[4]);
         for from in [0, 1, 2, 3, usize::MAX] {
-            let mut ports: Vec<u16> = pools.round(from).map(|pool| pool.host.port()).collect();
+            let round = pools.round(from, Instant::ZERO);
+            let mut ports: Vec<u16> = round.map(|pool| pool.host().port()).collect();
             ports.sort_unstable();
             assert_eq!(ports, [0, 2, 3]);
         }

@@ -1,12 +1,12 @@
 //! How a broadcaster treats each request.
 
-use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use super::pool_key::PoolKey;
 use super::{Asker, Broadcaster, BroadcasterEvent, RandomSource};
 use crate::log::{debug, trace};
-use crate::wire::{Dialect, Refusal, Request, RequestFault, Response};
-use crate::{Instant, Machine, Output, PoolId, PoolInfo};
+use crate::wire::{Asked, Dialect, Refusal, RequestFault};
+use crate::{Instant, Machine, Output, PoolId};
 
 impl<R: RandomSource> Machine for Broadcaster<R> {
     type Event = BroadcasterEvent;
@@ -15,17 +15,17 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
         self.advance(now);
         self.stats.datagrams += 1;
         let from = Asker { address: from, dialect: Dialect::of(datagram) };
-        match from.dialect.decode_request(datagram) {
+        match from.dialect.read_request(datagram) {
             // Before the length: an answer is never answered.
             Err(fault @ RequestFault::Answer) => self.refuse_fault(from, fault),
             _ if datagram.len() > self.config.max_datagram => {
                 self.stats.refused_malformed += 1;
                 self.refuse(from, Refusal::TooLong { limit: self.config.max_datagram as u64 });
             }
-            Ok(Request::Create) => self.create(from),
-            Ok(Request::Ping(id)) => self.ping(from, &id),
-            Ok(Request::List) => self.list(from),
-            Ok(Request::Join(id)) => self.join(from, &id),
+            Ok(Asked::Create) => self.create(from),
+            Ok(Asked::Ping(id)) => self.ping(from, id),
+            Ok(Asked::List) => self.list(from),
+            Ok(Asked::Join(id)) => self.join(from, id),
             Err(fault) => self.refuse_fault(from, fault),
         }
     }
@@ -36,11 +36,35 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
 
     fn poll_output(&mut self) -> Output<BroadcasterEvent> {
         loop {
-            if let Some(output) = self.outbox.pop() {
+            if let Some(output) = self.answers.pop() {
                 return output;
             }
-            if !self.fire_next() {
-                return Output::Wait(self.deadlines.earliest());
+            if !self.end_next() {
+                return Output::Wait(self.pools.earliest());
+            }
+        }
+    }
+
+    /// Reads where the pools that these datagrams name are kept: of a million pools few are in a processor's caches, and a
+    /// ping takes mostly the time that memory takes. So it is waited for all together. What it costs is half of a ping of a
+    /// pool in the caches.
+    fn look_ahead<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) {
+        let mut keys =
+            datagrams.into_iter().filter_map(|datagram| match Dialect::of(datagram).read_request(datagram) {
+                Ok(Asked::Ping(id) | Asked::Join(id)) => PoolKey::parse(id),
+                Ok(Asked::Create | Asked::List) | Err(_) => None,
+            });
+        // First all names are read and then all pools: a processor looks some hundred instructions ahead.
+        let mut some = [PoolKey::default(); 32];
+        loop {
+            let mut count = 0;
+            for (place, key) in some.iter_mut().zip(&mut keys) {
+                *place = key;
+                count += 1;
+            }
+            core::hint::black_box(self.pools.touch(some.iter().take(count)));
+            if count < some.len() {
+                return;
             }
         }
     }
@@ -48,35 +72,47 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
 
 impl<R: RandomSource> Broadcaster<R> {
     fn create(&mut self, from: Asker) {
-        let host = from.peer();
-        let refusal = if self.pools.len() >= self.config.max_pools {
-            Refusal::TooManyPools { limit: self.config.max_pools as u64 }
-        } else if self.pools.hosted_from(host.ip()) >= self.config.max_pools_per_source {
-            Refusal::TooManyPoolsFromSource { limit: self.config.max_pools_per_source as u64 }
-        } else {
-            match self.pools.insert(&mut self.random, from, self.now) {
-                Some((slot, pool)) => return self.created(slot, pool, host, from),
-                None => Refusal::NoFreshId,
-            }
-        };
-        self.refuse_by_limit(from, refusal);
+        match self.make_pool(from) {
+            Ok(pool) => self.created(pool, from.peer(), from),
+            Err(refusal) => self.refuse_by_limit(from, refusal),
+        }
     }
 
-    fn created(&mut self, slot: u32, pool: PoolId, host: SocketAddr, from: Asker) {
+    fn make_pool(&mut self, from: Asker) -> Result<PoolId, Refusal> {
+        let host = from.peer().ip();
+        let mut all = self.shard.as_ref().map(|shard| (shard, shard.pools()));
+        let (pools, from_source) = match &all {
+            Some((_, all)) => (all.len(), all.hosted_from(host)),
+            None => (self.pools.len(), self.pools.hosted_from(host)),
+        };
+        if pools >= self.config.max_pools {
+            return Err(Refusal::TooManyPools { limit: self.config.max_pools as u64 });
+        }
+        if from_source >= self.config.max_pools_per_source {
+            return Err(Refusal::TooManyPoolsFromSource { limit: self.config.max_pools_per_source as u64 });
+        }
+        let made = self.pools.insert(&mut self.random, from, self.now).ok_or(Refusal::NoFreshId)?;
+        if let Some((shard, all)) = &mut all {
+            shard.made(all, made, host);
+        }
+        Ok(made.id())
+    }
+
+    fn created(&mut self, pool: PoolId, host: SocketAddr, from: Asker) {
         debug!(%pool, %host, "pool created");
         self.stats.pools_created += 1;
-        self.deadlines.set(slot, self.now + self.config.ping_timeout);
-        self.respond(from, &Response::Joined(PoolInfo::new(pool, host, host, [host])));
-        self.outbox.tell(BroadcasterEvent::PoolCreated { pool, host });
+        self.answers
+            .send(from, |dialect, out| dialect.encode_joined(&pool, host, host, [host].into_iter(), out));
+        self.answers.tell(BroadcasterEvent::PoolCreated { pool, host });
     }
 
-    fn ping(&mut self, from: Asker, id: &PoolId) {
-        let now = self.now;
-        let Some(pool) = self.find(id).and_then(|slot| self.pools.get_mut(slot)) else {
-            return self.refuse_unknown(from, id.as_bytes());
+    fn ping(&mut self, from: Asker, id: &[u8]) {
+        let Some(pool) = self.pools.find(id, self.now) else {
+            return self.refuse_unknown(from, id);
         };
-        if pool.host == from.peer() {
-            pool.last_ping = now;
+        if pool.host() == from.peer() {
+            let slot = pool.slot();
+            self.pools.pinged(slot, self.now);
             self.stats.pings += 1;
         } else {
             self.refuse(from, Refusal::NotHost);
@@ -86,52 +122,54 @@ impl<R: RandomSource> Broadcaster<R> {
     fn list(&mut self, from: Asker) {
         self.stats.lists += 1;
         let capacity = from.dialect.list_capacity();
+        if let Some(shard) = &mut self.shard {
+            let ids = shard.list(capacity).iter().map(|key| key.id());
+            return self.answers.send(from, |dialect, out| dialect.encode_pools(ids, out));
+        }
         // While all fit the order is the same each time; a list that must be cut moves on.
         let start = if self.pools.len() > capacity { self.list_from } else { 0 };
-        let now = self.now;
-        let timeout = self.config.ping_timeout;
-        let alive = self.pools.round(start).filter(|pool| !(pool.last_ping + timeout).is_due(now));
-        let ids: Vec<PoolId> = alive.take(capacity).map(super::pools::Pool::id).collect();
-        self.list_from = start.wrapping_add(ids.len()).checked_rem(self.pools.len()).unwrap_or(0);
-        self.respond(from, &Response::Pools(ids));
+        let listed = self.pools.round(start, self.now).take(capacity);
+        let mut count = 0;
+        let ids = listed.map(|pool| pool.id()).inspect(|_| count += 1);
+        self.answers.send(from, |dialect, out| dialect.encode_pools(ids, out));
+        self.list_from = start.wrapping_add(count).checked_rem(self.pools.len()).unwrap_or(0);
     }
 
-    fn join(&mut self, from: Asker, id: &PoolId) {
+    fn join(&mut self, from: Asker, id: &[u8]) {
         let peer = from.peer();
-        let peers_in_all = self.pools.peers();
-        let Some((slot, pool)) =
-            self.find(id).and_then(|slot| self.pools.get_mut(slot).map(|pool| (slot, pool)))
-        else {
-            return self.refuse_unknown(from, id.as_bytes());
+        let Some(pool) = self.pools.find(id, self.now) else {
+            return self.refuse_unknown(from, id);
         };
-        let host = pool.host;
-        if peer != host && !pool.peers.contains(&peer) {
-            if pool.peers.len() + 1 >= self.config.max_peers {
-                let refusal = Refusal::PoolFull { pool: *id, limit: self.config.max_peers as u64 };
+        if peer != pool.host() && !pool.peers().any(|other| other == peer) {
+            if pool.peer_count() + 1 >= self.config.max_peers {
+                let refusal = Refusal::PoolFull { pool: pool.id(), limit: self.config.max_peers as u64 };
                 return self.refuse_by_limit(from, refusal);
             }
-            if peers_in_all >= self.config.max_peers_total {
-                let limit = self.config.max_peers_total as u64;
-                return self.refuse_by_limit(from, Refusal::TooManyPeers { limit });
+            let limit = self.config.max_peers_total;
+            let has_room = match &self.shard {
+                Some(shard) => shard.add_peer(limit),
+                None => self.pools.peers() < limit,
+            };
+            if !has_room {
+                return self.refuse_by_limit(from, Refusal::TooManyPeers { limit: limit as u64 });
             }
+            let (slot, pool) = (pool.slot(), pool.id());
             self.pools.add_peer(slot, peer);
-            debug!(pool = %id, %peer, "peer joined");
+            debug!(%pool, %peer, "peer joined");
             self.stats.peers_joined += 1;
-            self.outbox.tell(BroadcasterEvent::PeerJoined { pool: *id, peer });
+            self.answers.tell(BroadcasterEvent::PeerJoined { pool, peer });
         }
-        self.answer_join(from, slot, *id);
+        self.answer_join(from, id);
     }
 
     /// Names the asker, the host, then who joined last: of peers that never leave the wire, the late ones are the
     /// likeliest to be there still.
-    fn answer_join(&mut self, from: Asker, slot: u32, id: PoolId) {
-        let Some(pool) = self.pools.get_mut(slot) else { return };
-        let you = from.peer();
-        let host = pool.host;
-        let others = pool.peers.iter().rev().copied().filter(|peer| *peer != you);
+    fn answer_join(&mut self, from: Asker, id: &[u8]) {
+        let Some(pool) = self.pools.find(id, self.now) else { return };
+        let (you, host) = (from.peer(), pool.host());
+        let others = pool.peers().filter(|peer| *peer != you);
         let named = [you].into_iter().chain((host != you).then_some(host)).chain(others);
-        let info = PoolInfo::new(id, host, you, named.take(from.dialect.peer_capacity()));
-        self.respond(from, &Response::Joined(info));
+        self.answers.send(from, |dialect, out| dialect.encode_joined(&pool.id(), host, you, named, out));
     }
 
     fn refuse_by_limit(&mut self, to: Asker, refusal: Refusal) {

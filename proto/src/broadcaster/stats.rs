@@ -29,3 +29,23 @@ pub struct BroadcasterStats {
     /// Answers, notices and events dropped because the driver didn't poll.
     pub outputs_dropped: u64,
 }
+
+/// What several machines did together.
+impl core::iter::Sum for BroadcasterStats {
+    fn sum<I: Iterator<Item = Self>>(machines: I) -> Self {
+        machines.fold(Self::default(), |sum, machine| Self {
+            datagrams: sum.datagrams + machine.datagrams,
+            pools_created: sum.pools_created + machine.pools_created,
+            pools_ended: sum.pools_ended + machine.pools_ended,
+            peers_joined: sum.peers_joined + machine.peers_joined,
+            lists: sum.lists + machine.lists,
+            pings: sum.pings + machine.pings,
+            refused: sum.refused + machine.refused,
+            refused_unknown_pool: sum.refused_unknown_pool + machine.refused_unknown_pool,
+            refused_by_limit: sum.refused_by_limit + machine.refused_by_limit,
+            refused_malformed: sum.refused_malformed + machine.refused_malformed,
+            ignored: sum.ignored + machine.ignored,
+            outputs_dropped: sum.outputs_dropped + machine.outputs_dropped,
+        })
+    }
+}

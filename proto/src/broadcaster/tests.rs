@@ -4,8 +4,11 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::BytesMut;
+
+use super::pool_key::PoolKey;
 use super::*;
-use crate::wire::{Dialect, Request};
+use crate::wire::{Dialect, MAX_ANSWER, Request};
 use crate::{Machine, Output, Transmit};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -88,10 +91,11 @@ fn a_pool_dies_exactly_when_its_last_ping_runs_out() {
     let mut machine = broadcaster(|_| {});
     let pool = create(&mut machine, at(0), address(1));
     assert!(ask(&mut machine, at(900), address(1), Request::Ping(pool)).is_empty());
-    machine.handle_timeout(at(1_000));
-    assert_eq!(drain(&mut machine), (Vec::new(), Some(at(1_900))), "fires early, looks, is set anew");
-    machine.handle_timeout(at(1_899));
-    assert!(drain(&mut machine).0.is_empty());
+    for now in [1_000, 1_899] {
+        machine.handle_timeout(at(now));
+        let (sent, deadline) = drain(&mut machine);
+        assert!(sent.is_empty() && deadline > Some(at(now)) && deadline <= Some(at(1_900)), "{deadline:?}");
+    }
     machine.handle_timeout(at(1_900));
     assert_eq!(drain(&mut machine), ([(address(1), Response::PoolEnded)].to_vec(), None));
 }
@@ -201,7 +205,7 @@ fn a_driver_that_does_not_drain_costs_a_bound() {
         machine.handle_datagram(at(0), address(port), &[0]);
     }
     machine.handle_timeout(at(5_000));
-    assert!(machine.outbox.len() <= 20);
+    assert!(machine.answers.len() <= 20);
     let (sent, deadline) = drain(&mut machine);
     assert_eq!(sent.len(), 10 + 1_000, "ten answers, and every notice, as room comes");
     assert_eq!((machine.pool_count(), deadline), (0, None));
@@ -214,8 +218,8 @@ fn a_pool_whose_notice_waits_for_room_is_dead_all_the_same() {
     let pool = create(&mut machine, at(0), address(1));
     let later = create(&mut machine, at(10), address(2));
     machine.handle_datagram(at(2_000), address(1), &[2]);
-    assert!(machine.pools.find(&later).is_some(), "not swept yet");
-    assert!(machine.find(&pool).is_none() && machine.find(&later).is_none());
+    assert_eq!(machine.pool_count(), 1, "not all are swept yet");
+    assert!([pool, later].iter().all(|pool| machine.pools.find(pool.as_bytes(), at(2_000)).is_none()));
 }
 
 #[test]
@@ -253,6 +257,31 @@ fn a_dual_stack_socket_is_answered_at_its_own_address() {
     assert_eq!((*to, info.you()), (mapped, address(7)));
     machine.handle_timeout(at(1_000));
     assert_eq!(drain(&mut machine).0, [(mapped, Response::PoolEnded)]);
+}
+
+#[test]
+fn a_scope_goes_with_its_pool() {
+    let mut machine = broadcaster(|_| {});
+    let hosts = ["[fe80::1%3]:7", "[fe80::1]:7", "[fe80::1%4]:7"].map(|host| host.parse().unwrap());
+    for (turn, host) in (0..).zip(hosts) {
+        machine.handle_datagram(at(turn * 1_000), host, &[0]);
+        drain(&mut machine);
+        machine.handle_timeout(at((turn + 1) * 1_000));
+        assert_eq!(drain(&mut machine).0, [(host, Response::PoolEnded)], "in the place of the one before");
+    }
+}
+
+#[test]
+fn notices_go_out_in_the_order_in_which_pools_were_quiet() {
+    let mut machine = broadcaster(|_| {});
+    let pools: Vec<PoolId> = (0..10).map(|port| create(&mut machine, at(0), address(port))).collect();
+    let order = [3, 1, 4, 5, 9, 2, 6, 8, 7, 0];
+    for (now, port) in (100..).zip(order) {
+        ask(&mut machine, at(now), address(port), Request::Ping(pools[usize::from(port)]));
+    }
+    machine.handle_timeout(at(60_000));
+    let noticed = drain(&mut machine).0.into_iter().map(|(to, _)| to.port());
+    assert!(noticed.eq(order));
 }
 
 #[test]
@@ -318,4 +347,24 @@ fn answers_are_cut_from_blocks_of_memory() {
         assert_eq!(place.start, end.unwrap_or(place.start));
         end = Some(place.end);
     }
+}
+
+#[test]
+fn to_look_ahead_changes_nothing() {
+    let mut machine = broadcaster(|_| {});
+    let pools: Vec<PoolId> = (0..100).map(|port| create(&mut machine, at(0), address(port))).collect();
+    let requests = pools.iter().flat_map(|pool| [Request::Ping(*pool), Request::List, Request::Join(*pool)]);
+    let datagrams: Vec<BytesMut> = requests
+        .map(|request| {
+            let mut datagram = BytesMut::new();
+            Dialect::Classic.encode_request(&request, &mut datagram);
+            datagram
+        })
+        .collect();
+    let before = (machine.stats(), drain(&mut machine));
+    machine.look_ahead(datagrams.iter().map(|datagram| &datagram[..]).chain([&[][..], &[1], &[9]]));
+    assert_eq!((machine.stats(), drain(&mut machine)), before);
+    let keys: Vec<PoolKey> = pools.iter().filter_map(|pool| PoolKey::parse(pool.as_bytes())).collect();
+    let strangers = [PoolKey::default(), PoolKey::parse(&[b'f'; 36]).unwrap_or_default()];
+    assert_eq!(machine.pools.touch(keys.iter().chain(&strangers)), 100);
 }

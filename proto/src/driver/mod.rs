@@ -12,5 +12,5 @@ mod inbox;
 pub use error::{ConnectFailed, PoolReport};
 pub use event::Event;
 pub use fault::Severity;
-pub use handlers::{Handler, Handlers};
+pub use handlers::{HandedOut, Handler, Handlers, Lookup};
 pub use inbox::Inbox;

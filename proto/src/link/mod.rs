@@ -1,24 +1,25 @@
 //! The link: frames to and from one peer, over one connection.
 
+mod batch;
 mod config;
 mod output;
 mod queue;
+mod receiving;
+mod sending;
 #[cfg(test)]
 mod tests;
 
 use core::time::Duration;
 
-use bytes::Bytes;
-
+pub use batch::Batch;
 pub use config::LinkConfig;
-pub use output::{CloseReason, Interest, LinkEvent, LinkStats, SendError, Write};
+pub use output::{
+    Chunks, CloseReason, Interest, LinkEvent, LinkEvents, LinkStats, SendError, Write, WriteKind,
+};
 
-use crate::wire::{Frame, FrameReader, HEADER_LEN, Message};
+use crate::wire::FrameReader;
 use crate::{Budget, Fault, Instant};
 use queue::SendQueue;
-
-/// How soon a link looks again whether the memory it shares with others has room for a frame that was refused.
-const BUDGET_RETRY: Duration = Duration::from_millis(20);
 
 /// A driver that tells so late that a peer's time is over has stood still. A shorter stall can't be told from none, so
 /// there is as much time for a second look at what may wait to be read.
@@ -90,6 +91,8 @@ pub struct Link {
     second_look: Option<Instant>,
     queue: SendQueue,
     refused: Option<Refused>,
+    /// When an event was last to be written at once, if nothing was heard since.
+    urgent_at: Option<Instant>,
     /// Whether the application has an event in hand, and has not asked for the next.
     holding: bool,
     stats: LinkStats,
@@ -123,45 +126,11 @@ impl Link {
             second_look: None,
             queue: SendQueue::new(config.pack, budget),
             refused: None,
+            urgent_at: None,
             holding: false,
             stats: LinkStats::default(),
             config,
         }
-    }
-
-    /// Queues an event, all or nothing.
-    ///
-    /// # Errors
-    /// If there is no room, the event is too long, or the link is closed.
-    pub fn send(&mut self, name: impl AsRef<[u8]>, payload: impl Into<Bytes>) -> Result<(), SendError> {
-        self.queue_frame(name.as_ref(), payload.into())
-    }
-
-    fn queue_frame(&mut self, name: &[u8], payload: Bytes) -> Result<(), SendError> {
-        if self.state != State::Open {
-            return Err(SendError::Closed);
-        }
-        let body = name.len().saturating_add(payload.len()).saturating_add(HEADER_LEN / 2);
-        let longest = self.queue.longest().saturating_sub(HEADER_LEN / 2);
-        let max = self.config.max_frame.min(u32::MAX as usize).min(longest);
-        if body > max {
-            return Err(SendError::TooLong { len: body, max });
-        }
-        let len = body + HEADER_LEN / 2;
-        if !self.room_for(len) || !self.queue.push(name, payload) {
-            self.stats.full += 1;
-            self.refused = Some(Refused { len, retry: None });
-            self.arm_retry();
-            return Err(SendError::Full);
-        }
-        self.stats.sent += 1;
-        Ok(())
-    }
-
-    /// Whether the link's own bound lets `len` bytes in. A frame longer than the bound goes alone.
-    fn room_for(&self, len: usize) -> bool {
-        let queued = self.queue.queued();
-        queued == 0 || queued.saturating_add(len) <= self.config.max_queued
     }
 
     /// Closes the link: what is queued is still written, what the peer still sends is dropped.
@@ -172,22 +141,6 @@ impl Link {
             let until = self.now + self.config.close_timeout;
             self.state = State::Closing { until, finished: false, eof: false };
             self.reader.clear();
-        }
-        self.tick(now);
-    }
-
-    /// Takes in bytes that came over the connection. Events are slices of them.
-    ///
-    /// None at all say that the connection wasn't read until now, for want of room at the driver's: neither silence nor
-    /// slowness, which count anew from here.
-    pub fn handle_bytes(&mut self, now: Instant, bytes: Bytes) {
-        // Before the time is looked at: after a stall of the driver, what waited proves that the peer is alive.
-        self.heard = self.now.max(now);
-        if bytes.is_empty() {
-            self.begun = self.begun.map(|_| self.heard);
-        } else if self.state == State::Open {
-            // As well: they may be the rest of a frame that is waited for.
-            self.reader.push(bytes);
         }
         self.tick(now);
     }
@@ -232,18 +185,6 @@ impl Link {
             State::Closing { .. } | State::Ending(_) | State::Ended(..) => {}
         }
         self.arm_retry();
-    }
-
-    /// Sees to it that a frame refused for want of shared memory is thought of again: nothing on this link would
-    /// tell that others have given some back.
-    fn arm_retry(&mut self) {
-        let Some(refused) = self.refused else { return };
-        if !self.roomy(refused) || self.queue.budget_has(refused.len) {
-            return;
-        }
-        if refused.retry.is_none_or(|at| at.is_due(self.now)) {
-            self.refused = Some(Refused { retry: Some(self.now + BUDGET_RETRY), ..refused });
-        }
     }
 
     /// When the frame that is not whole yet has to be.
@@ -292,101 +233,6 @@ impl Link {
         self.reader.clear();
         self.refused = None;
         self.state = State::Ended(reason, false);
-    }
-
-    /// The next event, none if there is none now.
-    ///
-    /// An application that takes its time over an event doesn't make its peer idle: from then until the next is asked
-    /// for, [`handle_timeout`](Self::handle_timeout) counts no silence. So a driver that waits for its application
-    /// says what time it is before it asks again.
-    pub fn poll_event(&mut self) -> Option<LinkEvent> {
-        self.holding = false;
-        if let State::Open = self.state {
-            if self.writable() {
-                self.refused = None;
-                return Some(LinkEvent::Writable);
-            }
-        }
-        if let State::Open | State::Ending(_) = self.state {
-            if let Some(message) = self.next_message() {
-                self.holding = true;
-                return Some(LinkEvent::Received(message));
-            }
-        }
-        if let State::Open = self.state {
-            self.end_if_overdue();
-        }
-        if let State::Ending(reason) = self.state {
-            let within = reason == CloseReason::Remote && self.reader.unfinished() > 0;
-            self.end(if within { CloseReason::CutShort } else { reason });
-        }
-        match self.state {
-            State::Ended(reason, false) => {
-                self.state = State::Ended(reason, true);
-                Some(LinkEvent::Closed(reason))
-            }
-            State::Open | State::Closing { .. } | State::Ending(_) | State::Ended(..) => None,
-        }
-    }
-
-    fn next_message(&mut self) -> Option<Message> {
-        loop {
-            let frame = self.reader.next_frame();
-            if let Ok(Some(_)) = frame {
-                (self.begun, self.stood_still, self.second_look) = (None, false, None);
-            }
-            match frame {
-                Ok(Some(Frame::Message(message))) => {
-                    self.stats.received += 1;
-                    return Some(message);
-                }
-                Ok(Some(Frame::Empty)) => self.stats.empty += 1,
-                Ok(Some(Frame::Malformed)) => self.stats.malformed += 1,
-                Ok(None) => {
-                    if self.reader.unfinished() > 0 && self.begun.is_none() {
-                        (self.begun, self.stood_still) = (Some(self.now), false);
-                    }
-                    return None;
-                }
-                Err(error) => {
-                    self.end(CloseReason::FrameTooLong { len: error.len });
-                    return None;
-                }
-            }
-        }
-    }
-
-    /// Whether a frame that was refused would find room now. Below half of the bound, not at each byte.
-    fn writable(&self) -> bool {
-        self.refused.is_some_and(|refused| self.roomy(refused) && self.queue.budget_has(refused.len))
-    }
-
-    fn roomy(&self, refused: Refused) -> bool {
-        let queued = self.queue.queued();
-        queued == 0 || queued <= self.config.max_queued / 2 && self.room_for(refused.len)
-    }
-
-    /// The next thing to write. To ask for it is to say that the one before has been done.
-    pub fn poll_transmit(&mut self) -> Option<Write> {
-        if let State::Ended(..) | State::Ending(_) = self.state {
-            return None;
-        }
-        let chunk = self.queue.next();
-        self.arm_retry();
-        if let Some(chunk) = chunk {
-            return Some(Write::Bytes(chunk));
-        }
-        match &mut self.state {
-            State::Closing { eof: true, .. } => {
-                self.end_here();
-                None
-            }
-            State::Closing { finished, .. } if !*finished => {
-                *finished = true;
-                Some(Write::Finish)
-            }
-            State::Open | State::Closing { .. } | State::Ending(_) | State::Ended(..) => None,
-        }
     }
 
     /// What the link waits for.

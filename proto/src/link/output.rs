@@ -1,12 +1,13 @@
 //! What a link says to its driver and its application.
 
+use alloc::collections::VecDeque;
 use core::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 #[cfg(doc)]
 use super::{Link, LinkConfig};
-use crate::wire::Message;
+use crate::wire::{Frames, Message};
 use crate::{Fault, Instant};
 
 /// What a [`Link`] tells its application.
@@ -15,6 +16,18 @@ use crate::{Fault, Instant};
 pub enum LinkEvent {
     /// The peer sent an event.
     Received(Message),
+    /// After [`SendError::Full`]: there is room again.
+    Writable,
+    /// The link has ended. The last event.
+    Closed(CloseReason),
+}
+
+/// What [`Link::poll_events`] tells: a [`LinkEvent`], or many events that came together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkEvents {
+    /// The peer sent events, and perhaps frames that hold none.
+    Received(Frames),
     /// After [`SendError::Full`]: there is room again.
     Writable,
     /// The link has ended. The last event.
@@ -110,6 +123,95 @@ pub enum Write {
     Finish,
 }
 
+/// What [`Link::poll_chunks`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum WriteKind {
+    /// Write all of the chunks.
+    Chunks,
+    /// Close the writing half, and go on reading. Comes once.
+    Finish,
+}
+
+/// Pieces that go out by one vectored write, or by as many as it takes.
+///
+/// ```
+/// use poolmesh_proto::{Chunks, Instant, Link, LinkConfig};
+///
+/// let mut link = Link::new(LinkConfig::default(), Instant::ZERO);
+/// link.send("long", vec![7; 20_000])?;
+/// let mut chunks = Chunks::default();
+/// link.poll_chunks(&mut chunks);
+/// let pieces: Vec<_> = chunks.slices().map(<[u8]>::len).collect();
+/// assert_eq!(pieces, [12, 20_000], "the payload is not copied");
+/// chunks.advance(512); // so much was written
+/// assert_eq!(chunks.len(), 19_500);
+/// # Ok::<(), poolmesh_proto::SendError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chunks {
+    chunks: VecDeque<Bytes>,
+    /// Bytes in them.
+    len: usize,
+}
+
+impl Chunks {
+    /// The most pieces there are, fewer than systems take in one write.
+    pub const MOST: usize = 16;
+
+    /// Bytes that are left to write.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether all is written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What is left to write, in order. No piece is empty.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        self.chunks.iter().map(Bytes::as_ref)
+    }
+
+    /// The same, as the system wants it. Returns how many places of `slices` were filled.
+    #[cfg(feature = "std")]
+    pub fn io_slices<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
+        let filled = slices.iter_mut().zip(self.slices());
+        filled.map(|(place, slice)| *place = std::io::IoSlice::new(slice)).count()
+    }
+
+    /// The first `written` bytes are written.
+    pub fn advance(&mut self, mut written: usize) {
+        self.len = self.len.saturating_sub(written);
+        while let Some(front) = self.chunks.front_mut() {
+            if written < front.len() {
+                return front.advance(written);
+            }
+            written -= front.len();
+            self.chunks.pop_front();
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.chunks.clear();
+        self.len = 0;
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.chunks.len()
+    }
+
+    pub(super) fn push(&mut self, chunk: Bytes) {
+        if !chunk.is_empty() {
+            self.len += chunk.len();
+            self.chunks.push_back(chunk);
+        }
+    }
+}
+
 /// What a link waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest {
@@ -127,7 +229,7 @@ pub struct Interest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkStats {
-    /// Events received.
+    /// Events handed out, with those that are handed out together.
     pub received: u64,
     /// Events queued.
     pub sent: u64,

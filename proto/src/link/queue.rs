@@ -5,25 +5,31 @@ use core::mem;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::Budget;
+use super::Chunks;
 use crate::wire::{HEADER_LEN, encode_header};
+use crate::{Budget, Payload};
 
-/// From this size on a payload is handed over by reference. Below it a copy into the packed write is cheaper than a
-/// write of its own.
-const BY_REFERENCE: usize = 16 * 1_024;
-
-/// The size of the first chunk of a burst, in bytes; each further one is twice as large, up to what is packed.
+/// The size of the first block of a burst, in bytes; each further one is twice as large, up to what is packed.
 const FIRST: usize = 4_096;
 
 /// The frames that wait to be written, packed into chunks.
 #[derive(Debug)]
 pub(super) struct SendQueue {
     chunks: VecDeque<Bytes>,
-    /// Small frames on their way into one chunk. It never grows: when it is full, a larger one follows.
+    /// Which of them, counted from the first there ever was, are payloads apart from the rest of their frame.
+    payloads: VecDeque<u64>,
+    /// How many have been handed out.
+    taken: u64,
+    /// Small frames on their way into one chunk, in a block that is used again once its chunks are written. It never
+    /// grows: when it is full, a larger one follows.
     tail: BytesMut,
+    /// How long the chunk may get.
+    room: usize,
+    /// The block before, whose last chunk may be in flight.
+    before: BytesMut,
     next_size: usize,
     pack: usize,
-    /// Bytes in `chunks` and `tail`, and in the chunk that was handed out last.
+    /// Bytes in `chunks` and `tail`, and in what was handed out last.
     queued: usize,
     in_flight: usize,
     budget: Budget,
@@ -33,7 +39,11 @@ impl SendQueue {
     pub(super) fn new(pack: usize, budget: Budget) -> Self {
         Self {
             chunks: VecDeque::new(),
+            payloads: VecDeque::new(),
+            taken: 0,
             tail: BytesMut::new(),
+            room: 0,
+            before: BytesMut::new(),
             next_size: FIRST,
             pack,
             queued: 0,
@@ -42,7 +52,7 @@ impl SendQueue {
         }
     }
 
-    /// Bytes that wait, those of the chunk being written among them.
+    /// Bytes that wait, those being written among them.
     pub(super) fn queued(&self) -> usize {
         self.queued
     }
@@ -63,74 +73,150 @@ impl SendQueue {
     }
 
     /// Queues one frame. False if the budget has no room for it.
-    pub(super) fn push(&mut self, name: &[u8], payload: Bytes) -> bool {
-        let len = HEADER_LEN + name.len() + payload.len();
-        if !self.budget.take(len) {
+    #[inline]
+    pub(super) fn push(&mut self, name: &[u8], payload: &Payload<'_>) -> bool {
+        let bytes = payload.as_slice();
+        let len = HEADER_LEN + name.len() + bytes.len();
+        if !self.pay(len) {
             return false;
         }
-        self.queued += len;
-        let copied = if payload.len() < BY_REFERENCE { len } else { len - payload.len() };
-        if self.tail.capacity() - self.tail.len() < copied {
-            self.cut_tail();
+        let by_reference = payload.by_reference();
+        let copied = if by_reference.is_none() { len } else { len - bytes.len() };
+        if copied > self.room {
+            self.start_chunk(copied);
         }
-        if self.tail.capacity() < copied {
-            self.tail = BytesMut::with_capacity(self.next_size.min(self.pack).max(copied));
-            self.next_size = self.next_size.saturating_mul(2);
-        }
-        encode_header(name, payload.len(), &mut self.tail);
-        if payload.len() < BY_REFERENCE {
-            self.tail.extend_from_slice(&payload);
-        } else {
-            self.cut_tail();
-            self.chunks.push_back(payload);
+        self.room -= copied;
+        encode_header(name, bytes.len(), &mut self.tail);
+        match by_reference {
+            None => self.tail.extend_from_slice(bytes),
+            Some(payload) => {
+                self.cut_tail();
+                self.push_payload(payload);
+            }
         }
         true
     }
 
-    /// The next chunk to write. Asking for it says that the one before has been written.
+    /// Pays for `len` bytes, if the budget lets it.
+    pub(super) fn pay(&mut self, len: usize) -> bool {
+        let paid = self.budget.take(len);
+        self.queued += if paid { len } else { 0 };
+        paid
+    }
+
+    /// Queues whole frames that are paid for, and the payload of the last of them if it is apart.
+    pub(super) fn push_paid(&mut self, (frames, payload): (Bytes, Bytes)) {
+        self.cut_tail();
+        self.chunks.push_back(frames);
+        if !payload.is_empty() {
+            self.push_payload(payload);
+        }
+    }
+
+    /// Queues the payload of the frame that the last chunk ends with.
+    fn push_payload(&mut self, payload: Bytes) {
+        self.payloads.push_back(self.taken + self.chunks.len() as u64);
+        self.chunks.push_back(payload);
+    }
+
+    /// Begins a chunk that has room for `len` bytes.
+    #[cold]
+    fn start_chunk(&mut self, len: usize) {
+        if !self.tail.is_empty() {
+            self.cut_tail();
+            self.next_size = self.next_size.saturating_mul(2).min(self.pack.max(FIRST));
+        }
+        let size = len.max(self.next_size);
+        if !self.tail.try_reclaim(size) && !self.turn(size) {
+            // What is left of the block will do, unless it would make writes much smaller.
+            if self.tail.capacity() < len.max(self.pack.min(FIRST / 2)) {
+                self.before = mem::replace(&mut self.tail, BytesMut::with_capacity(size));
+            }
+        }
+        self.room = self.tail.capacity().min(self.pack.max(len));
+    }
+
+    /// Takes the block before, if it has `size` bytes and its chunks are written.
+    fn turn(&mut self, size: usize) -> bool {
+        let free = self.before.try_reclaim(size);
+        if free {
+            mem::swap(&mut self.tail, &mut self.before);
+        }
+        free
+    }
+
+    /// The next chunk to write. Asking for it says that what was handed out before has been written.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         self.settle();
+        let chunk = self.take_chunk()?;
+        self.in_flight = chunk.len();
+        Some(chunk)
+    }
+
+    /// As [`next`](Self::next), as many as go into one vectored write: up to what is packed, and to the end of a frame.
+    pub(super) fn next_chunks(&mut self, chunks: &mut Chunks) -> bool {
+        chunks.clear();
+        self.settle();
+        while let Some(chunk) = self.take_chunk() {
+            self.in_flight += chunk.len();
+            chunks.push(chunk);
+            let within = self.payloads.front() == Some(&self.taken);
+            let next = self.chunks.front().map_or(self.tail.len(), Bytes::len);
+            if !within
+                && (self.in_flight.saturating_add(next) > self.pack || chunks.count() >= Chunks::MOST - 1)
+            {
+                break;
+            }
+        }
+        self.in_flight > 0
+    }
+
+    fn take_chunk(&mut self) -> Option<Bytes> {
         if self.chunks.is_empty() {
             self.cut_tail();
         }
         let Some(chunk) = self.chunks.pop_front() else {
-            self.next_size = FIRST;
+            if self.queued == 0 {
+                self.rest();
+            }
             return None;
         };
-        self.in_flight = chunk.len();
+        if self.payloads.front() == Some(&self.taken) {
+            self.payloads.pop_front();
+        }
+        self.taken += 1;
         Some(chunk)
+    }
+
+    /// Nothing waits: one block is kept, of the size that was needed last.
+    fn rest(&mut self) {
+        self.before = BytesMut::new();
     }
 
     /// Drops what waits. Returns how many bytes were not written, as far as is known.
     pub(super) fn clear(&mut self) -> usize {
         let lost = self.queued;
         self.budget.give(self.queued);
-        (self.queued, self.in_flight) = (0, 0);
-        self.chunks = VecDeque::new();
-        self.tail = BytesMut::new();
+        (self.queued, self.in_flight, self.room) = (0, 0, 0);
+        (self.chunks, self.payloads) = (VecDeque::new(), VecDeque::new());
+        (self.tail, self.next_size) = (BytesMut::new(), FIRST);
+        self.rest();
         lost
     }
 
-    /// Counts the chunk in flight as written.
+    /// Counts what is in flight as written.
     fn settle(&mut self) {
         self.budget.give(self.in_flight);
         self.queued -= self.in_flight;
         self.in_flight = 0;
     }
 
+    /// Ends the chunk.
     fn cut_tail(&mut self) {
-        if self.tail.is_empty() {
-            return;
+        if !self.tail.is_empty() {
+            self.chunks.push_back(self.tail.split().freeze());
+            self.room = 0;
         }
-        // A chunk that fills little of its memory would hold all of it: it is copied, and the memory used again.
-        let chunk = if self.tail.len() < self.tail.capacity() / 2 {
-            let chunk = Bytes::copy_from_slice(&self.tail);
-            self.tail.clear();
-            chunk
-        } else {
-            mem::take(&mut self.tail).freeze()
-        };
-        self.chunks.push_back(chunk);
     }
 }
 
@@ -150,11 +236,15 @@ mod tests {
         SendQueue::new(pack, Budget::new(budget))
     }
 
+    fn push<'a>(queue: &mut SendQueue, name: &[u8], payload: impl Into<Payload<'a>>) -> bool {
+        queue.push(name, &payload.into())
+    }
+
     #[test]
     fn small_frames_share_a_chunk_and_none_is_split() {
         let mut queue = queue(100, 1_000);
         for _ in 0..7 {
-            assert!(queue.push(b"e", Bytes::from_static(&[0; 31])));
+            assert!(push(&mut queue, b"e", &[0; 31]));
         }
         assert_eq!(queue.next().unwrap().len(), 80);
         assert_eq!(queue.next().unwrap().len(), 80);
@@ -168,34 +258,65 @@ mod tests {
     #[test]
     fn no_chunk_is_longer_than_what_is_packed_but_for_one_frame() {
         let mut queue = queue(80, 100_000);
-        for len in [32, 32, 65, BY_REFERENCE, 100] {
-            assert!(queue.push(b"", alloc::vec![0; len].into()));
+        for len in [32, 32, 65, Payload::BY_REFERENCE, 100] {
+            assert!(push(&mut queue, b"", alloc::vec![0; len]));
         }
         let lens: Vec<usize> = core::iter::from_fn(|| queue.next().map(|chunk| chunk.len())).collect();
-        assert_eq!(lens, [80, 73, 8, BY_REFERENCE, 108], "two that just fit, no room for a header, alone");
+        let expected = [80, 73, 8, Payload::BY_REFERENCE, 108];
+        assert_eq!(lens, expected, "two that just fit, no room for a header, alone");
     }
 
     #[test]
-    fn a_chunk_holds_no_more_than_twice_its_bytes() {
-        let mut queue = queue(100, 1_000);
-        queue.push(b"", Bytes::new());
-        let memory = queue.tail.as_ptr();
-        assert_ne!(queue.next().unwrap().as_ptr(), memory, "copied");
-        queue.push(b"", Bytes::from_static(&[0; 92]));
-        assert_eq!(queue.tail.as_ptr(), memory, "used again, for it just fits");
-        assert_eq!(queue.next().unwrap().as_ptr(), memory, "well filled, it is handed over");
+    fn a_block_is_used_again_once_its_chunks_are_written() {
+        let mut queue = queue(64 * 1_024, 1 << 20);
+        push(&mut queue, b"", &[]);
+        let block = queue.tail.as_ptr();
+        for _ in 0..1_000 {
+            push(&mut queue, b"", &[7; 1_000]);
+            assert_eq!(queue.next().unwrap().len() % 1_008, usize::from(queue.in_flight % 1_008 == 8) * 8);
+            let within = queue.tail.as_ptr() as usize - block as usize;
+            assert!(within <= FIRST, "at {within}");
+            assert_eq!(queue.next(), None);
+        }
     }
 
     #[test]
     fn a_large_payload_is_not_copied_and_a_smaller_one_is() {
         let mut queue = queue(64 * 1_024, 1 << 20);
-        queue.push(b"", alloc::vec![7; 16 * 1_024 - 1].into());
+        push(&mut queue, b"", alloc::vec![7; 16 * 1_024 - 1]);
         assert_eq!(queue.next().unwrap().len(), 8 + 16 * 1_024 - 1);
-        let payload = Bytes::from(alloc::vec![7; BY_REFERENCE]);
-        queue.push(b"small", Bytes::from_static(b"x"));
-        queue.push(b"large", payload.clone());
+        let payload = Bytes::from(alloc::vec![7; Payload::BY_REFERENCE]);
+        push(&mut queue, b"small", b"x");
+        push(&mut queue, b"large", payload.clone());
         assert_eq!(queue.next().unwrap().len(), 14 + 13);
         assert_eq!(queue.next().unwrap().as_ptr(), payload.as_ptr());
+    }
+
+    #[test]
+    fn one_write_takes_what_is_packed_and_ends_with_a_frame() {
+        let payload = Bytes::from(alloc::vec![7; Payload::BY_REFERENCE]);
+        let large = payload.len() + 8;
+        for (pack, expected) in [(1, [1, 1]), (large, [1, 1]), (large + 100, [2, 1]), (3 * large, [3, 2])] {
+            let mut queue = queue(pack, 1 << 20);
+            let mut chunks = Chunks::default();
+            for count in [2, 3] {
+                for _ in 0..count {
+                    push(&mut queue, b"", payload.clone());
+                }
+            }
+            let mut writes = Vec::new();
+            while queue.next_chunks(&mut chunks) {
+                assert_eq!(chunks.len() % large, 0, "whole frames");
+                writes.push(chunks.len() / large);
+            }
+            assert_eq!(writes.iter().sum::<usize>(), 5);
+            assert_eq!(
+                (writes[0], *writes.last().unwrap()),
+                (expected[0], expected[1].min(writes[0])),
+                "{pack}"
+            );
+            assert_eq!(queue.queued(), 0);
+        }
     }
 
     #[test]
@@ -203,12 +324,12 @@ mod tests {
         let budget = Budget::new(100);
         let mut one = SendQueue::new(1, budget.clone());
         let mut other = SendQueue::new(1, budget.clone());
-        assert!(one.push(b"", Bytes::from_static(&[0; 60])));
-        assert!(!other.push(b"", Bytes::from_static(&[0; 60])));
+        assert!(push(&mut one, b"", &[0; 60]));
+        assert!(!push(&mut other, b"", &[0; 60]));
         one.next();
         assert_eq!(budget.used(), 68, "in flight is not written");
         one.next();
-        assert!(other.push(b"", Bytes::from_static(&[0; 60])));
+        assert!(push(&mut other, b"", &[0; 60]));
         drop(other);
         assert_eq!(budget.used(), 0);
     }

@@ -3,6 +3,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::*;
 
 fn at(millis: u64) -> Instant {

@@ -180,6 +180,10 @@ impl<R: RandomSource, S: Sink> Machine for RecordedBroadcaster<R, S> {
         let write_at = self.recording.as_ref().and_then(Recording::wakes_at);
         Output::Wait([until, write_at].into_iter().flatten().min())
     }
+
+    fn look_ahead<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) {
+        self.broadcaster.look_ahead(datagrams);
+    }
 }
 
 /// A random source, and what was drawn from it.

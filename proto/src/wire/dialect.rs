@@ -1,9 +1,11 @@
 //! Which encoding a datagram is in, and the way from meanings to bytes and back.
 
+use core::net::SocketAddr;
+
 use bytes::BytesMut;
 
 use super::classic::datagram as classic;
-use super::{Request, RequestFault, Response, ResponseFault};
+use super::{Asked, PoolId, Request, RequestFault, Response, ResponseFault};
 
 /// The longest answer a broadcaster gives, in bytes: what a gop2p client reads of a datagram.
 pub const MAX_ANSWER: usize = 1_024;
@@ -38,6 +40,13 @@ impl Dialect {
         }
     }
 
+    /// The same, but ids are left as they stand there. Nothing is copied.
+    pub(crate) fn read_request(self, datagram: &[u8]) -> Result<Asked<'_>, RequestFault<'_>> {
+        match self {
+            Self::Classic => classic::read_request(datagram),
+        }
+    }
+
     /// Appends a request to `out`: at most 68 bytes.
     pub fn encode_request(self, request: &Request, out: &mut BytesMut) {
         match self {
@@ -61,6 +70,27 @@ impl Dialect {
     pub fn encode_response(self, response: &Response, out: &mut BytesMut) {
         match self {
             Self::Classic => classic::encode_response(response, out),
+        }
+    }
+
+    /// Appends the answer that names these pools, as far as they fit.
+    pub(crate) fn encode_pools(self, ids: impl Iterator<Item = PoolId>, out: &mut BytesMut) {
+        match self {
+            Self::Classic => classic::encode_pools(ids, out),
+        }
+    }
+
+    /// Appends the answer that describes pool `id` to the peer at `you`, with as many peers as fit.
+    pub(crate) fn encode_joined(
+        self,
+        id: &PoolId,
+        host: SocketAddr,
+        you: SocketAddr,
+        peers: impl Iterator<Item = SocketAddr>,
+        out: &mut BytesMut,
+    ) {
+        match self {
+            Self::Classic => classic::encode_joined(id, [host, you].into_iter().chain(peers), out),
         }
     }
 

@@ -23,6 +23,15 @@ pub enum Request {
     Join(PoolId),
 }
 
+/// A request as it stands in a datagram: what should be an id may be any bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked<'a> {
+    Create,
+    Ping(&'a [u8]),
+    List,
+    Join(&'a [u8]),
+}
+
 /// What a broadcaster says to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -98,6 +107,76 @@ impl Message {
     #[must_use]
     pub fn reader(&self) -> PacketReader<'_> {
         PacketReader::new(self.payload())
+    }
+}
+
+/// One event that came over a link, looked at where it lies.
+///
+/// It goes when the handler that was given it returns: [`to_message`](Self::to_message) is for what is to be kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct MessageRef<'a> {
+    body: &'a [u8],
+    name_len: usize,
+    /// What it is a slice of.
+    chunk: &'a Bytes,
+}
+
+impl<'a> MessageRef<'a> {
+    /// `body`, which lies in `chunk`, holds the name's bytes, `name_len` of them, then the payload.
+    pub(crate) fn new(body: &'a [u8], name_len: usize, chunk: &'a Bytes) -> Self {
+        Self { body, name_len, chunk }
+    }
+
+    /// The event's name. Any bytes, as the peer sent them.
+    #[must_use]
+    pub fn name(&self) -> &'a [u8] {
+        self.body.get(..self.name_len).unwrap_or_default()
+    }
+
+    /// The event's name as text, what is not UTF-8 in it replaced.
+    #[must_use]
+    pub fn name_lossy(&self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.name())
+    }
+
+    /// Whether this is the event of that name.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name() == name.as_bytes()
+    }
+
+    /// What the peer put into the event.
+    #[must_use]
+    pub fn payload(&self) -> &'a [u8] {
+        self.body.get(self.name_len..).unwrap_or_default()
+    }
+
+    /// Reads the payload field by field.
+    #[must_use]
+    pub fn reader(&self) -> PacketReader<'a> {
+        PacketReader::new(self.payload())
+    }
+
+    /// The payload to keep, without its name. For its memory the same goes as for [`to_message`](Self::to_message).
+    #[must_use]
+    pub fn to_payload(&self) -> Bytes {
+        self.chunk.slice_ref(self.payload())
+    }
+
+    /// The event to keep. It is not copied, and keeps the memory of all that came with it alive: at most 256 KiB, or as
+    /// much as itself. [`Message::detach`] lets go of that.
+    #[must_use]
+    pub fn to_message(&self) -> Message {
+        Message::new(self.chunk.slice_ref(self.body), self.name_len)
+    }
+}
+
+impl fmt::Debug for MessageRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageRef")
+            .field("name", &self.name_lossy())
+            .field("payload_len", &self.payload().len())
+            .finish()
     }
 }
 

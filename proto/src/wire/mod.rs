@@ -20,10 +20,12 @@ mod pool_info;
 mod refusal;
 
 pub use classic::frame::{Frame, FrameReader, FrameTooLong};
-pub(crate) use classic::frame::{HEADER_LEN, encode_header};
+pub(crate) use classic::frame::{HEADER_LEN, encode_header, write_header};
+pub use classic::frames::{Frames, FramesIter};
 pub use dialect::{Dialect, MAX_ANSWER, MAX_DECODED};
 pub use error::{RequestFault, ResponseFault};
-pub use message::{Message, Request, Response};
+pub(crate) use message::Asked;
+pub use message::{Message, MessageRef, Request, Response};
 pub use pool_id::{InvalidPoolId, PoolId};
 pub use pool_info::{PoolInfo, canonical, preferred};
 pub use refusal::{Refusal, Words};

@@ -36,7 +36,8 @@ impl PoolId {
         if id.is_empty() {
             return Err(InvalidPoolId::Empty);
         }
-        if let Some(at) = id.iter().position(|byte| *byte == b' ') {
+        if id.contains(&b' ') {
+            let at = id.iter().take_while(|byte| **byte != b' ').count();
             return Err(InvalidPoolId::Space { at });
         }
         let mut bytes = [0; Self::MAX_LEN];
@@ -45,6 +46,15 @@ impl PoolId {
         };
         room.copy_from_slice(id);
         Ok(Self { len, bytes })
+    }
+
+    /// Takes the text of a UUID as a name.
+    pub(crate) fn of_uuid(text: [u8; 36]) -> Self {
+        let mut bytes = [0; Self::MAX_LEN];
+        if let Some(room) = bytes.first_chunk_mut() {
+            *room = text;
+        }
+        Self { len: 36, bytes }
     }
 
     /// The id's bytes. They need not be UTF-8.

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use event_listener::Event as Signal;
-use poolmesh_proto::driver::{Handlers, Severity};
-use poolmesh_proto::wire::canonical;
+use poolmesh_proto::driver::{HandedOut, Handlers, Lookup, Severity};
+use poolmesh_proto::wire::{Frames, canonical};
 use poolmesh_proto::{
     CloseReason, ConnectId, ConnectReport, DialId, Fault, Instant, Link, MeshConfig, MeshEvent, MeshOutput,
-    Message, PeerId, Side,
+    PeerId, Side,
 };
 use smol::future::{FutureExt, yield_now};
 use smol::{Async, Task, Timer};
@@ -24,6 +24,9 @@ use crate::sockets;
 
 /// How long `close` waits for links beyond their own deadline.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// After so many events of one peer its task lets others go on.
+const TURN: usize = 256;
 
 pub(super) struct Shared {
     pub(super) clock: Clock,
@@ -299,11 +302,18 @@ impl Shared {
 }
 
 impl Owner for Shared {
-    async fn received(self: &Arc<Self>, peer: &Peer, message: Message) {
-        let handler = peer.handlers().get(message.name()).or_else(|| self.handlers.get(message.name()));
-        match handler {
-            Some(handler) => handler(peer, message),
-            None => self.feed.deliver(Event::Received(peer.clone(), message)).await,
+    async fn received(self: &Arc<Self>, peer: &Peer, frames: &Frames) {
+        let mut handlers = Lookup::new(peer.handlers(), &self.handlers);
+        let mut events = frames.iter();
+        loop {
+            match handlers.hand_out(peer, &mut events, TURN, || peer.is_receiving()) {
+                HandedOut::Unhandled(event) => {
+                    self.feed.deliver(Event::Received(peer.clone(), event.to_message())).await;
+                }
+                // A peer that sends without end must not keep the others of the executor waiting.
+                HandedOut::Some => yield_now().await,
+                HandedOut::All => break,
+            }
         }
     }
 

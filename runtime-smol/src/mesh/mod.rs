@@ -8,12 +8,11 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use event_listener::Event as Signal;
 use poolmesh_proto::driver::{ConnectFailed, Handlers};
 use poolmesh_proto::{
-    ConnectError, ConnectId, ConnectReport, Instant, MeshConfig, MeshStats, Message, PeerId, PoolInfo,
-    SendError,
+    ConnectError, ConnectId, ConnectReport, Instant, MeshConfig, MeshStats, MessageRef, Payload, PeerId,
+    PoolInfo, SendError,
 };
 use smol::net::AsyncToSocketAddrs;
 
@@ -187,7 +186,7 @@ impl Mesh {
     ///
     /// A handler that holds a clone of this mesh keeps it open until [`close`](Self::close). One that panics ends the
     /// link whose event it had, as failed. It can't await: it sends with [`Peer::try_send`].
-    pub fn on(&self, name: &str, handler: impl Fn(&Peer, Message) + Send + Sync + 'static) {
+    pub fn on(&self, name: &str, handler: impl Fn(&Peer, MessageRef<'_>) + Send + Sync + 'static) {
         self.shared().handlers.set(name, Arc::new(handler));
     }
 
@@ -204,9 +203,13 @@ impl Mesh {
 
     /// Sends an event to every peer that has room for it, and says who has not. Never waits: one slow peer doesn't
     /// keep the others waiting.
-    pub fn send_to_all(&self, name: impl AsRef<[u8]>, payload: impl Into<Bytes>) -> Vec<(Peer, SendError)> {
+    pub fn send_to_all<'a>(
+        &self,
+        name: impl AsRef<[u8]>,
+        payload: impl Into<Payload<'a>>,
+    ) -> Vec<(Peer, SendError)> {
         let (name, payload) = (name.as_ref(), payload.into());
-        let refused = |peer: Peer| peer.try_send(name, payload.clone()).err().map(|error| (peer, error));
+        let refused = |peer: Peer| peer.try_send(name, &payload).err().map(|error| (peer, error));
         self.peers().into_iter().filter_map(refused).collect()
     }
 

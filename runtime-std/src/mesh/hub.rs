@@ -8,11 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use poolmesh_proto::driver::{Handlers, Severity};
-use poolmesh_proto::wire::canonical;
+use poolmesh_proto::driver::{HandedOut, Handlers, Lookup, Severity};
+use poolmesh_proto::wire::{Frames, canonical};
 use poolmesh_proto::{
     CloseReason, ConnectId, ConnectReport, DialId, Fault, Instant, Link, MeshConfig, MeshEvent, MeshOutput,
-    Message, PeerId, Side,
+    PeerId, Side,
 };
 use socket2::{SockRef, Socket};
 
@@ -305,16 +305,20 @@ impl Shared {
 }
 
 impl Owner for Shared {
-    fn received(self: &Arc<Self>, peer: &Peer, message: Message) {
-        let handler = peer.handlers().get(message.name()).or_else(|| self.handlers.get(message.name()));
-        match handler {
-            Some(handler) => {
-                HANDING_OUT.set(true);
-                handler(peer, message);
-                HANDING_OUT.set(false);
+    fn received(self: &Arc<Self>, peer: &Peer, frames: &Frames) {
+        let mut handlers = Lookup::new(peer.handlers(), &self.handlers);
+        let mut events = frames.iter();
+        HANDING_OUT.set(true);
+        loop {
+            match handlers.hand_out(peer, &mut events, usize::MAX, || peer.is_receiving()) {
+                HandedOut::Unhandled(event) => {
+                    self.feed.deliver(Event::Received(peer.clone(), event.to_message()));
+                }
+                HandedOut::Some => {}
+                HandedOut::All => break,
             }
-            None => self.feed.deliver(Event::Received(peer.clone(), message)),
         }
+        HANDING_OUT.set(false);
     }
 
     fn ended(self: &Arc<Self>, peer: &Peer, reason: CloseReason) {

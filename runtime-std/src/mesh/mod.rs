@@ -7,11 +7,10 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex};
 
-use bytes::Bytes;
 use poolmesh_proto::driver::{ConnectFailed, Handlers};
 use poolmesh_proto::{
-    ConnectError, ConnectId, ConnectReport, Instant, MeshConfig, MeshStats, Message, PeerId, PoolInfo,
-    SendError,
+    ConnectError, ConnectId, ConnectReport, Instant, MeshConfig, MeshStats, MessageRef, Payload, PeerId,
+    PoolInfo, SendError,
 };
 
 use crate::clock::Clock;
@@ -172,7 +171,7 @@ impl Mesh {
     /// A handler that holds a clone of this mesh keeps it open until [`close`](Self::close). One that panics ends the
     /// link whose event it had, as failed. Two peers whose handlers both wait in [`Peer::send`] for each other to read
     /// wait for ever: use [`Peer::try_send`] in handlers.
-    pub fn on(&self, name: &str, handler: impl Fn(&Peer, Message) + Send + Sync + 'static) {
+    pub fn on(&self, name: &str, handler: impl Fn(&Peer, MessageRef<'_>) + Send + Sync + 'static) {
         self.shared().handlers.set(name, Arc::new(handler));
     }
 
@@ -189,9 +188,13 @@ impl Mesh {
 
     /// Sends an event to every peer that has room for it, and says who has not. Never waits: one slow peer doesn't
     /// keep the others waiting.
-    pub fn send_to_all(&self, name: impl AsRef<[u8]>, payload: impl Into<Bytes>) -> Vec<(Peer, SendError)> {
+    pub fn send_to_all<'a>(
+        &self,
+        name: impl AsRef<[u8]>,
+        payload: impl Into<Payload<'a>>,
+    ) -> Vec<(Peer, SendError)> {
         let (name, payload) = (name.as_ref(), payload.into());
-        let refused = |peer: Peer| peer.try_send(name, payload.clone()).err().map(|error| (peer, error));
+        let refused = |peer: Peer| peer.try_send(name, &payload).err().map(|error| (peer, error));
         self.peers().into_iter().filter_map(refused).collect()
     }
 

@@ -98,7 +98,7 @@ pub fn handlers_may_do_anything<A: Runtime, B: Runtime>() {
             peer.on("next", |peer, _| peer.try_send(b"own", &b""[..]).unwrap());
             mesh.off("ask");
             assert_eq!(mesh.peers().len(), 1);
-            peer.try_send(b"answer", message.into_payload()).unwrap();
+            peer.try_send(b"answer", message.payload()).unwrap();
         }
     });
     link.b.on("bye", |peer, _| peer.disconnect());

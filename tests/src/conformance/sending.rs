@@ -1,11 +1,13 @@
 //! Sending and receiving.
 
+use std::sync::mpsc;
 use std::thread;
 
+use bytes::Bytes;
 use poolmesh_proto::driver::Event;
 use poolmesh_proto::{MeshConfig, Packet, SendError};
 
-use super::{expect_numbers, link, linked, mesh, numbered, received};
+use super::{expect_numbers, link, linked, mesh, number_of, numbered, received};
 use crate::patience::until;
 use crate::runtime::{Events, Mesh, Peer, Runtime};
 
@@ -33,6 +35,52 @@ pub fn both_ways_in_order<A: Runtime, B: Runtime>() {
     }
     assert_eq!((link.to_b.stats().sent, link.to_b.stats().received), (400, 400));
     until("all is written", || link.to_b.queued() == 0);
+}
+
+/// Events that are sent in batches come in order with those between them, however long, and none is lost when a batch is
+/// dropped.
+pub fn batches<A: Runtime, B: Runtime>() {
+    let link = linked::<A, B>();
+    let mut events = link.b.events();
+    let size = |number: u32| {
+        [4, 21, 100, 1_000, 17_000, 70_000][usize::from(number % 7 == 0) * (number as usize % 6)]
+    };
+    let sender = thread::spawn({
+        let peer = link.to_b.clone();
+        move || {
+            for batch in 0..40 {
+                let numbers = batch * 100..batch * 100 + 99;
+                let payloads = numbers.map(|number| numbered(number, size(number)));
+                peer.send_in_a_batch(b"n", payloads, batch % 2 == 0).unwrap();
+                until("there is room", || peer.queued() == 0);
+                peer.send(b"n", numbered(batch * 100 + 99, 4)).unwrap();
+            }
+        }
+    });
+    for expected in 0..4_000 {
+        let (_, message) = received::<B>(&mut events);
+        let len = if expected % 100 == 99 { 4 } else { size(expected) };
+        assert!(message.is("n") && message.payload() == numbered(expected, len), "event {expected}");
+    }
+    sender.join().unwrap();
+    assert_eq!(link.to_b.stats().sent, 4_000);
+}
+
+/// What came together with an event at which the link is closed is not handed out any more.
+pub fn closed_among_many<A: Runtime, B: Runtime>() {
+    let link = linked::<A, B>();
+    let (tell, told) = mpsc::channel();
+    link.to_a.on("n", move |peer, message| {
+        let number = number_of(message.payload());
+        if number == 5 {
+            peer.disconnect();
+        }
+        tell.send(number).unwrap();
+    });
+    link.to_b.send_in_a_batch(b"n", (0..1_000).map(|number| numbered(number, 4)), true).unwrap();
+    until("the link has ended", || link.b.peers().is_empty());
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(link.to_b.send_in_a_batch(b"n", [Bytes::new()], true), Err(SendError::Closed));
 }
 
 /// Many threads send on one link: nothing is torn, each one's events keep their order.

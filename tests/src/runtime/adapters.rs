@@ -8,35 +8,57 @@ use std::thread;
 use bytes::Bytes;
 use poolmesh_proto::driver::{ConnectFailed, Event, PoolReport};
 use poolmesh_proto::{
-    BroadcasterConfig, CallFailed, ClientConfig, ClientStats, CloseReason, LinkStats, MeshConfig, MeshStats,
-    Message, PeerId, PoolId, PoolInfo, SendError, Side,
+    BroadcasterConfig, BroadcasterStats, CallFailed, ClientConfig, ClientStats, CloseReason, LinkStats,
+    MeshConfig, MeshStats, MessageRef, Payload, PeerId, PoolId, PoolInfo, SendError, Side,
 };
 use smol::block_on;
 
 use crate::runtime::{self, Serving};
 
-/// `poolmesh-std`.
+/// `poolmesh-std`. Its broadcaster serves in so many threads.
 #[derive(Debug)]
-pub enum Std {}
+pub enum Std<const THREADS: usize = 1> {}
 
-/// `poolmesh-smol`, each call awaited by a thread that does nothing else.
+/// `poolmesh-smol`, each call awaited by a thread that does nothing else. Its broadcaster serves in so many threads.
 #[derive(Debug)]
-pub enum Smol {}
+pub enum Smol<const THREADS: usize = 1> {}
+
+/// [`Std`], with a broadcaster in four threads.
+pub type StdInFour = Std<4>;
+
+/// [`Smol`], with a broadcaster in four threads.
+pub type SmolInFour = Smol<4>;
+
+/// Runs each server on a thread of its own. What all did; an error is of any of them.
+fn in_threads<S: Send>(
+    servers: Vec<S>,
+    run: impl Fn(S) -> io::Result<BroadcasterStats> + Sync,
+) -> io::Result<BroadcasterStats> {
+    thread::scope(|scope| {
+        let run = &run;
+        let threads: Vec<_> = servers.into_iter().map(|server| scope.spawn(move || run(server))).collect();
+        let end = |thread: thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().map(end).sum()
+    })
+}
 
 /// `$done` turns what a call gives into its result; `$next` is a stream's, or an iterator's.
 macro_rules! view {
     ($runtime:ident, $lib:ident, $done:path, $next:path) => {
-        impl runtime::Runtime for $runtime {
+        impl<const THREADS: usize> runtime::Runtime for $runtime<THREADS> {
             type Client = $lib::Client;
             type Mesh = $lib::Mesh;
             type Peer = $lib::Peer;
             type Events = $lib::Events;
 
             fn serve(address: SocketAddr, config: BroadcasterConfig) -> io::Result<Serving> {
-                let server = $lib::BroadcasterServer::bind(address, config)?;
-                let (local, stopper) = (server.local_addr(), server.stopper());
+                let servers = $lib::BroadcasterServer::bind_shards(address, &config, THREADS)?;
+                let first = servers.first().ok_or(io::ErrorKind::InvalidInput)?;
+                let (local, stopper) = (first.local_addr(), first.stopper());
                 let thread = thread::Builder::new().name("broadcaster".into());
-                let thread = thread.spawn(move || $done(server.run(|_| {})))?;
+                let thread = thread.spawn(move || in_threads(servers, |server| $done(server.run(|_| {}))))?;
                 Ok(Serving { local, stop: Box::new(move || stopper.stop()), thread })
             }
         }
@@ -74,7 +96,7 @@ macro_rules! view {
             }
         }
 
-        impl runtime::Mesh<$runtime> for $lib::Mesh {
+        impl<const THREADS: usize> runtime::Mesh<$runtime<THREADS>> for $lib::Mesh {
             fn with_config(config: MeshConfig) -> Self {
                 Self::with_config(config)
             }
@@ -100,7 +122,7 @@ macro_rules! view {
             fn events(&self) -> $lib::Events {
                 Self::events(self)
             }
-            fn on(&self, name: &str, handler: impl Fn(&$lib::Peer, Message) + Send + Sync + 'static) {
+            fn on(&self, name: &str, handler: impl Fn(&$lib::Peer, MessageRef<'_>) + Send + Sync + 'static) {
                 Self::on(self, name, handler);
             }
             fn off(&self, name: &str) {
@@ -109,7 +131,11 @@ macro_rules! view {
             fn peers(&self) -> Vec<$lib::Peer> {
                 Self::peers(self)
             }
-            fn send_to_all(&self, name: &[u8], payload: impl Into<Bytes>) -> Vec<($lib::Peer, SendError)> {
+            fn send_to_all<'a>(
+                &self,
+                name: &[u8],
+                payload: impl Into<Payload<'a>>,
+            ) -> Vec<($lib::Peer, SendError)> {
                 Self::send_to_all(self, name, payload)
             }
             fn stats(&self) -> MeshStats {
@@ -139,13 +165,25 @@ macro_rules! view {
             fn stats(&self) -> LinkStats {
                 Self::stats(self)
             }
-            fn send(&self, name: &[u8], payload: impl Into<Bytes>) -> Result<(), SendError> {
+            fn send<'a>(&self, name: &[u8], payload: impl Into<Payload<'a>>) -> Result<(), SendError> {
                 $done(Self::send(self, name, payload))
             }
-            fn try_send(&self, name: &[u8], payload: impl Into<Bytes>) -> Result<(), SendError> {
+            fn try_send<'a>(&self, name: &[u8], payload: impl Into<Payload<'a>>) -> Result<(), SendError> {
                 Self::try_send(self, name, payload)
             }
-            fn on(&self, name: &str, handler: impl Fn(&Self, Message) + Send + Sync + 'static) {
+            fn send_in_a_batch(
+                &self,
+                name: &[u8],
+                payloads: impl IntoIterator<Item = Bytes>,
+                flush: bool,
+            ) -> Result<(), SendError> {
+                let mut batch = self.batch();
+                for payload in payloads {
+                    $done(batch.send(name, payload))?;
+                }
+                if flush { $done(batch.flush()) } else { Ok(()) }
+            }
+            fn on(&self, name: &str, handler: impl Fn(&Self, MessageRef<'_>) + Send + Sync + 'static) {
                 Self::on(self, name, handler);
             }
             fn off(&self, name: &str) {
@@ -159,7 +197,7 @@ macro_rules! view {
             }
         }
 
-        impl runtime::Events<$runtime> for $lib::Events {
+        impl<const THREADS: usize> runtime::Events<$runtime<THREADS>> for $lib::Events {
             fn next(&mut self) -> Option<Event<$lib::Peer>> {
                 $done($next(self))
             }

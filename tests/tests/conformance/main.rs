@@ -7,8 +7,11 @@
     reason = "tests: a panic is how they fail, and they name what they look for"
 )]
 
+mod serving;
 mod smol_only;
 mod std_only;
+#[cfg(target_os = "linux")]
+mod threads;
 
 /// A module of tests: each scenario on the given runtimes.
 macro_rules! tests {
@@ -154,11 +157,63 @@ on_each_pair! {
         a_quiet_link_stays
     }
     sending {
+        batches
+        closed_among_many
         both_ways_in_order
         many_senders
         any_bytes
         too_long_and_too_late
         readers_share_events
+    }
+    together {
+        a_pool_of_four
+        joining_at_the_same_time
+    }
+}
+
+/// What a broadcaster has a part in, with one in several threads.
+#[cfg(target_os = "linux")]
+macro_rules! in_threads {
+    ($($scenarios:tt)*) => {
+        tests! { on_std_in_threads on [StdInFour]: $($scenarios)* }
+        tests! { on_smol_in_threads on [SmolInFour]: $($scenarios)* }
+    };
+}
+
+#[cfg(target_os = "linux")]
+in_threads! {
+    calls {
+        concurrent_calls
+        unknown_pool_is_refused_in_words
+        too_many
+    }
+    connecting {
+        lobby_over_ipv6
+    }
+    hosting {
+        a_pool_lives_until_released
+        dropping_the_client_ends_its_pools
+        the_host_is_told_of_the_end
+        a_released_pool_is_not_told
+        close_frees_everything
+    }
+    lossy {
+        doubled_datagrams
+        late_answers
+    }
+    meshing {
+        a_late_listener_is_reached
+    }
+}
+
+#[cfg(target_os = "linux")]
+tests! {
+    pairs_in_threads on [StdInFour, SmolInFour]:
+    calls {
+        list_create_join
+    }
+    outage {
+        calls_meanwhile
     }
     together {
         a_pool_of_four

@@ -87,9 +87,8 @@ fn a_handler_that_sends_to_one_who_sends() {
         // Each answers everything, with more than the connection holds: both wait for each other at last.
         for mesh in [&a, &b] {
             mesh.on("echo", |peer, message| {
-                let payload = message.into_payload();
                 for _ in 0..2 {
-                    if peer.send("echo", payload.clone()).is_err() {
+                    if peer.send("echo", message.payload()).is_err() {
                         return;
                     }
                 }

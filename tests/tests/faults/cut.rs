@@ -133,7 +133,8 @@ fn a_network_that_is_down<R: Runtime>() {
     let ended = ends(&to_here);
     set_loopback("down");
     to_here.send(b"n", &b"into the void"[..]).unwrap();
-    assert_eq!(ended.recv_timeout(PATIENCE).unwrap().0, CloseReason::Idle);
+    // On a busy machine a thread that is told the time late takes it for a stall, and waits as long again.
+    assert_eq!(ended.recv_timeout(2 * PATIENCE).unwrap().0, CloseReason::Idle);
     until("the mesh knows", || there.peers().is_empty());
     set_loopback("up");
     drop(server);

@@ -10,6 +10,7 @@ mod broadcaster;
 mod client;
 mod link;
 mod mesh;
+mod reading;
 
 use core::net::SocketAddr;
 

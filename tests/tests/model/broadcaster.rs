@@ -3,12 +3,13 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use poolmesh_proto::{Broadcaster, BroadcasterConfig, Instant, Machine, Output, RandomSource};
+use poolmesh_proto::{Broadcaster, BroadcasterConfig, Instant, Output};
 use poolmesh_testkit::model::{BroadcasterModel, wire};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
+use crate::shards::{Broadcasts, Together};
 use crate::{Census, Clock, Spoil, Step, config, right, sample, spoil, step};
 
 #[derive(Clone, Debug)]
@@ -163,8 +164,8 @@ fn stranger(number: u16) -> SocketAddr {
     }
 }
 
-struct Pair<'a, R> {
-    machine: Broadcaster<R>,
+struct Pair<'a, M> {
+    machine: M,
     model: BroadcasterModel,
     clock: Clock,
     /// What the machine sent, to be echoed.
@@ -174,7 +175,7 @@ struct Pair<'a, R> {
     census: &'a mut Census,
 }
 
-impl<R: RandomSource> Pair<'_, R> {
+impl<M: Broadcasts> Pair<'_, M> {
     fn act(&mut self, op: &Op) -> TestCaseResult {
         match op {
             Op::Ask(step, ask) => {
@@ -296,13 +297,34 @@ impl<R: RandomSource> Pair<'_, R> {
     }
 }
 
-fn run((config, ops): &(BroadcasterConfig, Vec<Op>), census: &mut Census) -> TestCaseResult {
-    let mut number = 0u128;
-    let random = move || {
+/// Drawn numbers, from those of a seed on.
+fn random(seed: u128) -> impl FnMut() -> u128 {
+    let mut number = seed << 64;
+    move || {
         number += 1;
         number.wrapping_mul(0x2d99_7879_26d4_6932_a4c1_f326_80f7_0c55)
-    };
-    let machine = Broadcaster::new(config.clone(), random);
+    }
+}
+
+fn run((config, ops): &(BroadcasterConfig, Vec<Op>), census: &mut Census) -> TestCaseResult {
+    compare(Broadcaster::new(config.clone(), random(0)), config, ops, census)
+}
+
+/// The same of four machines together. Each has a queue of its own, so none must be full for the model to know which; and
+/// as they are polled at once, no pool must end between that and the next input.
+fn run_shards((config, ops): &(BroadcasterConfig, Vec<Op>), census: &mut Census) -> TestCaseResult {
+    let mut config = config.clone();
+    config.max_queued = BroadcasterConfig::default().max_queued;
+    config.ping_timeout = config.ping_timeout.max(Duration::from_micros(1));
+    compare(Together::new(4, &config, random), &config, ops, census)
+}
+
+fn compare<M: Broadcasts>(
+    machine: M,
+    config: &BroadcasterConfig,
+    ops: &[Op],
+    census: &mut Census,
+) -> TestCaseResult {
     let model = BroadcasterModel::new(config.clone());
     let exact = config.max_queued > 1_000;
     let mut pair = Pair { machine, model, clock: Clock::default(), sent: Vec::new(), exact, census };
@@ -317,10 +339,15 @@ fn run((config, ops): &(BroadcasterConfig, Vec<Op>), census: &mut Census) -> Tes
         pair.drain()?;
         prop_assert_eq!((pair.machine.pool_count(), pair.clock.wake), (0, None));
     }
-    let stats = pair.machine.stats();
+    let (stats, passed_on) = (pair.machine.stats(), pair.machine.passed_on());
     census.add("silent: pinged", stats.pings);
     census.add("silent: ignored", stats.ignored);
-    census.add("silent: dropped", stats.outputs_dropped);
+    if stats.outputs_dropped > 0 {
+        census.add("silent: dropped", stats.outputs_dropped);
+    }
+    if passed_on > 0 {
+        census.add("passed on", passed_on);
+    }
     Ok(())
 }
 
@@ -331,35 +358,47 @@ proptest! {
     fn the_broadcaster_says_what_its_model_says(case in cases()) {
         run(&case, &mut Census::default())?;
     }
+
+    #[test]
+    fn four_shards_say_what_the_model_says(case in cases()) {
+        run_shards(&case, &mut Census::default())?;
+    }
 }
+
+/// All that is compared if no queue is ever full.
+const KINDS: [&str; 24] = [
+    "created",
+    "joined",
+    "joined again",
+    "joined by host",
+    "joined, names cut",
+    "list, empty",
+    "list, whole",
+    "list, cut",
+    "list, cut, next turn",
+    "pool ended",
+    "no such pool",
+    "not the host",
+    "unknown type",
+    "truncated",
+    "too long",
+    "too many pools",
+    "too many pools from source",
+    "pool full",
+    "too many peers",
+    "event: created",
+    "event: joined",
+    "event: ended",
+    "silent: pinged",
+    "silent: ignored",
+];
 
 #[test]
 fn every_kind_of_answer_is_compared() {
-    sample(200, &cases(), run).assert_each_of(&[
-        "created",
-        "joined",
-        "joined again",
-        "joined by host",
-        "joined, names cut",
-        "list, empty",
-        "list, whole",
-        "list, cut",
-        "list, cut, next turn",
-        "pool ended",
-        "no such pool",
-        "not the host",
-        "unknown type",
-        "truncated",
-        "too long",
-        "too many pools",
-        "too many pools from source",
-        "pool full",
-        "too many peers",
-        "event: created",
-        "event: joined",
-        "event: ended",
-        "silent: pinged",
-        "silent: ignored",
-        "silent: dropped",
-    ]);
+    sample(200, &cases(), run).assert_each_of(&[&KINDS[..], &["silent: dropped"]].concat());
+}
+
+#[test]
+fn every_kind_of_answer_of_shards_is_compared() {
+    sample(200, &cases(), run_shards).assert_each_of(&[&KINDS[..], &["passed on"]].concat());
 }

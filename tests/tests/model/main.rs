@@ -11,6 +11,7 @@ mod broadcaster;
 mod client;
 mod link;
 mod links;
+mod shards;
 
 use std::collections::BTreeMap;
 

@@ -9,7 +9,7 @@ use bytes::{BufMut, BytesMut};
 use super::refusal_text;
 use crate::wire::dialect::{MAX_ANSWER, MAX_DECODED};
 use crate::wire::{
-    PoolId, PoolInfo, Refusal, Request, RequestFault, Response, ResponseFault, canonical, fields,
+    Asked, PoolId, PoolInfo, Refusal, Request, RequestFault, Response, ResponseFault, canonical, fields,
 };
 
 const CREATE: u8 = 0;
@@ -32,14 +32,14 @@ pub(crate) const LIST_CAPACITY: usize = (MAX_ANSWER - ANSWER_HEADER + 1) / UUID_
 pub(crate) const PEER_CAPACITY: usize = (MAX_ANSWER - ANSWER_HEADER) / SHORTEST_PEER;
 
 /// `request = create | ping, string | list | join, string`; what follows is ignored.
-pub(crate) fn decode_request(datagram: &[u8]) -> Result<Request, RequestFault<'_>> {
+pub(crate) fn read_request(datagram: &[u8]) -> Result<Asked<'_>, RequestFault<'_>> {
     let (fields, kind) = fields::byte(datagram).map_err(|_| RequestFault::Empty)?;
     match kind {
-        CREATE => Ok(Request::Create),
-        PING => Ok(Request::Ping(pool_id(fields)?)),
+        CREATE => Ok(Asked::Create),
+        PING => Ok(Asked::Ping(id(fields)?)),
         LIST if is_list_answer(fields) => Err(RequestFault::Answer),
-        LIST => Ok(Request::List),
-        JOIN => Ok(Request::Join(pool_id(fields)?)),
+        LIST => Ok(Asked::List),
+        JOIN => Ok(Asked::Join(id(fields)?)),
         ERROR if is_answer_to_answers(fields) => Err(RequestFault::Answer),
         other => Err(RequestFault::UnknownType(other)),
     }
@@ -56,10 +56,20 @@ fn is_answer_to_answers(fields: &[u8]) -> bool {
     matches!(refusal_text::parse(text), Refusal::UnknownRequest | Refusal::TooLong { .. })
 }
 
-fn pool_id(fields: &[u8]) -> Result<PoolId, RequestFault<'_>> {
+fn id(fields: &[u8]) -> Result<&[u8], RequestFault<'_>> {
     let (_, id) = fields::string(fields)
         .map_err(|error| RequestFault::Truncated { missing: fields::shortfall(error).missing })?;
-    PoolId::new(id).map_err(|_| RequestFault::NotAPoolId(id))
+    Ok(id)
+}
+
+pub(crate) fn decode_request(datagram: &[u8]) -> Result<Request, RequestFault<'_>> {
+    let pool_id = |id| PoolId::new(id).map_err(|_| RequestFault::NotAPoolId(id));
+    Ok(match read_request(datagram)? {
+        Asked::Create => Request::Create,
+        Asked::Ping(id) => Request::Ping(pool_id(id)?),
+        Asked::List => Request::List,
+        Asked::Join(id) => Request::Join(pool_id(id)?),
+    })
 }
 
 pub(crate) fn encode_request(request: &Request, out: &mut BytesMut) {
@@ -136,13 +146,10 @@ fn address(text: &[u8]) -> Option<SocketAddr> {
 pub(crate) fn encode_response(response: &Response, out: &mut BytesMut) {
     match response {
         Response::Joined(info) => {
-            out.put_u8(JOIN);
-            fields::put_string_with(out, |out| put_pool_info(info, out));
+            let addresses = [info.host(), info.you()].into_iter().chain(info.peers().iter().copied());
+            encode_joined(&info.id(), addresses, out);
         }
-        Response::Pools(ids) => {
-            out.put_u8(LIST);
-            fields::put_string_with(out, |out| put_pool_ids(ids, out));
-        }
+        Response::Pools(ids) => encode_pools(ids.iter().copied(), out),
         Response::Refused(refusal) => {
             out.put_u8(ERROR);
             fields::put_string_with(out, |out| refusal_text::put(refusal, out));
@@ -151,31 +158,73 @@ pub(crate) fn encode_response(response: &Response, out: &mut BytesMut) {
     }
 }
 
-fn put_pool_ids(ids: &[PoolId], out: &mut BytesMut) {
-    let end = out.len() + MAX_ANSWER - ANSWER_HEADER;
-    for (index, id) in ids.iter().enumerate() {
-        let space = usize::from(index > 0);
-        if out.len() + space + id.as_bytes().len() > end {
-            break;
+/// Names as many pools as fit.
+pub(crate) fn encode_pools(ids: impl Iterator<Item = PoolId>, out: &mut BytesMut) {
+    out.put_u8(LIST);
+    fields::put_string_with(out, |out| {
+        let start = out.len();
+        let end = start + MAX_ANSWER - ANSWER_HEADER;
+        for id in ids {
+            let space = usize::from(out.len() > start);
+            if out.len() + space + id.as_bytes().len() > end {
+                break;
+            }
+            out.put_bytes(b' ', space);
+            out.put_slice(id.as_bytes());
         }
-        out.put_bytes(b' ', space);
-        out.put_slice(id.as_bytes());
-    }
+    });
 }
 
-/// An id is at most 63 bytes and an address 47: id, host and you always fit, peers as many as do.
-fn put_pool_info(info: &PoolInfo, out: &mut BytesMut) {
-    let end = out.len() + MAX_ANSWER - ANSWER_HEADER;
-    out.put_slice(info.id().as_bytes());
-    for address in [info.host(), info.you()].into_iter().chain(info.peers().iter().copied()) {
-        let before = out.len();
+/// Names a pool, its host, the asker, and as many peers as fit. An id is at most 63 bytes and an address 47: the first
+/// three always do.
+pub(crate) fn encode_joined(id: &PoolId, addresses: impl Iterator<Item = SocketAddr>, out: &mut BytesMut) {
+    out.put_u8(JOIN);
+    fields::put_string_with(out, |out| {
+        let end = out.len() + MAX_ANSWER - ANSWER_HEADER;
+        out.put_slice(id.as_bytes());
+        for address in addresses {
+            let before = out.len();
+            out.put_u8(b' ');
+            put_address(canonical(address), out);
+            if out.len() > end {
+                out.truncate(before);
+                break;
+            }
+        }
+    });
+}
+
+/// `address = ip ":" port`, IPv6 in brackets
+fn put_address(address: SocketAddr, out: &mut BytesMut) {
+    let SocketAddr::V4(address) = address else {
         // Writing into a `BytesMut` grows it and can't fail.
-        let _ = write!(out, " {}", canonical(address));
-        if out.len() > end {
-            out.truncate(before);
+        let _ = write!(out, "{address}");
+        return;
+    };
+    // By hand: a join answer has dozens of them, and the general way takes a dozen times as long.
+    for (place, octet) in address.ip().octets().into_iter().enumerate() {
+        if place > 0 {
+            out.put_u8(b'.');
+        }
+        put_number(octet.into(), out);
+    }
+    out.put_u8(b':');
+    put_number(address.port(), out);
+}
+
+fn put_number(number: u16, out: &mut BytesMut) {
+    let mut digits = [0; 5];
+    let mut rest = number;
+    let mut count = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        count += 1;
+        if rest == 0 {
             break;
         }
     }
+    out.put_slice(digits.get(digits.len() - count..).unwrap_or_default());
 }
 
 #[cfg(test)]

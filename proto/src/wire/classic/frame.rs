@@ -6,20 +6,39 @@ use core::mem;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::frames::{Counts, Frames, Scan};
 use super::received::Received;
+use super::room::Room;
 use crate::wire::{Message, fields};
 
 /// The length that starts a frame.
-const LENGTH_LEN: usize = 4;
+pub(super) const LENGTH_LEN: usize = 4;
 
 /// What a frame adds to its name and payload, in bytes: its own length and the name's.
 pub(crate) const HEADER_LEN: usize = 8;
 
 /// Appends what stands before an event's payload. The caller sees to it that all lengths fit 32 bits.
+#[inline]
 pub(crate) fn encode_header(name: &[u8], payload_len: usize, out: &mut BytesMut) {
-    let body = LENGTH_LEN + name.len() + payload_len;
-    out.put_u32_le(u32::try_from(body).unwrap_or(u32::MAX));
-    fields::put_string(out, name);
+    let body = u32::try_from(LENGTH_LEN + name.len() + payload_len).unwrap_or(u32::MAX);
+    let name_len = u32::try_from(name.len()).unwrap_or(u32::MAX);
+    // Both in one store.
+    out.put_u64_le(u64::from(name_len) << 32 | u64::from(body));
+    out.extend_from_slice(name);
+}
+
+/// Writes what stands before an event's payload, and returns the place for that. The caller sees to it that all lengths
+/// fit 32 bits, and that there is room.
+#[inline]
+pub(crate) fn write_header<'a>(name: &[u8], payload_len: usize, place: &'a mut [u8]) -> &'a mut [u8] {
+    let body = u32::try_from(LENGTH_LEN + name.len() + payload_len).unwrap_or(u32::MAX);
+    let name_len = u32::try_from(name.len()).unwrap_or(u32::MAX);
+    let Some((header, place)) = place.split_first_chunk_mut() else { return &mut [] };
+    // Both in one store.
+    *header = (u64::from(name_len) << 32 | u64::from(body)).to_le_bytes();
+    let Some((name_place, place)) = place.split_at_mut_checked(name.len()) else { return &mut [] };
+    name_place.copy_from_slice(name);
+    place
 }
 
 /// One frame of a stream.
@@ -35,15 +54,23 @@ pub enum Frame {
 
 /// Cuts a stream into frames.
 ///
-/// A frame that arrived in one chunk is handed out as a slice of that chunk. One that spans chunks is put together
-/// in memory that grows with what has arrived, never with what is announced: at most the bytes received and
-/// [`FrameReader::SLACK`] more. How the stream was cut into chunks doesn't change the frames.
+/// Bytes come in by [`push`](Self::push), in chunks of any size, or by [`read_from`](Self::read_from), out of the memory
+/// that a driver reads into. A frame that arrived in one chunk is handed out as a slice of that chunk. One that spans
+/// chunks is put together in memory that grows with what has arrived, never with what is announced: at most the bytes
+/// received and [`FrameReader::SLACK`] more. How the stream was cut into chunks doesn't change the frames.
 #[derive(Debug)]
 pub struct FrameReader {
     max_frame: usize,
     received: Received,
     /// The start of a frame whose end has not arrived, from its length on.
     partial: Vec<u8>,
+    /// Whole frames, out of the memory that is read into.
+    whole: BytesMut,
+    /// What they are.
+    counts: Counts,
+    /// Bytes of an unfinished frame that stay in the memory that is read into.
+    outside: usize,
+    room: Room,
     too_long: Option<FrameTooLong>,
 }
 
@@ -54,7 +81,16 @@ impl FrameReader {
     /// A reader that takes frames with bodies of up to `max_frame` bytes.
     #[must_use]
     pub fn new(max_frame: usize) -> Self {
-        Self { max_frame, received: Received::default(), partial: Vec::new(), too_long: None }
+        Self {
+            max_frame,
+            received: Received::default(),
+            partial: Vec::new(),
+            whole: BytesMut::new(),
+            counts: Counts::default(),
+            outside: 0,
+            room: Room::default(),
+            too_long: None,
+        }
     }
 
     /// Takes in the next bytes of the stream.
@@ -62,22 +98,54 @@ impl FrameReader {
         self.received.push(chunk);
     }
 
+    /// Makes room for a read behind what `buffer` holds, which is what [`read_from`](Self::read_from) has left there:
+    /// the start of a frame. There is more room as more comes, up to [`SLACK`](Self::SLACK). Memory of which nobody
+    /// holds a slice any more is used again.
+    pub fn make_room(&mut self, buffer: &mut BytesMut) {
+        let whole = body_len(buffer, self.max_frame).ok().flatten().map_or(0, |len| LENGTH_LEN + len);
+        self.room.make(buffer, whole);
+    }
+
+    /// Takes the whole frames out of the memory that is read into, and leaves there what is not whole yet. Always the
+    /// same memory is to be used: what was left in it is part of the stream.
+    pub fn read_from(&mut self, buffer: &mut BytesMut) {
+        if self.received.len() > 0 || !self.partial.is_empty() {
+            // Both ways at once: what came before is before it.
+            self.push(buffer.split().freeze());
+            return;
+        }
+        self.room.filled(buffer);
+        let scan = Scan::of(buffer, self.max_frame);
+        self.counts.add(scan.counts);
+        let frames = buffer.split_to(scan.counts.bytes);
+        self.whole.unsplit(frames);
+        if scan.too_long {
+            // It is found once the frames before it are taken.
+            self.push(Bytes::copy_from_slice(buffer.get(..LENGTH_LEN).unwrap_or_default()));
+            buffer.clear();
+        }
+        self.room.emptied(buffer);
+        self.outside = buffer.len();
+    }
+
     /// How many bytes were received and not yet looked at. None once [`next_frame`](Self::next_frame) had no frame.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.received.len()
+        self.received.len() + self.whole.len()
     }
 
     /// How many bytes belong to a frame whose end has not been seen.
     #[must_use]
     pub fn unfinished(&self) -> usize {
-        self.partial.len()
+        self.partial.len() + self.outside
     }
 
     /// Forgets everything received, but not that a frame was too long.
     pub fn clear(&mut self) {
         self.received = Received::default();
         self.partial = Vec::new();
+        self.whole = BytesMut::new();
+        (self.counts, self.outside) = (Counts::default(), 0);
     }
 
     /// The next frame, or none if the bytes received hold no further whole one.
@@ -89,6 +157,12 @@ impl FrameReader {
         if let Some(error) = self.too_long {
             return Err(error);
         }
+        if !self.whole.is_empty() {
+            let len = body_len(&self.whole, self.max_frame).ok().flatten().unwrap_or_default();
+            let frame = self.whole.split_to(self.whole.len().min(LENGTH_LEN + len)).freeze();
+            self.counts.take(Counts::of(&frame));
+            return Ok(Some(frame_of(frame)));
+        }
         if self.partial.is_empty() {
             let front = self.received.front();
             match body_len(front, self.max_frame) {
@@ -99,17 +173,41 @@ impl FrameReader {
                 Ok(_) => {}
             }
         }
-        self.next_spanning()
+        self.next_spanning().map(|frame| frame.map(frame_of))
+    }
+
+    /// All whole frames that came in one piece, or none if the bytes received hold no further whole one.
+    ///
+    /// # Errors
+    /// As [`next_frame`](Self::next_frame), once there is no frame before the one that is too long.
+    pub fn next_frames(&mut self) -> Result<Option<Frames>, FrameTooLong> {
+        if let Some(error) = self.too_long {
+            return Err(error);
+        }
+        if !self.whole.is_empty() {
+            let counts = mem::take(&mut self.counts);
+            return Ok(Some(Frames::new(mem::take(&mut self.whole).freeze(), counts)));
+        }
+        if self.partial.is_empty() {
+            let scan = Scan::of(self.received.front(), self.max_frame);
+            if scan.counts.bytes > 0 {
+                return Ok(Some(Frames::new(self.received.take(scan.counts.bytes), scan.counts)));
+            }
+        }
+        Ok(self.next_spanning()?.map(|frame| {
+            let counts = Counts::of(&frame);
+            Frames::new(frame, counts)
+        }))
     }
 
     /// The slow path: a frame that spans chunks.
-    fn next_spanning(&mut self) -> Result<Option<Frame>, FrameTooLong> {
+    fn next_spanning(&mut self) -> Result<Option<Bytes>, FrameTooLong> {
         loop {
             let len =
                 body_len(&self.partial, self.max_frame).map_err(|error| *self.too_long.insert(error))?;
             let whole = LENGTH_LEN + len.unwrap_or(0);
             if len.is_some() && self.partial.len() >= whole {
-                return Ok(Some(frame_of(Bytes::from(mem::take(&mut self.partial)))));
+                return Ok(Some(Bytes::from(mem::take(&mut self.partial))));
             }
             let taken = self.received.take(whole - self.partial.len());
             if taken.is_empty() {
@@ -202,6 +300,74 @@ mod tests {
             assert_eq!(frames, expected, "cut every {size} bytes");
             assert_eq!((reader.waiting(), reader.unfinished()), (0, 0));
         }
+    }
+
+    /// A name and a payload.
+    type Event = (Vec<u8>, Vec<u8>);
+
+    /// Reads the stream in pieces of `size` bytes. Frames are taken one by one, or as they came.
+    fn all_read(size: usize, together: bool) -> (Vec<Frame>, Vec<Event>) {
+        let (mut reader, mut buffer) = (FrameReader::new(100), BytesMut::new());
+        let (mut frames, mut events) = (vec![], vec![]);
+        for chunk in STREAM.chunks(size) {
+            reader.make_room(&mut buffer);
+            assert!(buffer.capacity() - buffer.len() >= size);
+            buffer.extend_from_slice(chunk);
+            reader.read_from(&mut buffer);
+            if together {
+                for frames in core::iter::from_fn(|| reader.next_frames().unwrap()) {
+                    events
+                        .extend(frames.iter().map(|event| (event.name().to_vec(), event.payload().to_vec())));
+                }
+            } else {
+                frames.extend(all(&mut reader));
+            }
+            assert_eq!((reader.waiting(), reader.unfinished()), (0, buffer.len()));
+        }
+        assert!(buffer.is_empty());
+        (frames, events)
+    }
+
+    #[test]
+    fn what_is_read_in_place_gives_the_same_frames_and_events() {
+        let mut whole = FrameReader::new(100);
+        whole.push(Bytes::from_static(STREAM));
+        let expected = all(&mut whole);
+        let events = [("msg", "abc"), ("end", "")].map(|(name, payload)| (name.into(), payload.into()));
+        for size in 1..=STREAM.len() {
+            assert_eq!(all_read(size, false), (expected.clone(), vec![]), "cut every {size} bytes");
+            assert_eq!(all_read(size, true), (vec![], events.to_vec()), "cut every {size} bytes");
+        }
+    }
+
+    #[test]
+    fn a_frame_too_long_comes_after_those_before_it() {
+        let (mut reader, mut buffer) = (FrameReader::new(10), BytesMut::from(STREAM));
+        buffer.extend_from_slice(b"\x0b\0\0\0");
+        reader.read_from(&mut buffer);
+        assert_eq!((reader.waiting(), buffer.len()), (STREAM.len() + 4, 0));
+        assert_eq!(reader.next_frames().unwrap().unwrap().messages(), 2);
+        assert_eq!(reader.next_frames(), Err(FrameTooLong { len: 11, max: 10 }));
+        assert_eq!(reader.next_frame(), Err(FrameTooLong { len: 11, max: 10 }));
+    }
+
+    #[test]
+    fn both_ways_to_take_frames_and_to_give_bytes_can_be_mixed() {
+        let (mut reader, mut buffer) = (FrameReader::new(100), BytesMut::from(STREAM));
+        reader.read_from(&mut buffer);
+        assert!(matches!(reader.next_frame(), Ok(Some(Frame::Message(_)))));
+        let frames = reader.next_frames().unwrap().unwrap();
+        assert_eq!((frames.messages(), frames.empty(), frames.malformed()), (1, 1, 1));
+        reader.push(Bytes::from_static(&STREAM[..5]));
+        buffer.extend_from_slice(&STREAM[5..]);
+        reader.read_from(&mut buffer);
+        let frames: Vec<_> = core::iter::from_fn(|| reader.next_frames().unwrap()).collect();
+        assert_eq!(
+            frames.iter().map(|frames| frames.messages()).collect::<Vec<_>>(),
+            [1, 1],
+            "the first spans"
+        );
+        assert_eq!((reader.waiting(), reader.unfinished(), buffer.len()), (0, 0, 0));
     }
 
     #[test]

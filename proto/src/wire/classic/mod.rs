@@ -4,5 +4,7 @@
 
 pub(super) mod datagram;
 pub(super) mod frame;
+pub(super) mod frames;
 mod received;
 mod refusal_text;
+mod room;

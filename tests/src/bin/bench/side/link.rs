@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use bytes::Bytes;
 use clap::ValueEnum;
-use poolmesh_proto::Message;
+use poolmesh_proto::MessageRef;
 
 use super::obey;
 use crate::Fallible;
@@ -99,10 +99,11 @@ fn std_sender(shape: Shape, address: SocketAddr) -> Fallible<Sending> {
     let payload = Bytes::from(shape.payload());
     Ok(Box::new(move |count| {
         let _open = &mesh;
+        let mut batch = peer.batch();
         for _ in 0..count {
-            peer.send(NAME, payload.clone())?;
+            batch.send(NAME, &payload)?;
         }
-        Ok(())
+        Ok(batch.flush()?)
     }))
 }
 
@@ -114,10 +115,13 @@ fn smol_sender(shape: Shape, address: SocketAddr) -> Fallible<Sending> {
     Ok(Box::new(move |count| {
         let (_open, peer, payload) = (&mesh, peer.clone(), payload.clone());
         smol::block_on(smol::spawn(async move {
+            let mut batch = peer.batch();
             for _ in 0..count {
-                peer.send(NAME, payload.clone()).await?;
+                while !batch.push(NAME, &payload)? {
+                    batch.flush().await?;
+                }
             }
-            Ok(())
+            Ok(batch.flush().await?)
         }))
     }))
 }
@@ -164,10 +168,10 @@ impl Arrivals {
     }
 
     /// Treats an event of ours.
-    fn of(&self, message: Message, handling: Handling) {
+    fn of(&self, message: MessageRef<'_>, handling: Handling) {
         match handling {
             Handling::Looks => drop(black_box(message.payload())),
-            Handling::Keeps => keep(message.into_payload()),
+            Handling::Keeps => keep(message.to_payload()),
         }
         self.add(1);
     }

@@ -52,14 +52,14 @@ pub(crate) fn echo(player: Player) -> Fallible<()> {
         Player::Std => {
             let mesh = Box::leak(Box::new(poolmesh_std::Mesh::new()));
             mesh.on(NAME_TEXT, |peer, message| {
-                let _ = peer.try_send(NAME, message.into_payload());
+                let _ = peer.try_send(NAME, message.payload());
             });
             mesh.listen_on(local)?.to_string()
         }
         Player::Smol => {
             let mesh = Box::leak(Box::new(poolmesh_smol::Mesh::new()));
             mesh.on(NAME_TEXT, |peer, message| {
-                let _ = peer.try_send(NAME, message.into_payload());
+                let _ = peer.try_send(NAME, message.payload());
             });
             smol::block_on(mesh.listen_on(local))?.to_string()
         }
@@ -97,7 +97,7 @@ fn std_pinger(echo: SocketAddr) -> Fallible<Pinging> {
     let (returned, payload) = (Arc::clone(&game), Bytes::from(SHAPE.payload()));
     mesh.on(NAME_TEXT, move |peer, message| {
         if returned.returned() {
-            let _ = peer.try_send(NAME, message.into_payload());
+            let _ = peer.try_send(NAME, message.payload());
         }
     });
     let peer = mesh.connect_to_peer(echo)?;
@@ -115,7 +115,7 @@ fn smol_pinger(echo: SocketAddr) -> Fallible<Pinging> {
     let (returned, payload) = (Arc::clone(&game), Bytes::from(SHAPE.payload()));
     mesh.on(NAME_TEXT, move |peer, message| {
         if returned.returned() {
-            let _ = peer.try_send(NAME, message.into_payload());
+            let _ = peer.try_send(NAME, message.payload());
         }
     });
     let peer = smol::block_on(mesh.connect_to_peer(echo))?;

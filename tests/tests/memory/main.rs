@@ -6,17 +6,19 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a rule that can't be checked fails")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test names what it looks for")]
 
+mod broadcaster;
+mod links;
+
 use core::net::SocketAddr;
 use std::alloc::System;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use poolmesh_proto::trace::{
     Input, Reader, RecordLimits, RecordedBroadcaster, Recorder, Sink, TraceFault, entries,
 };
-use poolmesh_proto::wire::{Dialect, FrameReader, MAX_DECODED, Request};
+use poolmesh_proto::wire::{Dialect, FrameReader, MAX_DECODED};
 use poolmesh_proto::{
-    Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Link, LinkConfig, Machine, Output, PoolId,
-    RandomSource, SendError,
+    Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Link, LinkConfig, Machine, Output, SendError,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -29,7 +31,7 @@ const OWN: usize = 2_048;
 /// The largest datagram there is.
 const DATAGRAM: usize = 65_507;
 
-const RULES: [(&str, fn()); 13] = [
+const RULES: [(&str, fn()); 18] = [
     ("decoding_hostile_lists_stays_within_what_is_stated", decoding_hostile_lists),
     ("decoding_arbitrary_datagrams_stays_within_what_is_stated", decoding_arbitrary_datagrams),
     ("an_announced_length_reserves_nothing", announced_lengths),
@@ -38,8 +40,13 @@ const RULES: [(&str, fn()); 13] = [
     ("what_waits_unpolled_takes_what_was_received", unpolled_chunks),
     ("a_link_that_is_not_polled_asks_for_no_more", unpolled_link),
     ("a_link_whose_peer_does_not_read_stays_within_its_queue", unread_link),
-    ("a_flooded_broadcaster_stays_within_its_limits", flooded_broadcaster),
-    ("a_broadcaster_that_is_filled_again_takes_no_more_than_at_first", refilled_broadcaster),
+    ("busy_links_allocate_nothing", links::busy),
+    ("overlapping_writes_allocate_nothing", links::overlapping),
+    ("what_is_read_in_place_takes_what_was_received", links::read_in_place),
+    ("a_flooded_broadcaster_stays_within_its_limits", broadcaster::flooded),
+    ("a_broadcaster_that_is_filled_again_takes_no_more_than_at_first", broadcaster::refilled),
+    ("a_pool_takes_what_is_stated", broadcaster::many_pools),
+    ("a_busy_broadcaster_allocates_nothing", broadcaster::busy),
     ("an_entry_of_a_trace_takes_five_times_its_bytes", trace_entry),
     ("a_trace_in_chunks_takes_two_entries_and_chunks", trace_in_chunks),
     ("a_recorded_broadcaster_takes_what_waits_to_be_written", recorded_broadcaster),
@@ -59,6 +66,14 @@ fn allocated<T>(act: impl FnOnce() -> T) -> (usize, T) {
     let region = Region::new(COUNTING);
     let result = act();
     (region.change().bytes_allocated, result)
+}
+
+/// How often `act` allocates, or makes larger what was allocated.
+fn allocations(act: impl FnOnce()) -> usize {
+    let region = Region::new(COUNTING);
+    act();
+    let change = region.change();
+    change.allocations + change.reallocations
 }
 
 /// Bytes allocated and not given back since a point in time.
@@ -262,7 +277,7 @@ fn fill(config: LinkConfig, payload: usize) -> Link {
     link
 }
 
-/// What `LinkConfig` states: an eighth and 64 KiB beyond the frames, and 100 bytes for each write.
+/// What `LinkConfig` states: an eighth and twice what is packed beyond the frames, and 100 bytes for each write.
 fn unread_link() {
     let pack = LinkConfig::default().pack;
     let packed = [0, 10, 100, 1_000, 15_000, 20_000, 100_000].map(|payload| (pack, payload));
@@ -275,115 +290,10 @@ fn unread_link() {
         let link = fill(config, payload);
         assert!(link.queued() <= max_queued && link.queued() + payload + 13 > max_queued);
         let writes = max_queued / pack.max(payload + 13);
-        let most = max_queued + max_queued / 8 + 64 * 1_024 + 100 * writes + OWN;
+        let most = max_queued + max_queued / 8 + 2 * pack.max(4_096) + 100 * writes + OWN;
         assert!(live.bytes() <= most, "pack {pack}, payloads of {payload}: {} of {most}", live.bytes());
         drop(link);
         assert_eq!(live.bytes(), 0, "all is given back");
-    }
-}
-
-/// What the entries of a broadcaster take at most, with the room that its collections keep for more, in bytes.
-const PER_POOL: usize = 360;
-const PER_PEER: usize = 128;
-/// An answer of 1,024 bytes and its place, or an event.
-const PER_OUTPUT: usize = 1_100;
-
-fn ip(number: usize) -> SocketAddr {
-    let number = u32::try_from(number).unwrap();
-    SocketAddr::from(((0x0b00_0000 + number).to_be_bytes(), 5_000))
-}
-
-fn broadcaster(config: &BroadcasterConfig) -> Broadcaster<impl RandomSource + use<>> {
-    let mut number = 0u128;
-    let random = move || {
-        number = number.wrapping_add(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-        number
-    };
-    Broadcaster::new(config.clone(), random)
-}
-
-/// The ids of the pools that a broadcaster will make: what one that is polled makes of the same numbers.
-fn ids(config: &BroadcasterConfig) -> Vec<PoolId> {
-    let mut machine = broadcaster(config);
-    let mut ids = Vec::with_capacity(config.max_pools);
-    for host in 0..config.max_pools {
-        machine.handle_datagram(Instant::ZERO, ip(host), &[0]);
-        loop {
-            match machine.poll_output() {
-                Output::Event(BroadcasterEvent::PoolCreated { pool, .. }) => ids.push(pool),
-                Output::Wait(_) => break,
-                _ => {}
-            }
-        }
-    }
-    assert_eq!(ids.len(), config.max_pools);
-    ids
-}
-
-/// Creates and joins from more addresses than there is room for, and lists; nobody polls.
-fn flood(
-    machine: &mut Broadcaster<impl RandomSource>,
-    now: Instant,
-    config: &BroadcasterConfig,
-    ids: &[PoolId],
-) {
-    for host in 0..config.max_pools + 1_000 {
-        machine.handle_datagram(now, ip(host), &[0]);
-    }
-    let mut datagram = BytesMut::with_capacity(100);
-    for number in 0..config.max_peers_total + config.max_queued + 1_000 {
-        datagram.clear();
-        Dialect::Classic.encode_request(&Request::Join(ids[number % ids.len()]), &mut datagram);
-        machine.handle_datagram(now, ip(100_000 + number), &datagram);
-    }
-    for _ in 0..config.max_queued {
-        machine.handle_datagram(now, ip(0), &[2]);
-    }
-}
-
-fn flooded_broadcaster() {
-    let limits =
-        [(65_536, 0, 64), (40_000, 0, 64), (5_000, 5_000, 64), (100, 20_000, 1_000), (100, 0, 20_000)];
-    for (max_pools, max_peers_total, max_queued) in limits {
-        let mut config = BroadcasterConfig::default();
-        (config.max_pools, config.max_peers_total, config.max_queued) =
-            (max_pools, max_peers_total, max_queued);
-        let ids = ids(&config);
-        let live = Live::start();
-        let mut machine = broadcaster(&config);
-        flood(&mut machine, Instant::ZERO, &config, &ids);
-        assert_eq!((machine.pool_count(), machine.peer_count()), (max_pools, max_peers_total));
-        // As many events as datagrams wait besides.
-        let most = max_pools * PER_POOL + max_peers_total * PER_PEER + 2 * max_queued * PER_OUTPUT + OWN;
-        assert!(
-            live.bytes() <= most,
-            "{} of {most} at {max_pools}/{max_peers_total}/{max_queued}",
-            live.bytes()
-        );
-        drop(machine);
-        assert_eq!(live.bytes(), 0, "all is given back");
-    }
-}
-
-fn refilled_broadcaster() {
-    let mut config = BroadcasterConfig::default();
-    (config.max_pools, config.max_peers_total, config.max_queued) = (2_000, 4_000, 100);
-    let ids = ids(&config);
-    let live = Live::start();
-    let mut machine = broadcaster(&config);
-    let mut now = Instant::ZERO;
-    let mut first = 0;
-    for round in 0..20 {
-        flood(&mut machine, now, &config, &ids);
-        let bytes = live.bytes();
-        // Of the pools made later the ids are not known, so only the first have peers.
-        first = first.max(if round == 0 { bytes } else { 0 });
-        assert!(bytes <= first, "round {round}: {bytes}, at first {first}");
-        while !matches!(machine.poll_output(), Output::Wait(_)) {}
-        now = now + config.ping_timeout;
-        machine.handle_timeout(now);
-        while !matches!(machine.poll_output(), Output::Wait(_)) {}
-        assert_eq!((machine.pool_count(), machine.peer_count()), (0, 0));
     }
 }
 

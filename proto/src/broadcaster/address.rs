@@ -1,0 +1,167 @@
+//! Addresses in few bytes: a broadcaster holds millions.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+use crate::wire::canonical;
+
+/// How an address was written by the socket it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    V4,
+    /// IPv4, as a dual-stack socket shows it.
+    Mapped,
+    V6,
+}
+
+/// The address of a host: as peers are told it, and as the driver's socket names it, but for what only few have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HostAddress {
+    ip: [u8; 16],
+    port: u16,
+    form: Form,
+}
+
+/// What an IPv6 address may have beside its number: a flow label and a scope.
+pub(super) type Zone = (u32, u32);
+
+impl HostAddress {
+    /// The zone is the caller's to keep, if there is one.
+    pub(super) fn new(address: SocketAddr) -> (Self, Option<Zone>) {
+        let told = canonical(address);
+        let form = match (address, told) {
+            (SocketAddr::V4(_), _) => Form::V4,
+            (SocketAddr::V6(_), SocketAddr::V4(_)) => Form::Mapped,
+            (SocketAddr::V6(_), SocketAddr::V6(_)) => Form::V6,
+        };
+        let ip = match told.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        let zone = match address {
+            SocketAddr::V4(_) => None,
+            SocketAddr::V6(address) => Some((address.flowinfo(), address.scope_id())),
+        };
+        (Self { ip: ip.octets(), port: told.port(), form }, zone.filter(|zone| *zone != (0, 0)))
+    }
+
+    /// As peers are told it.
+    pub(super) fn told(self) -> SocketAddr {
+        let ip = Ipv6Addr::from(self.ip);
+        match self.form {
+            Form::V4 | Form::Mapped => (Ipv4Addr::from_bits(ip.to_bits() as u32), self.port).into(),
+            Form::V6 => (ip, self.port).into(),
+        }
+    }
+
+    /// As the driver's socket names it.
+    pub(super) fn of_socket(self, zone: Option<Zone>) -> SocketAddr {
+        let (flow, scope) = zone.unwrap_or_default();
+        match self.form {
+            Form::V4 => self.told(),
+            Form::Mapped | Form::V6 => SocketAddrV6::new(self.ip.into(), self.port, flow, scope).into(),
+        }
+    }
+}
+
+/// The peers of a pool in the order they joined. They never leave on the classic wire.
+///
+/// Without peers it is a pointer that points nowhere, for many pools have none.
+#[derive(Debug, Default)]
+pub(super) struct PeerList(Option<Box<Peers>>);
+
+#[derive(Debug, Default)]
+struct Peers {
+    count: usize,
+    /// Seven bytes each, or nineteen: its octets, its port and how many octets there are, so that it can be read from
+    /// behind. Who joined last is named first.
+    packed: Vec<u8>,
+}
+
+/// Bytes of an address beside its octets.
+const PORT_AND_LEN: usize = 3;
+
+impl PeerList {
+    /// How many.
+    pub(super) fn count(&self) -> usize {
+        self.0.as_ref().map_or(0, |peers| peers.count)
+    }
+
+    /// Adds a peer as others are told it.
+    pub(super) fn push(&mut self, peer: SocketAddr) {
+        let peers = self.0.get_or_insert_default();
+        peers.count += 1;
+        let [high, low] = peer.port().to_be_bytes();
+        match peer.ip() {
+            IpAddr::V4(ip) => {
+                let [a, b, c, d] = ip.octets();
+                peers.packed.extend_from_slice(&[a, b, c, d, high, low, 4]);
+            }
+            IpAddr::V6(ip) => {
+                peers.packed.extend_from_slice(&ip.octets());
+                peers.packed.extend_from_slice(&[high, low, 16]);
+            }
+        }
+    }
+
+    /// Who joined last comes first.
+    pub(super) fn newest_first(&self) -> NewestFirst<'_> {
+        NewestFirst { packed: self.0.as_ref().map_or(&[], |peers| &peers.packed) }
+    }
+}
+
+/// The peers from behind.
+#[derive(Debug)]
+pub(super) struct NewestFirst<'a> {
+    packed: &'a [u8],
+}
+
+impl Iterator for NewestFirst<'_> {
+    type Item = SocketAddr;
+
+    fn next(&mut self) -> Option<SocketAddr> {
+        let len = usize::from(*self.packed.last()?) + PORT_AND_LEN;
+        let (before, peer) = self.packed.split_at_checked(self.packed.len().checked_sub(len)?)?;
+        self.packed = before;
+        if let [a, b, c, d, high, low, 4] = peer {
+            return Some(([*a, *b, *c, *d], u16::from_be_bytes([*high, *low])).into());
+        }
+        let (octets, rest) = peer.split_first_chunk::<16>()?;
+        let (port, _) = rest.split_first_chunk()?;
+        Some((Ipv6Addr::from(*octets), u16::from_be_bytes(*port)).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_told_and_answered_as_before() {
+        for address in ["192.0.2.1:1", "[::ffff:192.0.2.1]:65535", "[2001:db8::1]:7", "[::1]:0"] {
+            let address: SocketAddr = address.parse().unwrap();
+            let (host, zone) = HostAddress::new(address);
+            assert_eq!((host.told(), host.of_socket(zone)), (canonical(address), address));
+            assert_eq!(zone, None);
+        }
+        let zoned: SocketAddr = SocketAddrV6::new("fe80::1".parse().unwrap(), 7, 3, 2).into();
+        let (host, zone) = HostAddress::new(zoned);
+        assert_eq!((host.told(), host.of_socket(zone)), (canonical(zoned), zoned));
+    }
+
+    #[test]
+    fn peers_come_back_last_first() {
+        let mut peers = PeerList::default();
+        let all: Vec<SocketAddr> =
+            ["192.0.2.1:1", "[2001:db8::1]:7", "[::]:0", "255.255.255.255:65535", "[::1]:4"]
+                .map(|peer| peer.parse().unwrap())
+                .into();
+        for (at, peer) in all.iter().enumerate() {
+            peers.push(*peer);
+            assert_eq!(peers.count(), at + 1);
+            let back: Vec<SocketAddr> = peers.newest_first().collect();
+            assert!(back.iter().rev().eq(&all[..=at]));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! How a link takes what is to be sent, and hands it out to be written.
+
+use core::time::Duration;
+
+use super::{Batch, Chunks, Link, Refused, SendError, State, Write, WriteKind};
+use crate::wire::HEADER_LEN;
+use crate::{Instant, Payload};
+
+/// How soon a link looks again whether the memory it shares with others has room for a frame that was refused.
+const BUDGET_RETRY: Duration = Duration::from_millis(20);
+
+/// Events that follow each other sooner than this are a stream.
+const STREAM: Duration = Duration::from_micros(50);
+
+impl Link {
+    /// Queues an event, all or nothing.
+    ///
+    /// # Errors
+    /// If there is no room, the event is too long, or the link is closed.
+    #[inline]
+    pub fn send<'a>(
+        &mut self,
+        name: impl AsRef<[u8]>,
+        payload: impl Into<Payload<'a>>,
+    ) -> Result<(), SendError> {
+        self.queue_frame(name.as_ref(), &payload.into())
+    }
+
+    #[inline]
+    fn queue_frame(&mut self, name: &[u8], payload: &Payload<'_>) -> Result<(), SendError> {
+        if self.state != State::Open {
+            return Err(SendError::Closed);
+        }
+        let body = name.len().saturating_add(payload.len()).saturating_add(HEADER_LEN / 2);
+        let max = self.longest_body();
+        if body > max {
+            return Err(SendError::TooLong { len: body, max });
+        }
+        let len = body + HEADER_LEN / 2;
+        if !self.room_for(len) || !self.queue.push(name, payload) {
+            return Err(self.refuse(len));
+        }
+        self.stats.sent += 1;
+        Ok(())
+    }
+
+    /// The longest body that can be sent, in bytes.
+    fn longest_body(&self) -> usize {
+        let longest = self.queue.longest().saturating_sub(HEADER_LEN / 2);
+        self.config.max_frame.min(u32::MAX as usize).min(longest)
+    }
+
+    #[cold]
+    fn refuse(&mut self, len: usize) -> SendError {
+        self.stats.full += 1;
+        self.refused = Some(Refused { len, retry: None });
+        self.arm_retry();
+        SendError::Full
+    }
+
+    /// An empty batch of events for this link: see [`send_batch`](Self::send_batch).
+    pub fn batch(&self) -> Batch {
+        Batch::new(self.longest_body(), self.config.pack.min(self.config.max_queued))
+    }
+
+    /// Queues all events of a batch, or none, and empties it. One look at the bounds for all of them, and where links are
+    /// shared between threads one lock.
+    ///
+    /// # Errors
+    /// If there is no room, or the link is closed. Then the batch is as it was.
+    pub fn send_batch(&mut self, batch: &mut Batch) -> Result<(), SendError> {
+        if self.state != State::Open {
+            return Err(SendError::Closed);
+        }
+        let len = batch.len();
+        if len == 0 {
+            return Ok(());
+        }
+        if !self.room_for(len) || !self.queue.pay(len) {
+            return Err(self.refuse(len));
+        }
+        self.stats.sent += batch.events();
+        self.queue.push_paid(batch.take());
+        Ok(())
+    }
+
+    /// Whether an event that was queued while nothing else waited is to be written by whoever has queued it, at once:
+    /// unless the link has said so less than 50 µs ago and heard nothing since, for then more of the same may come,
+    /// which better goes into one write.
+    pub fn is_urgent(&mut self, now: Instant) -> bool {
+        let again = self.urgent_at.is_some_and(|at| !(at + STREAM).is_due(now));
+        if !again {
+            self.urgent_at = Some(now);
+        }
+        !again
+    }
+
+    /// Whether the link's own bound lets `len` bytes in. A frame longer than the bound goes alone.
+    fn room_for(&self, len: usize) -> bool {
+        let queued = self.queue.queued();
+        queued == 0 || queued.saturating_add(len) <= self.config.max_queued
+    }
+
+    /// Whether a frame that was refused would find room now. Below half of the bound, not at each byte.
+    pub(super) fn writable(&self) -> bool {
+        self.refused.is_some_and(|refused| self.roomy(refused) && self.queue.budget_has(refused.len))
+    }
+
+    pub(super) fn roomy(&self, refused: Refused) -> bool {
+        let queued = self.queue.queued();
+        queued == 0 || queued <= self.config.max_queued / 2 && self.room_for(refused.len)
+    }
+
+    /// Sees to it that a frame refused for want of shared memory is thought of again: nothing on this link would
+    /// tell that others have given some back.
+    pub(super) fn arm_retry(&mut self) {
+        let Some(refused) = self.refused else { return };
+        if !self.roomy(refused) || self.queue.budget_has(refused.len) {
+            return;
+        }
+        if refused.retry.is_none_or(|at| at.is_due(self.now)) {
+            self.refused = Some(Refused { retry: Some(self.now + BUDGET_RETRY), ..refused });
+        }
+    }
+
+    /// The next thing to write. To ask for it is to say that the one before has been done.
+    pub fn poll_transmit(&mut self) -> Option<Write> {
+        if let State::Ended(..) | State::Ending(_) = self.state {
+            return None;
+        }
+        let chunk = self.queue.next();
+        self.arm_retry();
+        if let Some(chunk) = chunk {
+            return Some(Write::Bytes(chunk));
+        }
+        self.all_written().then_some(Write::Finish)
+    }
+
+    /// As [`poll_transmit`](Self::poll_transmit), as much as goes into one vectored write: as many pieces as
+    /// [`LinkConfig::pack`](super::LinkConfig::pack) lets, up to the end of a frame. They replace what `chunks` held.
+    pub fn poll_chunks(&mut self, chunks: &mut Chunks) -> Option<WriteKind> {
+        if let State::Ended(..) | State::Ending(_) = self.state {
+            chunks.clear();
+            return None;
+        }
+        let some = self.queue.next_chunks(chunks);
+        self.arm_retry();
+        if some {
+            return Some(WriteKind::Chunks);
+        }
+        self.all_written().then_some(WriteKind::Finish)
+    }
+
+    /// What is queued is written. Whether the writing half is to be closed now.
+    fn all_written(&mut self) -> bool {
+        match &mut self.state {
+            State::Closing { eof: true, .. } => {
+                self.end_here();
+                false
+            }
+            State::Closing { finished, .. } if !*finished => {
+                *finished = true;
+                true
+            }
+            State::Open | State::Closing { .. } | State::Ending(_) | State::Ended(..) => false,
+        }
+    }
+}

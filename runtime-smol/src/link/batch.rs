@@ -1,0 +1,98 @@
+//! Many events on their way to one peer.
+
+use poolmesh_proto::{Batch, Payload, SendError};
+
+use super::Peer;
+
+/// Events for one peer that are packed before they are sent: by [`Peer::batch`].
+///
+/// They are sent when they fill a write ([`LinkConfig::pack`](poolmesh_proto::LinkConfig::pack)), by
+/// [`flush`](Self::flush), and, if there is room, when this is dropped.
+///
+/// ```no_run
+/// # smol::block_on(async {
+/// # let peer: poolmesh_smol::Peer = todo!();
+/// let mut batch = peer.batch();
+/// for number in 0..1_000_000u32 {
+///     batch.send("number", &number.to_le_bytes()).await?;
+/// }
+/// batch.flush().await?;
+/// # Ok::<(), poolmesh_smol::SendError>(()) });
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct SendBatch<'a> {
+    peer: &'a Peer,
+    batch: Batch,
+}
+
+impl<'a> SendBatch<'a> {
+    pub(super) fn new(peer: &'a Peer) -> Self {
+        Self { peer, batch: peer.shared.lock().link.batch() }
+    }
+
+    /// Adds an event. If the batch is full, what it holds is sent first, which waits as [`Peer::send`] does. Should the
+    /// future be dropped, this event was not added; those before it are sent or held.
+    ///
+    /// # Errors
+    /// If the event is too long, or the link closed when the batch was full.
+    #[inline]
+    pub async fn send<'p>(
+        &mut self,
+        name: impl AsRef<[u8]>,
+        payload: impl Into<Payload<'p>>,
+    ) -> Result<(), SendError> {
+        let (name, payload) = (name.as_ref(), payload.into());
+        while !self.batch.push_payload(name, &payload)? {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Adds an event, unless the batch is full: then it says no, and is to be [flushed](Self::flush) first. For whoever
+    /// counts nanoseconds: it makes no future.
+    ///
+    /// # Errors
+    /// If the event is too long.
+    #[inline]
+    pub fn push<'p>(
+        &mut self,
+        name: impl AsRef<[u8]>,
+        payload: impl Into<Payload<'p>>,
+    ) -> Result<bool, SendError> {
+        self.batch.push(name, payload)
+    }
+
+    /// Sends what it holds; waits, without limit, until all that was sent before is written.
+    ///
+    /// # Errors
+    /// If the link is closed.
+    pub async fn flush(&mut self) -> Result<(), SendError> {
+        loop {
+            let room = self.peer.shared.room.listen();
+            // What the connection doesn't take would fill the caches, and gain nothing.
+            if self.peer.queued() > 0 && self.peer.is_connected() {
+                room.await;
+                continue;
+            }
+            match self.try_flush() {
+                Err(SendError::Full) => room.await,
+                result => return result,
+            }
+        }
+    }
+
+    /// Sends what it holds if there is room for all of it now.
+    ///
+    /// # Errors
+    /// If there is no room, or the link is closed. Then it holds the same as before.
+    pub fn try_flush(&mut self) -> Result<(), SendError> {
+        self.peer.shared.send_batch(&mut self.batch)
+    }
+}
+
+impl Drop for SendBatch<'_> {
+    fn drop(&mut self) {
+        let _ = self.try_flush();
+    }
+}

@@ -1,0 +1,128 @@
+//! What a link's handles and the two halves of its task share.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use event_listener::Event as Signal;
+use poolmesh_proto::driver::Handlers;
+use poolmesh_proto::{Batch, Chunks, CloseReason, Fault, Link, Payload, PeerId, SendError, Side, WriteKind};
+use smol::Async;
+
+use super::{OnDisconnect, Peer};
+use crate::clock::Clock;
+use crate::sockets;
+
+pub(super) struct Shared {
+    pub(super) id: PeerId,
+    pub(super) address: SocketAddr,
+    pub(super) side: Side,
+    pub(super) clock: Clock,
+    state: Mutex<State>,
+    /// There may be something to write, or the end has come.
+    pub(super) work: Signal,
+    /// There may be room for more.
+    pub(super) room: Signal,
+    /// Whether the link was closed here.
+    closed: AtomicBool,
+    pub(super) handlers: Handlers<Peer>,
+    pub(super) ending: Mutex<Ending>,
+}
+
+/// What the lock is for.
+pub(super) struct State {
+    pub(super) link: Link,
+    /// The connection, while there is one.
+    pub(super) stream: Option<Arc<Async<TcpStream>>>,
+    /// What a sender has begun to write, and could not end.
+    pub(super) unwritten: Chunks,
+}
+
+#[derive(Default)]
+pub(super) struct Ending {
+    pub(super) reason: Option<CloseReason>,
+    pub(super) handlers: Vec<OnDisconnect>,
+}
+
+impl Shared {
+    pub(super) fn new(id: PeerId, link: Link, address: SocketAddr, side: Side, clock: Clock) -> Self {
+        Self {
+            id,
+            address,
+            side,
+            clock,
+            state: Mutex::new(State { link, stream: None, unwritten: Chunks::default() }),
+            work: Signal::new(),
+            room: Signal::new(),
+            closed: AtomicBool::new(false),
+            handlers: Handlers::new(),
+            ending: Mutex::default(),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // The machine is left in order whoever panics: its methods don't.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing more is handed out, of what was received already either.
+    pub(super) fn stop_receiving(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_receiving(&self) -> bool {
+        !self.closed.load(Ordering::Acquire)
+    }
+
+    /// Ends the link, whatever it is about.
+    pub(super) fn abandon(&self) {
+        let mut state = self.lock();
+        state.link.handle_failure(self.clock.now(), Fault::HandlerPanicked);
+        while state.link.poll_event().is_some() {}
+    }
+
+    /// Queues an event. The writer waits only while nothing is queued: then the caller writes it, or the writer is woken.
+    pub(super) fn send(&self, name: &[u8], payload: &Payload<'_>) -> Result<(), SendError> {
+        let mut state = self.lock();
+        let idle = state.link.queued() == 0;
+        let result = state.link.send(name, payload);
+        // Refused for want of memory shared with others, it has a new deadline to wait for.
+        let written =
+            idle && result.is_ok() && state.link.is_urgent(self.clock.now()) && state.write_at_once();
+        drop(state);
+        if idle && !written {
+            self.work.notify(1);
+        }
+        result
+    }
+
+    /// Queues many events, and writes them if nothing else waits to be written.
+    pub(super) fn send_batch(&self, batch: &mut Batch) -> Result<(), SendError> {
+        let mut state = self.lock();
+        let idle = state.link.queued() == 0;
+        let result = state.link.send_batch(batch);
+        let written = idle && result.is_ok() && state.write_at_once();
+        drop(state);
+        if idle && !written {
+            self.work.notify(1);
+        }
+        result
+    }
+}
+
+impl State {
+    /// Writes what is queued, as much as the connection takes without waiting. The rest is the writer's. Whether there is
+    /// none.
+    fn write_at_once(&mut self) -> bool {
+        let Some(stream) = &self.stream else { return false };
+        while let Some(WriteKind::Chunks) = self.link.poll_chunks(&mut self.unwritten) {
+            // An error is one that the writer will meet, too.
+            let written = sockets::write_chunks(stream.get_ref(), &self.unwritten).unwrap_or(0);
+            self.unwritten.advance(written);
+            if !self.unwritten.is_empty() {
+                return false;
+            }
+        }
+        true
+    }
+}
