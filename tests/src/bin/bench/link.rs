@@ -21,6 +21,7 @@ const OURS: [&str; 2] = ["std", "smol"];
 struct Job {
     what: &'static str,
     shape: &'static str,
+    style: &'static str,
     handling: &'static str,
     measures: &'static [Measure],
     /// Frames at least in a round.
@@ -30,19 +31,27 @@ struct Job {
 /// What keeps payloads.
 const KEEPS: &str = "keeps";
 
-const ALL: [Measure; 4] = [Measure::SenderCpu, Measure::ReceiverCpu, Measure::BothCpu, Measure::Rate];
+/// Frames of 32 bytes in batches, looked at.
+const SMALL: Job = Job {
+    what: "32 B frames",
+    shape: "small",
+    style: "batch",
+    handling: "looks",
+    measures: &[Measure::SenderCpu, Measure::ReceiverCpu, Measure::BothCpu, Measure::Rate],
+    step: 4_096,
+};
 
-const JOBS: [Job; 4] = [
-    Job { what: "32 B frames, looked at", shape: "small", handling: "looks", measures: &ALL, step: 4_096 },
+const JOBS: [Job; 5] = [
+    SMALL,
+    Job { what: "32 B frames, each sent alone", style: "single", measures: &[Measure::SenderCpu], ..SMALL },
     Job {
         what: "32 B frames, payloads kept",
-        shape: "small",
         handling: KEEPS,
         measures: &[Measure::ReceiverCpu, Measure::BothCpu, Measure::Rate],
-        step: 4_096,
+        ..SMALL
     },
-    Job { what: "1 KiB frames, looked at", shape: "kilo", handling: "looks", measures: &ALL, step: 256 },
-    Job { what: "64 KiB payloads, looked at", shape: "bulk", handling: "looks", measures: &ALL, step: 16 },
+    Job { what: "1 KiB frames", shape: "kilo", step: 256, ..SMALL },
+    Job { what: "64 KiB payloads", shape: "bulk", step: 16, ..SMALL },
 ];
 
 /// Measures all that was asked for.
@@ -72,7 +81,7 @@ struct Pair {
 impl Pair {
     fn start(maker: &'static str, job: &Job) -> Fallible<Self> {
         let receiver = Side::start(["receiver", maker, job.shape, job.handling])?;
-        let sender = Side::start(["sender", maker, job.shape, receiver.ready()])?;
+        let sender = Side::start(["sender", maker, job.style, job.shape, receiver.ready()])?;
         Ok(Self { maker, sender, receiver })
     }
 

@@ -42,6 +42,8 @@ pub(crate) enum Role {
         #[arg(value_enum)]
         maker: link::Maker,
         #[arg(value_enum)]
+        style: link::Style,
+        #[arg(value_enum)]
         shape: Shape,
         place: String,
     },
@@ -80,7 +82,7 @@ impl Role {
         match self {
             Self::Broadcaster { runtime } => broadcaster::play(runtime),
             Self::Datagrams { io, answers } => yardstick::udp::play(io, &answers),
-            Self::Sender { maker, shape, place } => link::send(maker, shape, place),
+            Self::Sender { maker, style, shape, place } => link::send(maker, style, shape, place),
             Self::Receiver { maker, shape, handling } => link::receive(maker, shape, handling),
             Self::Announcer { maker } => crowd::announce(maker),
             Self::Crowd { links, announcer, acknowledge } => crowd::listen(links, announcer, acknowledge),
