@@ -122,8 +122,8 @@ impl Job {
     ) -> Fallible<Vec<Row>> {
         let (first, last) = on.choose(cores)?;
         for pair in pairs.iter_mut() {
-            pair.receiver.pin(first)?;
-            pair.sender.pin(last)?;
+            pair.receiver.pin(&[first])?;
+            pair.sender.pin(&[last])?;
         }
         let outcome =
             options.plan().hold(self.what, on, self.step, pairs.iter_mut().map(Pair::subject).collect())?;

@@ -17,6 +17,7 @@ mod side;
 mod stats;
 mod svg;
 mod table;
+mod threads;
 mod yardstick;
 
 use std::alloc::System;
