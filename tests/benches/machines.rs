@@ -7,7 +7,7 @@ use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use poolmesh_proto::wire::{Dialect, Request, Response};
 use poolmesh_proto::{
-    Broadcaster, BroadcasterConfig, Instant, Link, LinkConfig, LinkEvent, Machine, Output, PoolId,
+    Broadcaster, BroadcasterConfig, Instant, Link, LinkConfig, LinkEvents, Machine, Output, PoolId,
     RandomSource, Write,
 };
 
@@ -126,8 +126,10 @@ fn link_in(bencher: Bencher<'_, '_>, len: usize) {
     bencher.counter(ItemsCount::from(frames)).counter(BytesCount::from(frames * len)).bench_local(|| {
         for chunk in &chunks {
             link.handle_bytes(Instant::ZERO, chunk.clone());
-            while let Some(LinkEvent::Received(message)) = link.poll_event() {
-                black_box((message.name(), message.payload()));
+            while let Some(LinkEvents::Received(frames)) = link.poll_events() {
+                for message in &frames {
+                    black_box((message.name(), message.payload()));
+                }
             }
         }
     });

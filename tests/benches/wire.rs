@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::{Bytes, BytesMut};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use poolmesh_proto::wire::{Dialect, Frame, FrameReader, Request, Response};
+use poolmesh_proto::wire::{Dialect, FrameReader, Request, Response};
 use poolmesh_proto::{Packet, PacketReader, PoolId, PoolInfo};
 
 fn main() {
@@ -99,8 +99,10 @@ fn frames(bencher: Bencher<'_, '_>, len: u16) {
     let mut reader = FrameReader::new(1 << 24);
     bencher.counter(ItemsCount::from(frames)).counter(BytesCount::from(chunk.len())).bench_local(|| {
         reader.push(chunk.clone());
-        while let Ok(Some(Frame::Message(message))) = reader.next_frame() {
-            black_box((message.name(), message.payload()));
+        while let Ok(Some(frames)) = reader.next_frames() {
+            for message in &frames {
+                black_box((message.name(), message.payload()));
+            }
         }
     });
 }

@@ -9,13 +9,13 @@ use poolmesh_testkit::patience::now;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 
-use crate::Fallible;
 use crate::cli::Options;
 use crate::clock;
 use crate::contest::{Measure, Round, Subject, progress};
 use crate::load::{Deck, FENCE, Load};
 use crate::side::Side;
 use crate::table::{Cores, Row};
+use crate::{Fallible, threads};
 
 /// Ours, by runtime, and against which bare loop. One that the kernel doesn't allow is left out.
 const OURS: [(&str, &str); 3] = [("std", YARDSTICK), ("smol", YARDSTICK), ("std-uring", "uring")];
@@ -82,9 +82,11 @@ pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
             }
         }
     }
+    rows.extend(threads::run(options, &cores)?);
     Ok(rows)
 }
 
+/// What is asked of those with few pools.
 fn few_names() -> Vec<String> {
     ["ping", "join of its one member", "join of 8", "list of 20"].map(str::to_owned).to_vec()
 }
@@ -131,14 +133,14 @@ fn many_decks(server: &mut Server, count: usize) -> Fallible<Vec<Deck>> {
     Ok(vec![Deck::unanswered(pings, len, &join, &answer)])
 }
 
-fn encoded(request: Request) -> Vec<u8> {
+pub(crate) fn encoded(request: Request) -> Vec<u8> {
     let mut out = BytesMut::new();
     Dialect::Classic.encode_request(&request, &mut out);
     out.to_vec()
 }
 
 /// The pool that an answer names.
-fn joined(answer: &[u8]) -> Fallible<PoolId> {
+pub(crate) fn joined(answer: &[u8]) -> Fallible<PoolId> {
     match Dialect::Classic.decode_response(answer) {
         Ok(Response::Joined(info)) => Ok(info.id()),
         other => Err(format!("no pool but {other:?}").into()),
@@ -200,7 +202,7 @@ impl Job {
         let players = yardsticks.iter_mut().zip(any).chain(ours.iter_mut().zip(&self.decks));
         for (server, deck) in players {
             let mut deck = deck.clone();
-            server.side.pin(first)?;
+            server.side.pin(&[first])?;
             names.push(server.name);
             subjects.push(Subject::new(server.name, move |requests| server.play(&mut deck, requests)));
         }

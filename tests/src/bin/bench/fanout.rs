@@ -77,8 +77,8 @@ pub(crate) fn run(options: &Options, cores: &[usize]) -> Fallible<Vec<Row>> {
         for on in options.cores(cores.len()).into_iter().filter(|on| links == MAIN || *on == Cores::One) {
             let (first, last) = on.choose(cores)?;
             for hall in &mut halls {
-                hall.announcer.pin(first)?;
-                hall.crowd.pin(last)?;
+                hall.announcer.pin(&[first])?;
+                hall.crowd.pin(&[last])?;
             }
             let subjects = halls.iter_mut().map(Hall::subject).collect();
             let outcome = options.plan().hold(&what, on, u64::from(links), subjects)?;

@@ -21,41 +21,37 @@ const OURS: [&str; 2] = ["std", "smol"];
 struct Job {
     what: &'static str,
     shape: &'static str,
+    style: &'static str,
     handling: &'static str,
     measures: &'static [Measure],
     /// Frames at least in a round.
     step: u64,
 }
 
-const JOBS: [Job; 4] = [
-    Job {
-        what: "32 B frames, looked at",
-        shape: "small",
-        handling: "looks",
-        measures: &[Measure::SenderCpu, Measure::ReceiverCpu, Measure::Rate],
-        step: 4_096,
-    },
+/// What keeps payloads.
+const KEEPS: &str = "keeps";
+
+/// Frames of 32 bytes in batches, looked at.
+const SMALL: Job = Job {
+    what: "32 B frames",
+    shape: "small",
+    style: "batch",
+    handling: "looks",
+    measures: &[Measure::SenderCpu, Measure::ReceiverCpu, Measure::BothCpu, Measure::Rate],
+    step: 4_096,
+};
+
+const JOBS: [Job; 5] = [
+    SMALL,
+    Job { what: "32 B frames, each sent alone", style: "single", measures: &[Measure::SenderCpu], ..SMALL },
     Job {
         what: "32 B frames, payloads kept",
-        shape: "small",
-        handling: "keeps",
-        measures: &[Measure::ReceiverCpu, Measure::Rate],
-        step: 4_096,
+        handling: KEEPS,
+        measures: &[Measure::ReceiverCpu, Measure::BothCpu, Measure::Rate],
+        ..SMALL
     },
-    Job {
-        what: "1 KiB frames, looked at",
-        shape: "kilo",
-        handling: "looks",
-        measures: &[Measure::SenderCpu, Measure::ReceiverCpu, Measure::Rate],
-        step: 256,
-    },
-    Job {
-        what: "64 KiB payloads, looked at",
-        shape: "bulk",
-        handling: "looks",
-        measures: &[Measure::SenderCpu, Measure::ReceiverCpu, Measure::Rate],
-        step: 16,
-    },
+    Job { what: "1 KiB frames", shape: "kilo", step: 256, ..SMALL },
+    Job { what: "64 KiB payloads", shape: "bulk", step: 16, ..SMALL },
 ];
 
 /// Measures all that was asked for.
@@ -85,7 +81,7 @@ struct Pair {
 impl Pair {
     fn start(maker: &'static str, job: &Job) -> Fallible<Self> {
         let receiver = Side::start(["receiver", maker, job.shape, job.handling])?;
-        let sender = Side::start(["sender", maker, job.shape, receiver.ready()])?;
+        let sender = Side::start(["sender", maker, job.style, job.shape, receiver.ready()])?;
         Ok(Self { maker, sender, receiver })
     }
 
@@ -102,11 +98,16 @@ impl Pair {
         let elapsed = start.elapsed();
         self.sender.hear()?;
         let rate = frames as f64 / elapsed.as_secs_f64() / 1e3;
-        let values = vec![
-            self.sender.used()?.since(sender, Measure::SenderCpu, frames),
-            self.receiver.used()?.since(receiver, Measure::ReceiverCpu, frames),
-            Value { measure: Measure::Rate, value: rate, allocations: None },
-        ];
+        let sender = self.sender.used()?.since(sender, Measure::SenderCpu, frames);
+        let receiver = self.receiver.used()?.since(receiver, Measure::ReceiverCpu, frames);
+        // What the system does on the way is done by the one or by the other, from run to run.
+        let both = Value {
+            measure: Measure::BothCpu,
+            value: sender.value + receiver.value,
+            allocations: sender.allocations.zip(receiver.allocations).map(|(sent, received)| sent + received),
+        };
+        let rate = Value { measure: Measure::Rate, value: rate, allocations: None };
+        let values = vec![sender, receiver, both, rate];
         Ok(Round { elapsed, values })
     }
 }
@@ -121,8 +122,8 @@ impl Job {
     ) -> Fallible<Vec<Row>> {
         let (first, last) = on.choose(cores)?;
         for pair in pairs.iter_mut() {
-            pair.receiver.pin(first)?;
-            pair.sender.pin(last)?;
+            pair.receiver.pin(&[first])?;
+            pair.sender.pin(&[last])?;
         }
         let outcome =
             options.plan().hold(self.what, on, self.step, pairs.iter_mut().map(Pair::subject).collect())?;
@@ -130,7 +131,8 @@ impl Job {
         for measure in self.measures {
             let all = OURS.into_iter().chain(PEERS.iter().copied());
             rows.extend(all.filter_map(|one| outcome.row(*measure, one, YARDSTICK)));
-            for peer in PEERS {
+            // What is kept is what peers hand out, too.
+            for peer in PEERS.iter().filter(|_| self.handling == KEEPS) {
                 rows.extend(OURS.into_iter().filter_map(|ours| outcome.row(*measure, ours, peer)));
             }
         }

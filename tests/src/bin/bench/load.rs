@@ -81,12 +81,26 @@ fn shape(answer: &[u8]) -> (u8, usize) {
     (answer.first().copied().unwrap_or_default(), answer.len())
 }
 
+/// What the calls for several datagrams need. It can't go from thread to thread.
+#[derive(Debug)]
+struct Headers {
+    outgoing: MultiHeaders<SockaddrIn>,
+    incoming: MultiHeaders<SockaddrIn>,
+}
+
+impl Headers {
+    fn new() -> Self {
+        Self {
+            outgoing: MultiHeaders::preallocate(BATCH, None),
+            incoming: MultiHeaders::preallocate(BATCH, None),
+        }
+    }
+}
+
 /// A client that asks much.
 #[derive(Debug)]
 pub(crate) struct Load {
     socket: UdpSocket,
-    outgoing: MultiHeaders<SockaddrIn>,
-    incoming: MultiHeaders<SockaddrIn>,
     memory: Box<[[u8; LONGEST]; BATCH]>,
 }
 
@@ -97,12 +111,7 @@ impl Load {
         SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
         socket.connect(address)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self {
-            socket,
-            outgoing: MultiHeaders::preallocate(BATCH, None),
-            incoming: MultiHeaders::preallocate(BATCH, None),
-            memory: Box::new([[0; LONGEST]; BATCH]),
-        })
+        Ok(Self { socket, memory: Box::new([[0; LONGEST]; BATCH]) })
     }
 
     /// Asks once and waits for the answer.
@@ -119,7 +128,7 @@ impl Load {
     /// # Errors
     /// If an answer doesn't come, or is not what was expected.
     pub(crate) fn run(&mut self, deck: &mut Deck, count: u64) -> Fallible<()> {
-        let (mut awaited, expected) = (0, deck.answer);
+        let (mut headers, mut awaited, expected) = (Headers::new(), 0, deck.answer);
         let mut other = None;
         let mut look = |answer: &[u8]| {
             if shape(answer) != expected {
@@ -129,13 +138,13 @@ impl Load {
         for _ in 0..count / BATCH as u64 {
             let (answered, most) = deck.window();
             while awaited > most {
-                awaited -= self.receive(&mut look)?;
+                awaited -= self.receive(&mut headers, &mut look)?;
             }
-            self.send(deck)?;
+            self.send(&mut headers, deck)?;
             awaited += answered;
         }
         while awaited > 0 {
-            awaited -= self.receive(&mut look)?;
+            awaited -= self.receive(&mut headers, &mut look)?;
         }
         match other {
             None => Ok(()),
@@ -145,33 +154,33 @@ impl Load {
 
     /// Sends `request` as often, and hands out each answer.
     pub(crate) fn each(&mut self, request: &[u8], count: usize, mut see: impl FnMut(&[u8])) -> Fallible<()> {
-        let (mut sent, mut seen) = (0, 0);
+        let (mut headers, mut sent, mut seen) = (Headers::new(), 0, 0);
         while seen < count {
             while sent < count && sent - seen < WINDOW {
                 self.socket.send(request)?;
                 sent += 1;
             }
-            seen += self.receive(&mut see)?;
+            seen += self.receive(&mut headers, &mut see)?;
         }
         Ok(())
     }
 
-    fn send(&mut self, deck: &mut Deck) -> Fallible<()> {
+    fn send(&self, headers: &mut Headers, deck: &mut Deck) -> Fallible<()> {
         let out: [_; BATCH] = array::from_fn(|nth| [IoSlice::new(deck.request(deck.sent + nth))]);
         let mut first = 0;
         while let Some(out) = out.get(first..).filter(|out| !out.is_empty()) {
             let (socket, to) = (self.socket.as_raw_fd(), [None; BATCH]);
-            first += sendmmsg(socket, &mut self.outgoing, out, to, [], MsgFlags::empty())?.count();
+            first += sendmmsg(socket, &mut headers.outgoing, out, to, [], MsgFlags::empty())?.count();
         }
         deck.sent += BATCH;
         Ok(())
     }
 
     /// Takes in what answers there are, and waits for the first.
-    fn receive(&mut self, see: &mut impl FnMut(&[u8])) -> Fallible<usize> {
+    fn receive(&mut self, headers: &mut Headers, see: &mut impl FnMut(&[u8])) -> Fallible<usize> {
         let mut room = self.memory.each_mut().map(|answer| [IoSliceMut::new(answer)]);
         let flags = MsgFlags::MSG_WAITFORONE;
-        let answers = match recvmmsg(self.socket.as_raw_fd(), &mut self.incoming, &mut room, flags, None) {
+        let answers = match recvmmsg(self.socket.as_raw_fd(), &mut headers.incoming, &mut room, flags, None) {
             Err(Errno::EAGAIN) => return Err("an answer was lost".into()),
             result => result?,
         };

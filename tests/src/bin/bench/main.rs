@@ -17,6 +17,7 @@ mod side;
 mod stats;
 mod svg;
 mod table;
+mod threads;
 mod yardstick;
 
 use std::alloc::System;
@@ -27,7 +28,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, Options};
+use table::Row;
 
 /// Counts. It adds some nanoseconds to each allocation, and nothing to what allocates nothing.
 #[global_allocator]
@@ -35,6 +37,9 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// What can fail for any reason, which is then said.
 type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// What measures all that was asked for.
+type Bench = fn(&Options) -> Fallible<Vec<Row>>;
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -48,17 +53,21 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Fallible<()> {
-    let (rows, options, sizes) = match cli.command {
+    let (measure, options, chart): (Bench, _, _) = match cli.command {
         Command::Side { role } => return role.play(),
-        Command::Broadcaster(options) => (broadcaster::run(&options)?, options, None),
-        Command::Link(options) => (link::run(&options)?, options, Some(fanout::CURVES)),
-        Command::Rtt(options) => (rtt::run(&options)?, options, None),
-        Command::Parse(options) => (parse::run(&options)?, options, None),
-        Command::Pools(options) => (pools::run(&options)?, options, Some(pools::CURVES)),
+        Command::Broadcaster(options) => (broadcaster::run, options, None),
+        Command::Link(options) => (link::run, options, Some(fanout::CURVES)),
+        Command::Rtt(options) => (rtt::run, options, None),
+        Command::Parse(options) => (parse::run, options, None),
+        Command::Pools(options) => (pools::run, options, Some(pools::CURVES)),
     };
-    if let Some(file) = &options.svg {
-        let chart = sizes.and_then(|chart| chart.of(&rows)).ok_or("nothing was measured that grows")?;
-        fs::write(file, chart)?;
+    if options.svg.is_some() && chart.is_none() {
+        return Err("nothing of that grows: there are curves of link and of pools".into());
+    }
+    let rows = measure(&options)?;
+    if let (Some(file), Some(chart)) = (&options.svg, chart) {
+        let image = chart.of(&rows).ok_or("of what grows not two sizes were measured")?;
+        fs::write(file, image)?;
     }
     if options.json {
         println!("{:#}", table::json(&rows));

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use poolmesh_proto::wire::{Frame, FrameReader};
-use poolmesh_proto::{Instant, Link, LinkConfig, LinkEvent, Write};
+use poolmesh_proto::wire::FrameReader;
+use poolmesh_proto::{Chunks, Instant, Link, LinkConfig, LinkEvents, WriteKind};
 
 use crate::Fallible;
 use crate::cli::Options;
@@ -25,8 +25,9 @@ pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
     for (len, shape) in SHAPES {
         let step = (WRITE / shape.frame_len()) as u64;
         let contests = [
-            (format!("{len} frame in"), vec!["reader", "link"], incoming(shape, step)),
-            (format!("{len} frame out"), vec!["link"], outgoing(shape)),
+            (format!("{len} frame in, looked at"), vec!["frames", "link"], incoming(shape, step)),
+            (format!("{len} frame in, kept"), vec!["frames"], kept(shape, step)),
+            (format!("{len} frame out"), vec!["link", "batch"], outgoing(shape)),
         ];
         for (what, ours, subjects) in contests {
             if options.wants(&what) {
@@ -38,25 +39,49 @@ pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
     Ok(rows)
 }
 
+/// Who takes in a chunk, and says how many frames it held.
+type Reading = Box<dyn FnMut(&Bytes) -> u64>;
+
 /// Who parses the same 64 KiB again and again, and only looks at names and payloads.
 fn incoming(shape: Shape, step: u64) -> Vec<Subject<'static>> {
+    let mut reader = FrameReader::new(1 << 24);
+    let mut link = Link::new(LinkConfig::default(), Instant::ZERO);
+    over(
+        shape,
+        step,
+        vec![
+            (YARDSTICK, Box::new(by_hand)),
+            ("frames", Box::new(move |chunk| with_reader(&mut reader, chunk))),
+            ("link", Box::new(move |chunk| with_link(&mut link, chunk))),
+        ],
+    )
+}
+
+/// The same, with payloads that could be kept: they outlive the chunk.
+fn kept(shape: Shape, step: u64) -> Vec<Subject<'static>> {
+    let mut reader = FrameReader::new(1 << 24);
+    over(
+        shape,
+        step,
+        vec![
+            (YARDSTICK, Box::new(sliced_by_hand)),
+            ("frames", Box::new(move |chunk| payloads_with_reader(&mut reader, chunk))),
+        ],
+    )
+}
+
+fn over(shape: Shape, step: u64, readings: Vec<(&'static str, Reading)>) -> Vec<Subject<'static>> {
     let chunk = Bytes::from(shape.frame().repeat(WRITE / shape.frame_len()));
-    let over = move |mut read: Box<dyn FnMut(&Bytes) -> u64>| {
+    let subject = |(name, mut read): (_, Reading)| {
         let chunk = chunk.clone();
-        move |frames| {
+        Subject::new(name, move |frames| {
             Round::of_this_thread(frames, || {
                 let seen: u64 = (0..frames / step).map(|_| read(&chunk)).sum();
                 if seen == frames { Ok(()) } else { Err(format!("{seen} of {frames} frames").into()) }
             })
-        }
+        })
     };
-    let mut reader = FrameReader::new(1 << 24);
-    let mut link = Link::new(LinkConfig::default(), Instant::ZERO);
-    vec![
-        Subject::new(YARDSTICK, over(Box::new(by_hand))),
-        Subject::new("reader", over(Box::new(move |chunk| with_reader(&mut reader, chunk)))),
-        Subject::new("link", over(Box::new(move |chunk| with_link(&mut link, chunk)))),
-    ]
+    readings.into_iter().map(subject).collect()
 }
 
 fn by_hand(chunk: &Bytes) -> u64 {
@@ -68,24 +93,49 @@ fn by_hand(chunk: &Bytes) -> u64 {
     frames
 }
 
-fn with_reader(reader: &mut FrameReader, chunk: &Bytes) -> u64 {
+fn sliced_by_hand(chunk: &Bytes) -> u64 {
     let mut frames = 0;
-    reader.push(chunk.clone());
-    while let Ok(Some(Frame::Message(message))) = reader.next_frame() {
-        black_box((message.name(), message.payload()));
+    parse(black_box(chunk), |_, payload| {
+        black_box(chunk.slice_ref(payload));
         frames += 1;
-    }
+    });
     frames
 }
 
-fn with_link(link: &mut Link, chunk: &Bytes) -> u64 {
-    let mut frames = 0;
-    link.handle_bytes(Instant::ZERO, chunk.clone());
-    while let Some(LinkEvent::Received(message)) = link.poll_event() {
-        black_box((message.name(), message.payload()));
-        frames += 1;
+fn with_reader(reader: &mut FrameReader, chunk: &Bytes) -> u64 {
+    let mut count = 0;
+    reader.push(chunk.clone());
+    while let Ok(Some(frames)) = reader.next_frames() {
+        for message in &frames {
+            black_box((message.name(), message.payload()));
+            count += 1;
+        }
     }
-    frames
+    count
+}
+
+fn payloads_with_reader(reader: &mut FrameReader, chunk: &Bytes) -> u64 {
+    let mut count = 0;
+    reader.push(chunk.clone());
+    while let Ok(Some(frames)) = reader.next_frames() {
+        for message in &frames {
+            black_box(message.to_payload());
+            count += 1;
+        }
+    }
+    count
+}
+
+fn with_link(link: &mut Link, chunk: &Bytes) -> u64 {
+    let mut count = 0;
+    link.handle_bytes(Instant::ZERO, chunk.clone());
+    while let Some(LinkEvents::Received(frames)) = link.poll_events() {
+        for message in &frames {
+            black_box((message.name(), message.payload()));
+            count += 1;
+        }
+    }
+    count
 }
 
 /// Who packs frames into writes of 64 KiB.
@@ -105,21 +155,46 @@ fn outgoing(shape: Shape) -> Vec<Subject<'static>> {
             Ok(())
         })
     };
-    let mut link = Link::new(LinkConfig::default(), Instant::ZERO);
-    let payload = Bytes::from(shape.payload());
-    let with_link = move |frames| Round::of_this_thread(frames, || out_of(&mut link, frames, &payload));
-    vec![Subject::new(YARDSTICK, by_hand), Subject::new("link", with_link)]
+    let (mut link, mut chunks) = (Link::new(LinkConfig::default(), Instant::ZERO), Chunks::default());
+    let payload = shape.payload();
+    let one_by_one = move |frames| {
+        Round::of_this_thread(frames, || {
+            for _ in 0..frames {
+                link.send(NAME, black_box(&payload))?;
+                if link.queued() >= WRITE {
+                    written(&mut link, &mut chunks);
+                }
+            }
+            written(&mut link, &mut chunks);
+            Ok(())
+        })
+    };
+    let (mut link, mut chunks) = (Link::new(LinkConfig::default(), Instant::ZERO), Chunks::default());
+    let mut batch = link.batch();
+    let payload = shape.payload();
+    let in_batches = move |frames| {
+        Round::of_this_thread(frames, || {
+            for _ in 0..frames {
+                while !batch.push(NAME, black_box(&payload))? {
+                    link.send_batch(&mut batch)?;
+                    written(&mut link, &mut chunks);
+                }
+            }
+            link.send_batch(&mut batch)?;
+            written(&mut link, &mut chunks);
+            Ok(())
+        })
+    };
+    vec![
+        Subject::new(YARDSTICK, by_hand),
+        Subject::new("link", one_by_one),
+        Subject::new("batch", in_batches),
+    ]
 }
 
-/// Sends, and writes as soon as there is as much as is packed into one write.
-fn out_of(link: &mut Link, frames: u64, payload: &Bytes) -> Fallible<()> {
-    for _ in 0..frames {
-        link.send(NAME, payload.clone())?;
-        if link.queued() >= WRITE {
-            while let Some(Write::Bytes(bytes)) = link.poll_transmit() {
-                black_box(bytes);
-            }
-        }
+/// Does what a driver does, but for writing.
+fn written(link: &mut Link, chunks: &mut Chunks) {
+    while let Some(WriteKind::Chunks) = link.poll_chunks(chunks) {
+        black_box(chunks.slices().map(<[u8]>::len).sum::<usize>());
     }
-    Ok(())
 }

@@ -72,8 +72,8 @@ pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
 fn measure(options: &Options, cores: &[usize], on: Cores, pairs: &mut [Pair]) -> Fallible<Vec<Row>> {
     let (first, last) = on.choose(cores)?;
     for pair in pairs.iter_mut() {
-        pair.echo.pin(first)?;
-        pair.pinger.pin(last)?;
+        pair.echo.pin(&[first])?;
+        pair.pinger.pin(&[last])?;
     }
     let outcome = options.plan().hold(WHAT, on, 100, pairs.iter_mut().map(Pair::subject).collect())?;
     let mut rows = Vec::new();

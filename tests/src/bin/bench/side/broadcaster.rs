@@ -30,31 +30,31 @@ fn config() -> BroadcasterConfig {
     config
 }
 
-/// Serves on a free port of the loopback, which it says.
-pub(crate) fn play(runtime: Runtime) -> Fallible<()> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let local = match runtime {
+/// Serves on a free port of the loopback, which it says, in as many threads.
+pub(crate) fn play(runtime: Runtime, threads: usize) -> Fallible<()> {
+    let mut address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    match runtime {
         Runtime::Std | Runtime::StdUring => {
-            let mut server = poolmesh_std::BroadcasterServer::bind(address, config())?;
-            if matches!(runtime, Runtime::StdUring) {
-                server.use_uring()?;
+            for mut server in poolmesh_std::BroadcasterServer::bind_shards(address, &config(), threads)? {
+                address = server.local_addr();
+                if matches!(runtime, Runtime::StdUring) {
+                    server.use_uring()?;
+                }
+                thread::spawn(move || ended(server.run(|_| {})));
             }
-            let local = server.local_addr();
-            thread::spawn(move || ended(server.run(|_| {}).map(drop)));
-            local
         }
         Runtime::Smol => {
-            let server = poolmesh_smol::BroadcasterServer::bind(address, config())?;
-            let local = server.local_addr();
-            thread::spawn(move || ended(smol::block_on(server.run(|_| {})).map(drop)));
-            local
+            for server in poolmesh_smol::BroadcasterServer::bind_shards(address, &config(), threads)? {
+                address = server.local_addr();
+                thread::spawn(move || ended(smol::block_on(server.run(|_| {}))));
+            }
         }
-    };
-    serve(&local.to_string())
+    }
+    serve(&address.to_string())
 }
 
 /// A server doesn't end by itself: whoever waits for its answers is to learn that it did.
-pub(crate) fn ended(result: Result<(), impl std::fmt::Display>) {
+pub(crate) fn ended<T>(result: Result<T, impl std::fmt::Display>) {
     if let Err(error) = result {
         eprintln!("bench: the server ended: {error}");
     }

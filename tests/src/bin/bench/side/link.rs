@@ -42,11 +42,20 @@ pub(crate) enum Handling {
     Keeps,
 }
 
+/// How they are sent.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Style {
+    /// Each by a call of its own.
+    Single,
+    /// In batches.
+    Batch,
+}
+
 /// Sends so many frames. When it returns, not all may have been written.
 pub(crate) type Sending = Box<dyn FnMut(u64) -> Fallible<()>>;
 
 /// Is told `N`: sends so many frames to where the receiver said to be.
-pub(crate) fn send(maker: Maker, shape: Shape, place: String) -> Fallible<()> {
+pub(crate) fn send(maker: Maker, style: Style, shape: Shape, place: String) -> Fallible<()> {
     let mut sending = match maker {
         Maker::Raw => tcp::sender(shape, place.parse()?)?,
         Maker::Tokio => codec::sender(shape, place.parse()?)?,
@@ -54,8 +63,8 @@ pub(crate) fn send(maker: Maker, shape: Shape, place: String) -> Fallible<()> {
         Maker::Libp2p => peers::sender(peers::Peer::Libp2p, shape, place)?,
         #[cfg(feature = "bench-peers")]
         Maker::Quinn => peers::sender(peers::Peer::Quinn, shape, place)?,
-        Maker::Std => std_sender(shape, place.parse()?)?,
-        Maker::Smol => smol_sender(shape, place.parse()?)?,
+        Maker::Std => std_sender(style, shape, place.parse()?)?,
+        Maker::Smol => smol_sender(style, shape, place.parse()?)?,
     };
     obey("", |count| sending(count.parse()?).map(|()| String::new()))
 }
@@ -93,35 +102,49 @@ pub(crate) fn receive(maker: Maker, shape: Shape, handling: Handling) -> Fallibl
     })
 }
 
-fn std_sender(shape: Shape, address: SocketAddr) -> Fallible<Sending> {
+fn std_sender(style: Style, shape: Shape, address: SocketAddr) -> Fallible<Sending> {
     let mesh = poolmesh_std::Mesh::new();
     let peer = mesh.connect_to_peer(address)?;
     let payload = Bytes::from(shape.payload());
     Ok(Box::new(move |count| {
         let _open = &mesh;
-        let mut batch = peer.batch();
-        for _ in 0..count {
-            batch.send(NAME, &payload)?;
+        match style {
+            Style::Single => (0..count).try_for_each(|_| peer.send(NAME, &payload))?,
+            Style::Batch => {
+                let mut batch = peer.batch();
+                (0..count).try_for_each(|_| batch.send(NAME, &payload))?;
+                batch.flush()?;
+            }
         }
-        Ok(batch.flush()?)
+        Ok(())
     }))
 }
 
 /// It sends from a task of the executor, where the link's own task is, too.
-fn smol_sender(shape: Shape, address: SocketAddr) -> Fallible<Sending> {
+fn smol_sender(style: Style, shape: Shape, address: SocketAddr) -> Fallible<Sending> {
     let mesh = poolmesh_smol::Mesh::new();
     let peer = smol::block_on(mesh.connect_to_peer(address))?;
     let payload = Bytes::from(shape.payload());
     Ok(Box::new(move |count| {
         let (_open, peer, payload) = (&mesh, peer.clone(), payload.clone());
         smol::block_on(smol::spawn(async move {
-            let mut batch = peer.batch();
-            for _ in 0..count {
-                while !batch.push(NAME, &payload)? {
+            match style {
+                Style::Single => {
+                    for _ in 0..count {
+                        peer.send(NAME, &payload).await?;
+                    }
+                }
+                Style::Batch => {
+                    let mut batch = peer.batch();
+                    for _ in 0..count {
+                        while !batch.push(NAME, &payload)? {
+                            batch.flush().await?;
+                        }
+                    }
                     batch.flush().await?;
                 }
             }
-            Ok(batch.flush().await?)
+            Ok(())
         }))
     }))
 }

@@ -28,6 +28,8 @@ pub(crate) enum Role {
     Broadcaster {
         #[arg(value_enum)]
         runtime: broadcaster::Runtime,
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
     },
     /// The shortest server that answers requests of the same sizes. Says where it serves.
     Datagrams {
@@ -41,6 +43,8 @@ pub(crate) enum Role {
     Sender {
         #[arg(value_enum)]
         maker: link::Maker,
+        #[arg(value_enum)]
+        style: link::Style,
         #[arg(value_enum)]
         shape: Shape,
         place: String,
@@ -78,9 +82,9 @@ impl Role {
     /// Is that side, until its input ends.
     pub(crate) fn play(self) -> Fallible<()> {
         match self {
-            Self::Broadcaster { runtime } => broadcaster::play(runtime),
+            Self::Broadcaster { runtime, threads } => broadcaster::play(runtime, threads),
             Self::Datagrams { io, answers } => yardstick::udp::play(io, &answers),
-            Self::Sender { maker, shape, place } => link::send(maker, shape, place),
+            Self::Sender { maker, style, shape, place } => link::send(maker, style, shape, place),
             Self::Receiver { maker, shape, handling } => link::receive(maker, shape, handling),
             Self::Announcer { maker } => crowd::announce(maker),
             Self::Crowd { links, announcer, acknowledge } => crowd::listen(links, announcer, acknowledge),
@@ -215,9 +219,10 @@ impl Side {
         Ok(Used { cpu: self.clock.read()?, allocations })
     }
 
-    /// Has it run on that core alone.
-    pub(crate) fn pin(&mut self, core: usize) -> Fallible<()> {
-        self.ask(&format!("pin {core}")).map(drop)
+    /// Has it run on these cores alone.
+    pub(crate) fn pin(&mut self, cores: &[usize]) -> Fallible<()> {
+        let cores: Vec<_> = cores.iter().map(usize::to_string).collect();
+        self.ask(&format!("pin {}", cores.join(","))).map(drop)
     }
 }
 

@@ -63,7 +63,8 @@ pub(crate) fn put(out: &mut [u8], payload: &[u8]) {
 }
 
 /// Tells the name and the payload of each whole frame, and returns how many bytes of an unfinished one are left.
-#[inline]
+// Whether it is inlined must not hang on where else it is used: it would cost twice as much.
+#[inline(always)]
 pub(crate) fn parse<'a>(mut bytes: &'a [u8], mut tell: impl FnMut(&'a [u8], &'a [u8])) -> usize {
     while let Some((len, rest)) = bytes.split_first_chunk::<4>() {
         let Some((body, rest)) = rest.split_at_checked(u32::from_le_bytes(*len) as usize) else { break };
