@@ -15,6 +15,8 @@ mod dialect;
 mod error;
 pub(crate) mod fields;
 mod message;
+#[cfg(feature = "native")]
+pub mod native;
 mod pool_id;
 mod pool_info;
 mod refusal;

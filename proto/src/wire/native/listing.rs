@@ -1,0 +1,71 @@
+//! What a list says of a pool.
+
+use super::field::{self, Field, Parsed, Put, allowed};
+use super::{Metadata, Name, PoolUuid, Seats};
+
+const LOCKED: u8 = 1;
+const CLASSIC: u8 = 2;
+
+/// What a list says of a pool (PROTOCOL.md, section 3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listing<'a> {
+    /// The pool.
+    pub pool: PoolUuid,
+    /// What is known of it; none of a pool of the classic dialect, which is joined in that.
+    pub about: Option<Listed<'a>>,
+}
+
+/// What a list says of a pool of this dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed<'a> {
+    /// Whether nobody is admitted.
+    pub locked: bool,
+    /// How many members it has.
+    pub members: u16,
+    /// How many it may have.
+    pub seats: Seats,
+    /// Its name.
+    pub name: Name<'a>,
+    /// What it says of itself.
+    pub metadata: Metadata<'a>,
+}
+
+impl<'a> Field<'a> for Listing<'a> {
+    /// `listing = pool, flags 0 or 1, u16 members, seats, name, metadata | pool, flags 2, seven zero bytes`
+    fn read(input: &'a [u8]) -> Parsed<'a, Self> {
+        let (input, pool) = PoolUuid::read(input)?;
+        let (input, flags) = field::byte(input)?;
+        match flags {
+            0 | LOCKED => {
+                let (input, members) = field::u16(input)?;
+                let (input, seats) = Seats::read(input)?;
+                let (input, name) = Name::read(input)?;
+                let (rest, metadata) = Metadata::read(input)?;
+                let locked = flags == LOCKED;
+                Ok((rest, Self { pool, about: Some(Listed { locked, members, seats, name, metadata }) }))
+            }
+            CLASSIC => {
+                let (rest, nothing) = field::array::<7>(input)?;
+                allowed(rest, (nothing == [0; 7]).then_some(Self { pool, about: None }))
+            }
+            _ => allowed(input, None),
+        }
+    }
+
+    fn write(&self, out: &mut impl Put) {
+        self.pool.write(out);
+        match &self.about {
+            Some(listed) => {
+                out.put_u8(u8::from(listed.locked) * LOCKED);
+                out.put_u16(listed.members);
+                listed.seats.write(out);
+                listed.name.write(out);
+                listed.metadata.write(out);
+            }
+            None => {
+                out.put_u8(CLASSIC);
+                out.put(&[0; 7]);
+            }
+        }
+    }
+}

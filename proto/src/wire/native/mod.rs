@@ -1,0 +1,126 @@
+//! The native dialect: datagrams between clients and a broadcaster, as `PROTOCOL.md` of this crate says.
+//!
+//! Whoever gets a datagram reads it for its side, [`FromClient::read`] or [`FromBroadcaster::read`]. A request shows by
+//! itself whether its tag is right. The key of anything else depends on what it says it is of: look that up, then
+//! [`verify`](UnverifiedMessage::verify).
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use poolmesh_proto::wire::native::{Act, FromClient, Handle, Key, Message};
+//!
+//! let key = Key::new([7; 16]); // of the session, as the broadcaster gave it
+//! let mut datagram = BytesMut::new();
+//! Message { handle: Handle(3), count: 1, act: Act::Ping(None) }.write(&key, &mut datagram);
+//!
+//! let FromClient::Message(unverified) = FromClient::read(&datagram)? else { panic!() };
+//! assert_eq!(unverified.handle(), Handle(3)); // whose key is looked up
+//! assert_eq!(unverified.verify(&key)?.act, Act::Ping(None));
+//! # Ok::<(), poolmesh_proto::wire::native::Fault>(())
+//! ```
+//!
+//! # Panics and memory
+//!
+//! Nothing here panics, whatever the bytes are. Reading allocates nothing: what was read borrows from the datagram, and
+//! lists are iterators over items that were checked. Writing appends to a buffer, at most [`MAX_DATAGRAM`] bytes.
+
+mod address;
+mod answer;
+mod application;
+mod cookie;
+mod datagram;
+mod fault;
+mod field;
+mod items;
+mod keys;
+mod listing;
+mod lists;
+mod message;
+mod notice;
+mod numbers;
+mod pool_code;
+mod pool_uuid;
+mod reason;
+mod refusal;
+mod request;
+mod roster;
+mod sip;
+mod spec;
+mod text;
+mod ticket;
+
+pub use address::Address;
+pub use answer::{Answer, Joined, Reply, UnverifiedAnswer};
+pub use application::{Application, InvalidApplication};
+pub use cookie::Cookie;
+pub use datagram::{FIRST_BYTE, LEAST_MESSAGE, LEAST_REQUEST, LONGEST_TO_UNPROVEN, MAX_DATAGRAM};
+pub use fault::Fault;
+pub use items::Items;
+pub use keys::{Keys, Secret};
+pub use listing::{Listed, Listing};
+pub use lists::{ChangedWriter, PageWriter, PoolsWriter};
+pub use message::{Act, Message, UnverifiedMessage};
+pub use notice::{Challenge, News, Notice, Page, PageStart, UnverifiedNotice};
+pub use numbers::{Epoch, Handle, Member, Millis, Seats, Session, Term, Tx};
+pub use pool_code::{InvalidPoolCode, PoolCode};
+pub use pool_uuid::{NotAUuid, PoolUuid};
+pub use reason::{EndReason, LeaveReason};
+pub use refusal::{Refusal, UnknownCode};
+pub use request::{Call, Request};
+pub use roster::{Change, Entry, State};
+pub use sip::{Key, Seal, prf, tag};
+pub use spec::{InvalidSpec, PoolSpec, Spec};
+pub use text::{About, Metadata, Name, TextTooLong};
+pub use ticket::Ticket;
+
+use datagram::{Side, open};
+
+/// What a broadcaster gets.
+#[derive(Clone, Copy, Debug)]
+pub enum FromClient<'a> {
+    /// A request, whose tag is right.
+    Request(Request<'a>),
+    /// A message of a member, to be verified with the key of the session at its handle.
+    Message(UnverifiedMessage<'a>),
+}
+
+impl<'a> FromClient<'a> {
+    /// Reads a datagram that a client is said to have written.
+    ///
+    /// # Errors
+    /// Why it is to be dropped.
+    pub fn read(datagram: &'a [u8]) -> Result<Self, Fault> {
+        let closed = open(datagram, Side::Client)?;
+        match closed.kind {
+            kind if request::is_request(kind) => request::read(&closed).map(Self::Request),
+            kind if message::is_message(kind) => UnverifiedMessage::read(closed).map(Self::Message),
+            _ => Err(Fault::UnknownType),
+        }
+    }
+}
+
+/// What a client gets.
+#[derive(Clone, Copy, Debug)]
+pub enum FromBroadcaster<'a> {
+    /// An answer, to be verified with the key of the request of its `tx`.
+    Answer(UnverifiedAnswer<'a>),
+    /// Something said to a member, to be verified with the key of its session.
+    Notice(UnverifiedNotice<'a>),
+    /// Something said without a key, which anybody can have written.
+    Challenge(Challenge),
+}
+
+impl<'a> FromBroadcaster<'a> {
+    /// Reads a datagram that a broadcaster is said to have written.
+    ///
+    /// # Errors
+    /// Why it is to be dropped.
+    pub fn read(datagram: &'a [u8]) -> Result<Self, Fault> {
+        let closed = open(datagram, Side::Broadcaster)?;
+        match closed.kind {
+            kind if answer::is_answer(kind) => UnverifiedAnswer::read(closed).map(Self::Answer),
+            kind if notice::is_notice(kind) => UnverifiedNotice::read(closed).map(Self::Notice),
+            kind if notice::is_challenge(kind) => Challenge::read(&closed).map(Self::Challenge),
+            _ => Err(Fault::UnknownType),
+        }
+    }
+}
