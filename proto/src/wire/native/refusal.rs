@@ -51,6 +51,12 @@ pub enum Refusal {
 pub struct UnknownCode(u8);
 
 impl UnknownCode {
+    /// Takes a code; none if it has a name.
+    #[must_use]
+    pub const fn new(code: u8) -> Option<Self> {
+        if code > LAST { Some(Self(code)) } else { None }
+    }
+
     /// The code.
     #[must_use]
     pub const fn get(self) -> u8 {
@@ -60,6 +66,8 @@ impl UnknownCode {
 
 /// What is done has the code 0.
 const DONE: u8 = 0;
+/// The highest code that has a name.
+const LAST: u8 = 14;
 
 impl Refusal {
     /// The code.
@@ -121,7 +129,7 @@ impl Refusal {
             11 => Self::BadTicket,
             12 => Self::Stale,
             13 => Self::NotHost,
-            14 => Self::NoSuchMember,
+            LAST => Self::NoSuchMember,
             // What it waits for is not known either.
             other => return Some(Self::Other(UnknownCode(other))),
         };
