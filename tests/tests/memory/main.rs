@@ -8,6 +8,7 @@
 
 mod broadcaster;
 mod links;
+mod native;
 
 use core::net::SocketAddr;
 use std::alloc::System;
@@ -31,9 +32,11 @@ const OWN: usize = 2_048;
 /// The largest datagram there is.
 const DATAGRAM: usize = 65_507;
 
-const RULES: [(&str, fn()); 18] = [
+const RULES: [(&str, fn()); 20] = [
     ("decoding_hostile_lists_stays_within_what_is_stated", decoding_hostile_lists),
     ("decoding_arbitrary_datagrams_stays_within_what_is_stated", decoding_arbitrary_datagrams),
+    ("datagrams_of_the_native_dialect_allocate_nothing", native::datagrams),
+    ("claimed_items_of_the_native_dialect_reserve_nothing", native::claimed),
     ("an_announced_length_reserves_nothing", announced_lengths),
     ("frames_in_any_chunks_take_what_was_received", frames_in_any_chunks),
     ("arbitrary_streams_take_what_was_received", arbitrary_streams),

@@ -33,7 +33,7 @@ pub(crate) fn write(kind: &str, meaning: &Value, with: &Key) -> BytesMut {
 
 fn request(kind: &str, meaning: &Value, out: &mut BytesMut) {
     let application = || application(&meaning["application"]);
-    let said = bytes(there(&meaning["about"]).unwrap_or(&"".into()));
+    let said = there(&meaning["about"]).map(bytes).unwrap_or_default();
     let about = About::new(&said).unwrap();
     let spec = there(&meaning["spec"]).map(pool_spec);
     let spec = || spec.as_ref().unwrap().as_spec();
@@ -56,7 +56,7 @@ fn request(kind: &str, meaning: &Value, out: &mut BytesMut) {
 fn answer(kind: &str, meaning: &Value) -> Answer<'static> {
     let reply = match kind {
         "Cookie" => Reply::Cookie(cookie(&meaning["cookie"])),
-        "Refused" => Reply::Refused(refusal(meaning).unwrap()),
+        "Refused" => Reply::Refused(refusal(meaning)),
         "Joined" => Reply::Joined(Joined {
             application: application(&meaning["application"]),
             pool: pool(&meaning["pool"]),
@@ -95,7 +95,7 @@ fn message(kind: &str, meaning: &Value, with: &Key, out: &mut BytesMut) {
 fn notice(kind: &str, meaning: &Value) -> Notice<'static> {
     let news = match kind {
         "Pong" => News::Pong { count: count(meaning) },
-        "Done" => News::Done { count: count(meaning), outcome: refusal(meaning).map_or(Ok(()), Err) },
+        "Done" => News::Done { count: count(meaning), outcome: outcome(meaning) },
         "Ended" => News::Ended(match text(&meaning["reason"]) {
             "kicked" => EndReason::Kicked,
             "replaced" => EndReason::Replaced,
@@ -145,8 +145,10 @@ fn changed(meaning: &Value, with: &Key, out: &mut BytesMut) {
     let mut writer = ChangedWriter::new(out, handle(meaning), &state(&meaning["state"]));
     for change in meaning["changes"].as_array().unwrap() {
         let spec = there(&change["spec"]).map(pool_spec);
-        let about =
-            there(&change["about"]).or(there(&change["entry"]["about"])).map(bytes).unwrap_or_default();
+        let about = there(&change["about"])
+            .or_else(|| there(&change["entry"]["about"]))
+            .map(bytes)
+            .unwrap_or_default();
         let who = || member(&change["member"]);
         let change = match text(&change["change"]) {
             "joined" => Change::Joined(entry(&change["entry"], &about)),
@@ -251,11 +253,14 @@ pub(crate) fn pool_spec(value: &Value) -> PoolSpec {
         .unwrap()
 }
 
-/// The refusal of a code, out of the bytes that a broadcaster sends for it; none for 0.
-fn refusal(meaning: &Value) -> Option<Refusal> {
+/// What came of an order: code 0 is no refusal.
+fn outcome(meaning: &Value) -> Result<(), Refusal> {
+    if meaning["code"] == 0 { Ok(()) } else { Err(refusal(meaning)) }
+}
+
+fn refusal(meaning: &Value) -> Refusal {
     let wait: u16 = number(&meaning["wait"]);
-    Some(match number::<u8>(&meaning["code"]) {
-        0 => return None,
+    match number::<u8>(&meaning["code"]) {
         1 => Refusal::Limit,
         2 => Refusal::NoSuchPool,
         3 => Refusal::Full,
@@ -271,5 +276,5 @@ fn refusal(meaning: &Value) -> Option<Refusal> {
         13 => Refusal::NotHost,
         14 => Refusal::NoSuchMember,
         other => Refusal::Other(UnknownCode::new(other).unwrap()),
-    })
+    }
 }
