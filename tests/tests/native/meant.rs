@@ -112,18 +112,18 @@ fn pools(meaning: &Value, with: &Key, out: &mut BytesMut) {
     for listing in meaning["listings"].as_array().unwrap() {
         let pool = pool(&listing["pool"]);
         if listing["classic"] == true {
-            assert!(writer.push(&Listing { pool, about: None }));
+            assert!(writer.push(&Listing { pool, listed: None }));
             continue;
         }
         let metadata = bytes(&listing["metadata"]);
-        let about = Some(Listed {
+        let listed = Some(Listed {
             locked: listing["locked"].as_bool().unwrap(),
             members: number(&listing["members"]),
             seats: seats(&listing["seats"]),
             name: Name::new(text(&listing["name"])).unwrap(),
             metadata: Metadata::new(&metadata).unwrap(),
         });
-        assert!(writer.push(&Listing { pool, about }));
+        assert!(writer.push(&Listing { pool, listed }));
     }
     writer.finish(with, there(&meaning["next"]).map(pool));
 }

@@ -99,7 +99,7 @@ proptest! {
                 name: Name::new(name).unwrap(),
                 metadata: Metadata::new(metadata).unwrap(),
             };
-            Listing { pool: PoolUuid::new(*id), about: (!classic).then_some(listed) }
+            Listing { pool: PoolUuid::new(*id), listed: (!classic).then_some(listed) }
         });
         let tx = Tx::new(7).unwrap();
         let mut out = BytesMut::new();
@@ -118,7 +118,7 @@ proptest! {
             Some(over) => {
                 let last = listings().nth(fit - 1).unwrap().pool;
                 prop_assert_eq!(next, Some(last));
-                let len = over.about.map_or(24, |listed| 24 + listed.name.get().len() + listed.metadata.get().len());
+                let len = over.listed.map_or(24, |listed| 24 + listed.name.get().len() + listed.metadata.get().len());
                 prop_assert!(out.len() + len > MAX_DATAGRAM, "the next would have fit");
             }
         }
@@ -168,7 +168,7 @@ fn what_is_out_of_order_is_not_added() {
 
     let mut out = BytesMut::new();
     let mut pools = PoolsWriter::new(&mut out, Tx::new(7).unwrap());
-    let listing = |id| Listing { pool: PoolUuid::new([id; 16]), about: None };
+    let listing = |id| Listing { pool: PoolUuid::new([id; 16]), listed: None };
     assert_eq!([4, 3, 4, 5].map(|id| pools.push(&listing(id))), [true, false, false, true]);
 }
 
@@ -206,7 +206,7 @@ fn a_page_pieced_together_says_what_does_not_fit() {
 fn a_page_that_is_not_finished_leaves_nothing() {
     let mut out = BytesMut::from(&b"before"[..]);
     let mut pools = PoolsWriter::new(&mut out, Tx::new(7).unwrap());
-    assert!(pools.push(&Listing { pool: PoolUuid::NIL, about: None }));
+    assert!(pools.push(&Listing { pool: PoolUuid::NIL, listed: None }));
     drop(pools);
     assert_eq!(&out[..], b"before");
 }

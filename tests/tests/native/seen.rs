@@ -121,8 +121,8 @@ fn joined(joined: &Joined) -> Value {
 }
 
 fn listing(listing: &Listing<'_>) -> Value {
-    let pool = json!({ "pool": hex(&listing.pool.bytes()), "classic": listing.about.is_none() });
-    match &listing.about {
+    let pool = json!({ "pool": hex(&listing.pool.bytes()), "classic": listing.listed.is_none() });
+    match &listing.listed {
         None => pool,
         Some(listed) => and(
             pool,

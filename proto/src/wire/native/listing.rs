@@ -12,7 +12,7 @@ pub struct Listing<'a> {
     /// The pool.
     pub pool: PoolUuid,
     /// What is known of it; none of a pool of the classic dialect, which is joined in that.
-    pub about: Option<Listed<'a>>,
+    pub listed: Option<Listed<'a>>,
 }
 
 /// What a list says of a pool of this dialect.
@@ -42,11 +42,11 @@ impl<'a> Field<'a> for Listing<'a> {
                 let (input, name) = Name::read(input)?;
                 let (rest, metadata) = Metadata::read(input)?;
                 let locked = flags == LOCKED;
-                Ok((rest, Self { pool, about: Some(Listed { locked, members, seats, name, metadata }) }))
+                Ok((rest, Self { pool, listed: Some(Listed { locked, members, seats, name, metadata }) }))
             }
             CLASSIC => {
                 let (rest, nothing) = field::array::<7>(input)?;
-                allowed(rest, (nothing == [0; 7]).then_some(Self { pool, about: None }))
+                allowed(rest, (nothing == [0; 7]).then_some(Self { pool, listed: None }))
             }
             _ => allowed(input, None),
         }
@@ -54,7 +54,7 @@ impl<'a> Field<'a> for Listing<'a> {
 
     fn write(&self, out: &mut impl Put) {
         self.pool.write(out);
-        match &self.about {
+        match &self.listed {
             Some(listed) => {
                 out.put_u8(u8::from(listed.locked) * LOCKED);
                 out.put_u16(listed.members);
