@@ -14,21 +14,26 @@ use crate::file::{address, array, bytes, key, long, number, text, there};
 /// Writes a datagram of that type and meaning.
 pub(crate) fn write(kind: &str, meaning: &Value, with: &Key) -> BytesMut {
     let mut out = BytesMut::new();
+    append(kind, meaning, with, &mut out);
+    out
+}
+
+/// Writes it behind what is there.
+pub(crate) fn append(kind: &str, meaning: &Value, with: &Key, out: &mut BytesMut) {
     match kind {
-        "List" | "Create" | "Join" | "JoinByCode" | "Resume" => request(kind, meaning, &mut out),
-        "Cookie" | "Refused" | "Joined" => answer(kind, meaning).write(with, &mut out),
-        "Pools" => pools(meaning, with, &mut out),
-        "Page" => page(meaning, with, &mut out),
-        "Changed" => changed(meaning, with, &mut out),
-        "Pong" | "Done" | "Ended" => assert_eq!(notice(kind, meaning).write(with, &mut out), 0),
+        "List" | "Create" | "Join" | "JoinByCode" | "Resume" => request(kind, meaning, out),
+        "Cookie" | "Refused" | "Joined" => answer(kind, meaning).write(with, out),
+        "Pools" => pools(meaning, with, out),
+        "Page" => page(meaning, with, out),
+        "Changed" => changed(meaning, with, out),
+        "Pong" | "Done" | "Ended" => assert_eq!(notice(kind, meaning).write(with, out), 0),
         "Unknown" | "Prove" => {
             let prove = there(&meaning["cookie"]).map(cookie);
             assert_eq!(prove.is_some(), kind == "Prove");
-            Challenge { handle: handle(meaning), count: count(meaning), prove }.write(&mut out);
+            Challenge { handle: handle(meaning), count: count(meaning), prove }.write(out);
         }
-        _ => message(kind, meaning, with, &mut out),
+        _ => message(kind, meaning, with, out),
     }
-    out
 }
 
 fn request(kind: &str, meaning: &Value, out: &mut BytesMut) {

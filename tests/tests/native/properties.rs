@@ -1,10 +1,9 @@
 //! What is written is read as it was meant, what is damaged is not, and no bytes make a reader panic.
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::native::{Answer, Reply, Tx};
 use poolmesh_proto::wire::native::{
-    Challenge, Cookie, FIRST_BYTE, Fault, FromBroadcaster, FromClient, Handle, Key, LEAST_MESSAGE,
-    LEAST_REQUEST, LONGEST_TO_UNPROVEN, MAX_DATAGRAM, tag,
+    Answer, Challenge, Cookie, FIRST_BYTE, Fault, FromBroadcaster, FromClient, Handle, Key, LEAST_MESSAGE,
+    LEAST_REQUEST, LONGEST_TO_UNPROVEN, MAX_DATAGRAM, Reply, tag,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -169,13 +168,9 @@ proptest! {
 
     #[test]
     fn a_datagram_is_appended(meant in meant(), before in vec(any::<u8>(), 0..20)) {
-        let tx = Tx::new(7).unwrap();
         let mut out = BytesMut::from(&before[..]);
-        let answer = Answer { tx, reply: Reply::Cookie(Cookie::new(7).unwrap()) };
-        answer.write(&meant.key(), &mut out);
-        let mut alone = BytesMut::new();
-        answer.write(&meant.key(), &mut alone);
+        written::append(meant.kind, &meant.meaning, &meant.key(), &mut out);
         prop_assert_eq!(&out[..before.len()], &before[..]);
-        prop_assert_eq!(&out[before.len()..], &alone[..]);
+        prop_assert_eq!(&out[before.len()..], write(&meant));
     }
 }
