@@ -83,7 +83,7 @@ pub(super) fn datagrams() {
 /// Nothing is reserved for items that are only claimed.
 pub(super) fn claimed() {
     let key = Key::new([7; 16]);
-    let datagrams = [(0x82, 24), (0x91, 62), (0x98, 54)].map(|(kind, before)| {
+    let datagrams = [(0x82, 24), (0x91, 63), (0x98, 54)].map(|(kind, before)| {
         let mut datagram = vec![FIRST_BYTE, kind];
         datagram.resize(2 + before, 1);
         datagram.push(u8::MAX);

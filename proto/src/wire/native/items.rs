@@ -86,3 +86,21 @@ impl<'a, T: Field<'a> + fmt::Debug> fmt::Debug for Items<'a, T> {
         f.debug_list().entries(*self).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Member;
+    use super::*;
+
+    #[test]
+    fn items_are_counted_as_they_are_taken() {
+        let bytes = [1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0];
+        let (rest, items) = Items::<Member>::read(2, &bytes).unwrap();
+        assert_eq!((rest, items.len()), (&bytes[8..], 2));
+        let mut left = items;
+        assert_eq!((left.next(), left.len()), (Member::new(1), 1));
+        assert_ne!(left, items);
+        assert_eq!((left.next(), left.len()), (Member::new(2), 0));
+        assert_eq!((left.next(), left.len(), items.len()), (None, 0, 2));
+    }
+}
