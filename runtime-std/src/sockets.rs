@@ -91,12 +91,18 @@ pub(crate) fn write_chunks(mut stream: &TcpStream, chunks: &Chunks) -> io::Resul
 
 /// Writes as much as goes without waiting: none, if it can't be had on this system or there is an error.
 #[cfg(unix)]
-pub(crate) fn write_without_waiting(stream: &TcpStream, chunks: &mut Chunks) {
+pub(crate) fn write_chunks_without_waiting(stream: &TcpStream, chunks: &mut Chunks) {
     let mut slices = [IoSlice::new(&[]); Chunks::MOST];
     let count = chunks.io_slices(&mut slices);
     let slices = slices.get(..count).unwrap_or_default();
     let written = SockRef::from(stream).send_vectored_with_flags(slices, libc::MSG_DONTWAIT | NO_SIGNAL);
     chunks.advance(written.unwrap_or(0));
+}
+
+/// As much of `bytes` as goes without waiting, by a call that is shorter than for many pieces. How many went.
+#[cfg(unix)]
+pub(crate) fn write_without_waiting(stream: &TcpStream, bytes: &[u8]) -> usize {
+    SockRef::from(stream).send_with_flags(bytes, libc::MSG_DONTWAIT | NO_SIGNAL).unwrap_or(0)
 }
 
 /// A broken connection is an error, not the end of the process, also in programs that don't ignore the signal.
@@ -122,7 +128,12 @@ const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
 const NO_SIGNAL: libc::c_int = 0;
 
 #[cfg(not(unix))]
-pub(crate) fn write_without_waiting(_: &TcpStream, _: &mut Chunks) {}
+pub(crate) fn write_chunks_without_waiting(_: &TcpStream, _: &mut Chunks) {}
+
+#[cfg(not(unix))]
+pub(crate) fn write_without_waiting(_: &TcpStream, _: &[u8]) -> usize {
+    0
+}
 
 /// Systems differ in what they call a timeout of a socket.
 pub(crate) fn timed_out(error: &io::Error) -> bool {
@@ -221,12 +232,12 @@ mod tests {
         let mut chunks = Chunks::default();
         let _ = link.poll_chunks(&mut chunks);
         let len = chunks.len();
-        write_without_waiting(&here, &mut chunks);
+        write_chunks_without_waiting(&here, &mut chunks);
         assert!((1..len).contains(&chunks.len()), "more than fits a socket");
         let (mut read, mut all) = (0, vec![0; 1 << 20]);
         while read < len {
             read += there.read(&mut all).unwrap();
-            write_without_waiting(&here, &mut chunks);
+            write_chunks_without_waiting(&here, &mut chunks);
         }
         assert_eq!((read, chunks.len()), (len, 0));
     }

@@ -6,12 +6,13 @@ use bytes::{Bytes, BytesMut};
 
 use super::SendError;
 use crate::Payload;
-use crate::wire::{HEADER_LEN, write_header};
+use crate::wire::{HEADER_LEN, header};
 
 /// Events that are packed before the link is asked to take them, all at once: see
 /// [`Link::send_batch`](super::Link::send_batch).
 ///
-/// It takes as much memory as the link packs into one write, twice, and one long payload by reference. It is no part of
+/// It takes as much memory as the link packs into one write (4 KiB if that is more), twice, and while it holds one event
+/// that is longer as much as that; and one long payload by reference. It is no part of
 /// what the link counts as queued. What it holds is lost when it is dropped.
 ///
 /// ```
@@ -81,7 +82,7 @@ impl Batch {
             return self.push_slowly(name, payload, len);
         }
         if let Some(place) = self.block.get_mut(self.filled..filled) {
-            write_frame(name, bytes, place);
+            write_frame(name, bytes.len(), bytes, place);
         }
         self.filled = filled;
         self.events += 1;
@@ -104,7 +105,7 @@ impl Batch {
         self.make_room(copied);
         let filled = self.filled + copied;
         if let Some(place) = self.block.get_mut(self.filled..filled) {
-            write_header(name, payload.len(), place).copy_from_slice(bytes);
+            write_frame(name, payload.len(), bytes, place);
         }
         self.filled = filled;
         self.limit = match long {
@@ -163,15 +164,25 @@ impl Batch {
     /// Takes the frames out, and the payload of the last of them if it is apart.
     pub(super) fn take(&mut self) -> (Bytes, Bytes) {
         (self.events, self.limit) = (0, 0);
-        let frames = self.block.split_to(mem::take(&mut self.filled)).freeze();
+        let filled = mem::take(&mut self.filled);
+        let frames = if filled > self.pack.max(FIRST) {
+            // It is as long as one event was, and not kept.
+            mem::take(&mut self.block).split_to(filled).freeze()
+        } else {
+            self.block.split_to(filled).freeze()
+        };
         (frames, mem::take(&mut self.long))
     }
 }
 
-/// Writes a frame, for which there is just room.
+/// Writes a frame, for which there is just room, but for the payload if that is apart.
 #[inline]
-fn write_frame(name: &[u8], payload: &[u8], place: &mut [u8]) {
-    write_header(name, payload.len(), place).copy_from_slice(payload);
+fn write_frame(name: &[u8], payload_len: usize, payload: &[u8], place: &mut [u8]) {
+    let Some((header_place, place)) = place.split_first_chunk_mut() else { return };
+    *header_place = header(name, payload_len);
+    let Some((name_place, payload_place)) = place.split_at_mut_checked(name.len()) else { return };
+    name_place.copy_from_slice(name);
+    payload_place.copy_from_slice(payload);
 }
 
 /// What a batch starts with, in bytes.
@@ -259,6 +270,20 @@ mod tests {
         link.close(Instant::ZERO);
         assert_eq!((link.send_batch(&mut batch), batch.events()), (Err(SendError::Closed), 1));
         assert_eq!(link.send_batch(&mut link.batch()), Err(SendError::Closed));
+    }
+
+    #[test]
+    fn the_block_of_a_long_event_is_not_kept() {
+        let mut link = link(|config| config.pack = 8_192);
+        let (mut batch, mut chunks) = (link.batch(), Chunks::default());
+        for (len, kept) in [(8_183, true), (8_184, false), (1_000_000, false), (20, true)] {
+            batch.push("e", vec![7; len].as_slice()).unwrap();
+            link.send_batch(&mut batch).unwrap();
+            while link.poll_chunks(&mut chunks).is_some() {}
+            // Nobody holds a part of it any more: a block that is kept can be had back.
+            assert_eq!(!batch.block.is_empty() || batch.block.try_reclaim(1), kept, "{len}");
+            assert!(batch.block.capacity().max(batch.before.capacity()) <= 2 * 8_192, "{len}");
+        }
     }
 
     #[test]

@@ -133,6 +133,18 @@ pub enum WriteKind {
     Finish,
 }
 
+/// Who is to write what was queued: see [`Link::turn`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Turn {
+    /// Whoever has queued it, as much as the connection takes without waiting. The rest is for the writer.
+    Sender,
+    /// The writer, which waits for something to do, or has to look anew how long it waits.
+    Writer,
+    /// Nobody: the writer is at it.
+    Nobody,
+}
+
 /// Pieces that go out by one vectored write, or by as many as it takes.
 ///
 /// ```

@@ -3,10 +3,10 @@
 use alloc::collections::VecDeque;
 use core::mem;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Chunks;
-use crate::wire::{HEADER_LEN, encode_header};
+use crate::wire::{HEADER_LEN, header};
 use crate::{Budget, Payload};
 
 /// The size of the first block of a burst, in bytes; each further one is twice as large, up to what is packed.
@@ -89,7 +89,8 @@ impl SendQueue {
             self.start_chunk(copied);
         }
         self.room -= copied;
-        encode_header(name, bytes.len(), &mut self.tail);
+        self.tail.put_u64_le(u64::from_le_bytes(header(name, bytes.len())));
+        self.tail.extend_from_slice(name);
         match by_reference {
             None => self.tail.extend_from_slice(bytes),
             Some(payload) => {
@@ -98,6 +99,20 @@ impl SendQueue {
             }
         }
         true
+    }
+
+    /// Queues one frame that was encoded, and is paid for.
+    pub(super) fn push_encoded(&mut self, frame: &[u8]) {
+        if frame.len() > self.room {
+            self.start_chunk(frame.len());
+        }
+        self.room -= frame.len();
+        self.tail.extend_from_slice(frame);
+    }
+
+    /// Hands out `len` bytes that are paid for and never were here, while nothing else waits.
+    pub(super) fn hand_out(&mut self, len: usize) {
+        self.in_flight = len;
     }
 
     /// Pays for `len` bytes, if the budget lets it.
@@ -214,7 +229,7 @@ impl SendQueue {
     }
 
     /// Counts what is in flight as written.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.budget.give(self.in_flight);
         self.queued -= self.in_flight;
         self.in_flight = 0;

@@ -20,7 +20,7 @@ mod pool_info;
 mod refusal;
 
 pub use classic::frame::{Frame, FrameReader, FrameTooLong};
-pub(crate) use classic::frame::{HEADER_LEN, encode_header, write_header};
+pub(crate) use classic::frame::{HEADER_LEN, header};
 pub use classic::frames::{Frames, FramesIter};
 pub use dialect::{Dialect, MAX_ANSWER, MAX_DECODED};
 pub use error::{RequestFault, ResponseFault};

@@ -70,8 +70,7 @@ impl<'a> SendBatch<'a> {
     pub async fn flush(&mut self) -> Result<(), SendError> {
         loop {
             let room = self.peer.shared.room.listen();
-            // What the connection doesn't take would fill the caches, and gain nothing.
-            if self.peer.queued() > 0 && self.peer.is_connected() {
+            if !self.peer.shared.lock().link.wants_batch() {
                 room.await;
                 continue;
             }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use poolmesh_proto::driver::{HandedOut, Handlers, Lookup, Severity};
+use poolmesh_proto::driver::{HandedOut, Handlers, Lookup, Roster, Severity};
 use poolmesh_proto::wire::{Frames, canonical};
 use poolmesh_proto::{
     CloseReason, ConnectId, ConnectReport, DialId, Fault, Instant, Link, MeshConfig, MeshEvent, MeshOutput,
@@ -41,7 +41,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) machine: poolmesh_proto::Mesh,
     pub(super) deadline: Option<Instant>,
-    pub(super) links: BTreeMap<PeerId, Peer>,
+    pub(super) links: Roster<Peer>,
     /// Accepted and not asked for yet.
     pub(super) accepted: VecDeque<PeerId>,
     pub(super) reports: BTreeMap<ConnectId, ConnectReport>,

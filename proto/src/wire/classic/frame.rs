@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::frames::{Counts, Frames, Scan};
 use super::received::Received;
@@ -17,28 +17,12 @@ pub(super) const LENGTH_LEN: usize = 4;
 /// What a frame adds to its name and payload, in bytes: its own length and the name's.
 pub(crate) const HEADER_LEN: usize = 8;
 
-/// Appends what stands before an event's payload. The caller sees to it that all lengths fit 32 bits.
+/// What stands before an event's name: both lengths, in one store. The caller sees to it that they fit 32 bits.
 #[inline]
-pub(crate) fn encode_header(name: &[u8], payload_len: usize, out: &mut BytesMut) {
+pub(crate) fn header(name: &[u8], payload_len: usize) -> [u8; HEADER_LEN] {
     let body = u32::try_from(LENGTH_LEN + name.len() + payload_len).unwrap_or(u32::MAX);
     let name_len = u32::try_from(name.len()).unwrap_or(u32::MAX);
-    // Both in one store.
-    out.put_u64_le(u64::from(name_len) << 32 | u64::from(body));
-    out.extend_from_slice(name);
-}
-
-/// Writes what stands before an event's payload, and returns the place for that. The caller sees to it that all lengths
-/// fit 32 bits, and that there is room.
-#[inline]
-pub(crate) fn write_header<'a>(name: &[u8], payload_len: usize, place: &'a mut [u8]) -> &'a mut [u8] {
-    let body = u32::try_from(LENGTH_LEN + name.len() + payload_len).unwrap_or(u32::MAX);
-    let name_len = u32::try_from(name.len()).unwrap_or(u32::MAX);
-    let Some((header, place)) = place.split_first_chunk_mut() else { return &mut [] };
-    // Both in one store.
-    *header = (u64::from(name_len) << 32 | u64::from(body)).to_le_bytes();
-    let Some((name_place, place)) = place.split_at_mut_checked(name.len()) else { return &mut [] };
-    name_place.copy_from_slice(name);
-    place
+    (u64::from(name_len) << 32 | u64::from(body)).to_le_bytes()
 }
 
 /// One frame of a stream.
