@@ -1,5 +1,6 @@
 //! How a link takes what is to be sent, and hands it out to be written.
 
+use core::mem;
 use core::time::Duration;
 
 use super::{Batch, Chunks, Encoded, Link, Refused, SendError, State, Taken, Turn, Write, WriteKind};
@@ -132,13 +133,13 @@ impl Link {
         self.arm_retry();
     }
 
-    /// Who is to write what was just sent, or refused. Of what is sent while nothing else waits, that is the sender: a
+    /// Who is to write what was just sent, or refused; asked again, nobody. Of what is sent while nothing else waits, that is the sender: a
     /// writer would have to be woken. But an event that follows another within 50 µs, and nothing was heard since, may
     /// be one of many, which better go into one write.
     ///
     /// `now` is asked for only if it makes a difference: to read a clock takes longer than the rest.
     pub fn turn(&mut self, now: impl FnOnce() -> Instant) -> Turn {
-        match self.taken {
+        match mem::replace(&mut self.taken, Taken::Behind) {
             Taken::Behind => Turn::Nobody,
             Taken::Batch => Turn::Sender,
             Taken::Refused => Turn::Writer,

@@ -492,6 +492,7 @@ fn what_is_sent_while_nothing_waits_is_the_senders_to_write() {
     assert!(link.wants_batch());
     link.send("e", &[0; 10]).unwrap();
     assert_eq!((link.turn(|| micros(1_000)), link.wants_batch()), (Turn::Sender, false));
+    assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Nobody, "it was said");
     assert_eq!(link.send("e", &[0; 10]), Err(SendError::Full));
     assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Nobody, "of what is behind others");
     while link.poll_transmit().is_some() {}

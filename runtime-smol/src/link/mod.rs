@@ -129,10 +129,9 @@ impl Peer {
     ) -> Result<(), SendError> {
         let (name, payload) = (name.as_ref(), payload.into());
         loop {
-            let room = self.shared.room.listen();
-            match self.try_send(name, &payload) {
-                Err(SendError::Full) => room.await,
-                result => return result,
+            match self.shared.send_or_listen(|link| link.send(name, &payload)) {
+                Ok(result) => return result,
+                Err(room) => room.await,
             }
         }
     }
@@ -146,7 +145,7 @@ impl Peer {
         name: impl AsRef<[u8]>,
         payload: impl Into<Payload<'a>>,
     ) -> Result<(), SendError> {
-        self.shared.send(name.as_ref(), &payload.into())
+        self.shared.send(|link| link.send(name, payload))
     }
 
     /// Sends an event if there is room for it now: one that was encoded for many, at about `now`.

@@ -5,11 +5,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use event_listener::Event as Signal;
+use event_listener::{Event as Signal, EventListener};
 use poolmesh_proto::driver::Handlers;
 use poolmesh_proto::{
-    Batch, Chunks, CloseReason, Encoded, Fault, Instant, Link, Payload, PeerId, SendError, Side, Turn,
-    WriteKind,
+    Chunks, CloseReason, Encoded, Fault, Instant, Link, PeerId, SendError, Side, Turn, WriteKind,
 };
 use smol::Async;
 
@@ -85,12 +84,28 @@ impl Shared {
         while state.link.poll_event().is_some() {}
     }
 
-    /// Queues an event, and writes it if that is the sender's.
-    pub(super) fn send(&self, name: &[u8], payload: &Payload<'_>) -> Result<(), SendError> {
+    /// Queues an event or many, and writes them if that is the sender's.
+    pub(super) fn send(
+        &self,
+        send: impl FnOnce(&mut Link) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
         let mut state = self.lock();
-        let result = state.link.send(name, payload);
+        let result = send(&mut state.link);
         self.take_turn(state);
         result
+    }
+
+    /// The same; if there is no room, what tells that there may be. To listen takes memory: most of the time there is room.
+    pub(super) fn send_or_listen(
+        &self,
+        send: impl FnOnce(&mut Link) -> Result<(), SendError>,
+    ) -> Result<Result<(), SendError>, EventListener> {
+        let mut state = self.lock();
+        let result = send(&mut state.link);
+        // From before anything can change.
+        let room = (result == Err(SendError::Full)).then(|| self.room.listen());
+        self.take_turn(state);
+        room.map_or(Ok(result), Err)
     }
 
     /// Sends an event that was encoded for many, at about `now`.
@@ -116,14 +131,6 @@ impl Shared {
             self.work.notify(1);
         }
         result.map(drop)
-    }
-
-    /// Queues many events, and writes them if nothing else waits to be written.
-    pub(super) fn send_batch(&self, batch: &mut Batch) -> Result<(), SendError> {
-        let mut state = self.lock();
-        let result = state.link.send_batch(batch);
-        self.take_turn(state);
-        result
     }
 
     /// Writes what was just queued, or has it written.
