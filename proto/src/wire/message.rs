@@ -127,6 +127,12 @@ impl<'a> MessageRef<'a> {
         Self { body, name_len, chunk }
     }
 
+    /// The name, then the payload.
+    #[inline]
+    pub(crate) fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
     /// The event's name. Any bytes, as the peer sent them.
     #[must_use]
     pub fn name(&self) -> &'a [u8] {
