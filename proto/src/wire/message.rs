@@ -56,7 +56,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// Half of what runtimes read at a time.
+    /// An eighth of what is read at a time at most.
     const WORTH_COPYING: usize = 32 * 1_024;
 
     /// `body` holds the name's bytes, `name_len` of them, then the payload.
