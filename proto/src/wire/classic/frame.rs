@@ -92,10 +92,14 @@ impl FrameReader {
 
     /// Takes the whole frames out of the memory that is read into, and leaves there what is not whole yet. Always the
     /// same memory is to be used: what was left in it is part of the stream.
+    ///
+    /// What was left, and not yet taken, counts as received with the bytes behind it: a chunk that is pushed meanwhile
+    /// stands before them.
     pub fn read_from(&mut self, buffer: &mut BytesMut) {
         if self.received.len() > 0 || !self.partial.is_empty() {
             // Both ways at once: what came before is before it.
             self.push(buffer.split().freeze());
+            self.outside = 0;
             return;
         }
         self.room.filled(buffer);
@@ -352,6 +356,30 @@ mod tests {
             "the first spans"
         );
         assert_eq!((reader.waiting(), reader.unfinished(), buffer.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_left_to_read_behind_counts_as_received_after_what_is_pushed() {
+        let (first, rest) = STREAM.split_at(5);
+        for polled in [true, false] {
+            let (mut reader, mut buffer) = (FrameReader::new(100), BytesMut::from(first));
+            reader.read_from(&mut buffer);
+            assert_eq!((reader.unfinished(), buffer.len()), (5, 5));
+            reader.push(Bytes::from_static(STREAM));
+            reader.push(Bytes::from_static(&STREAM[..3]));
+            let before = if polled { all(&mut reader).len() } else { 0 };
+            assert_eq!((before, reader.unfinished()), if polled { (4, 8) } else { (0, 5) });
+            buffer.clear();
+            buffer.extend_from_slice(&STREAM[3..]);
+            reader.read_from(&mut buffer);
+            assert_eq!((before + all(&mut reader).len(), buffer.len()), (8, 0));
+            assert_eq!((reader.waiting(), reader.unfinished()), (0, 0), "it is not there twice");
+            buffer.extend_from_slice(first);
+            reader.read_from(&mut buffer);
+            buffer.extend_from_slice(rest);
+            reader.read_from(&mut buffer);
+            assert_eq!((all(&mut reader).len(), reader.unfinished()), (4, 0));
+        }
     }
 
     #[test]
