@@ -68,9 +68,18 @@ impl Wheel {
         }
     }
 
+    /// Whether something may have to be taken out or looked at: mostly not. To be asked whenever time has gone on.
+    #[inline]
+    pub(super) fn is_to_turn(&mut self, now: Instant) -> bool {
+        let now = now.as_micros();
+        if self.wakes > now {
+            self.at = self.at.max(now);
+        }
+        self.wakes <= now
+    }
+
     /// Takes out a slot whose deadline has come, the earliest first.
     pub(super) fn pop_due<T: Timed>(&mut self, now: Instant, slots: &mut Chunks<T>) -> Option<u32> {
-        // Mostly nothing is to be looked at, and this is all that is done.
         while self.wakes <= now.as_micros() {
             let Some((begins, level)) = self.next_bucket() else {
                 self.wakes = u64::MAX;
