@@ -219,14 +219,15 @@ impl Pools {
         let start = start.checked_rem(living.len()).unwrap_or(0);
         let (before, after) = living.split_at(start);
         listed.clear();
-        for number in after.iter().chain(before) {
-            if listed.len() == capacity {
-                break;
-            }
-            if let Some(slot) =
-                self.slots.get(*number).filter(|slot| slot.living(self.timeout, now).is_some())
-            {
-                listed.push(slot.key);
+        for numbers in [after, before] {
+            for number in numbers {
+                if listed.len() == capacity {
+                    break;
+                }
+                let living = |slot: &&Slot| slot.living(self.timeout, now).is_some();
+                if let Some(slot) = self.slots.get(*number).filter(living) {
+                    listed.push(slot.key);
+                }
             }
         }
         self.list_from = (start + listed.len()).checked_rem(living.len()).unwrap_or(0);
