@@ -29,8 +29,6 @@ use shards::Shard;
 pub use stats::BroadcasterStats;
 
 use crate::log::{debug, trace};
-#[cfg(feature = "tracing")]
-use crate::wire::Words;
 use crate::wire::{Dialect, Refusal, canonical};
 use crate::{Instant, PoolId};
 use answers::Answers;
@@ -215,7 +213,7 @@ impl<R: RandomSource> Broadcaster<R> {
     }
 
     fn refuse_unknown(&mut self, to: Asker, id: &[u8]) {
-        trace!(to = %to.address, refusal = %Refusal::NoSuchPool(Words::new(id)), "refused");
+        trace!(to = %to.address, refusal = %Refusal::NoSuchPool(crate::wire::Words::new(id)), "refused");
         self.stats.refused += 1;
         self.stats.refused_unknown_pool += 1;
         // By the id as it lies there: who asks for what there isn't shall cost no memory.
