@@ -1,5 +1,8 @@
 //! The broadcaster: one task, one socket.
 
+mod wait;
+
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,12 +15,13 @@ use poolmesh_proto::trace::{RecordLimits, RecordedBroadcaster, WriterSink};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output, Shard,
 };
-use poolmesh_udp::{BATCHES_A_TURN, Flushed, Mail, Meter, Receiver, Sender, Socket};
-use smol::future::{self, FutureExt, yield_now};
+use poolmesh_udp::{BATCH, Flushed, Mail, Meter, Receiver, Sender, Socket};
+use smol::future::FutureExt;
 use smol::{Async, Timer};
 
 use crate::clock::Clock;
 use crate::member::Member;
+use wait::{Turn, Wait};
 
 /// A broadcaster on a socket of its own.
 ///
@@ -179,16 +183,16 @@ impl BroadcasterServer {
         let clock = Clock::start();
         let mut receiver = Receiver::new(self.config.max_datagram);
         let mut mail = Mail::default();
-        let mut deadline = self.drain(machine, sender, on_event).await;
+        let mut wait = Wait::of(self);
+        let mut turn = Turn::default();
+        let mut deadline = None;
+        while drain(machine, sender, on_event, &mut deadline) == Drained::BatchFull {
+            self.flush(sender).await;
+        }
         let mut count_at = Instant::ZERO;
-        let mut batches = 0;
         while !self.stopper.is_stopped() {
-            batches += 1;
-            if batches > BATCHES_A_TURN {
-                batches = 1;
-                yield_now().await;
-            }
-            if let Err(error) = self.receive(&mut receiver, &clock, deadline).await {
+            turn.batch().await;
+            if let Err(error) = self.receive(&mut receiver, &mut wait, &mut turn, &clock, deadline).await {
                 match Severity::of(&error) {
                     Severity::Harmless => {}
                     Severity::Pause => drop(Timer::after(Severity::PAUSE).await),
@@ -198,20 +202,31 @@ impl BroadcasterServer {
             // One time for all that came.
             let now = clock.now();
             machine.handle_timeout(now);
-            deadline = self.drain(machine, sender, on_event).await;
+            while drain(machine, sender, on_event, &mut deadline) == Drained::BatchFull {
+                self.flush(sender).await;
+            }
             machine.look_ahead(receiver.datagrams().map(|(datagram, _)| datagram));
             for (datagram, from) in receiver.datagrams() {
                 if self.member.as_ref().is_some_and(|member| member.pass_on(datagram, from)) {
                     continue;
                 }
                 machine.handle_datagram(now, from, datagram);
-                deadline = self.drain(machine, sender, on_event).await;
+                while drain(machine, sender, on_event, &mut deadline) == Drained::BatchFull {
+                    self.flush(sender).await;
+                }
             }
             if let Some(member) = &self.member {
                 member.collect(&mut mail);
-                for (datagram, from) in mail.datagrams() {
+                for (nth, (datagram, from)) in mail.datagrams().enumerate() {
+                    // There may be many batches of them.
+                    if nth % BATCH == 0 {
+                        self.flush(sender).await;
+                        turn.batch().await;
+                    }
                     machine.handle_datagram(now, from, datagram);
-                    deadline = self.drain(machine, sender, on_event).await;
+                    while drain(machine, sender, on_event, &mut deadline) == Drained::BatchFull {
+                        self.flush(sender).await;
+                    }
                 }
             }
             self.flush(sender).await;
@@ -227,25 +242,24 @@ impl BroadcasterServer {
     async fn receive(
         &self,
         receiver: &mut Receiver,
+        wait: &mut Wait<'_>,
+        turn: &mut Turn,
         clock: &Clock,
         deadline: Option<Instant>,
     ) -> io::Result<()> {
         if receiver.receive(self.socket.get_ref())? == 0 {
-            let stopped = self.stopper.stop.1.listen();
-            if self.stopper.is_stopped() {
+            wait.alarm.set(clock, deadline);
+            if !wait.may_sleep() {
                 return Ok(());
             }
-            let filled = async {
-                match &self.member {
-                    Some(member) => member.filled().await,
-                    None => future::pending().await,
+            poll_fn(|context| {
+                let woken = wait.poll(context);
+                if woken.is_pending() {
+                    turn.is_over();
                 }
-            };
-            let woken = async {
-                stopped.or(clock.reach(deadline)).or(filled).await;
-                Ok(())
-            };
-            self.socket.readable().or(woken).await?;
+                woken
+            })
+            .await?;
             receiver.receive(self.socket.get_ref())?;
         }
         Ok(())
@@ -255,26 +269,6 @@ impl BroadcasterServer {
         self.meter.update(self.socket.get_ref(), sender);
         if let Some(member) = &self.member {
             member.update(&self.meter);
-        }
-    }
-
-    async fn drain(
-        &self,
-        machine: &mut impl Machine<Event = BroadcasterEvent>,
-        sender: &mut Sender,
-        on_event: &mut impl FnMut(BroadcasterEvent),
-    ) -> Option<Instant> {
-        loop {
-            match machine.poll_output() {
-                Output::Transmit(transmit) => {
-                    sender.push(transmit.destination, transmit.payload);
-                    if sender.is_full() {
-                        self.flush(sender).await;
-                    }
-                }
-                Output::Event(event) => on_event(event),
-                Output::Wait(deadline) => return deadline,
-            }
         }
     }
 
@@ -295,10 +289,87 @@ impl BroadcasterServer {
     }
 }
 
+/// How far a machine's output was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "there may be more"]
+enum Drained {
+    /// To its end.
+    All,
+    /// Until the batch of answers was full: there may be more when it was flushed.
+    BatchFull,
+}
+
+/// Takes what the machine has to say: answers go to `sender`. At the end `deadline` is that of the machine.
+///
+/// It isn't async, so that what is done for each request is a plain call.
+fn drain(
+    machine: &mut impl Machine<Event = BroadcasterEvent>,
+    sender: &mut Sender,
+    on_event: &mut impl FnMut(BroadcasterEvent),
+    deadline: &mut Option<Instant>,
+) -> Drained {
+    loop {
+        match machine.poll_output() {
+            Output::Transmit(transmit) => {
+                sender.push(transmit.destination, transmit.payload);
+                if sender.is_full() {
+                    return Drained::BatchFull;
+                }
+            }
+            Output::Event(event) => on_event(event),
+            Output::Wait(until) => {
+                *deadline = until;
+                return Drained::All;
+            }
+        }
+    }
+}
+
 /// Random numbers of the system. It was asked once before: should it fail later, ids repeat, which the machine
 /// notices and refuses.
 fn random() -> u128 {
     let mut bytes = [0; 16];
     let _ = getrandom::fill(&mut bytes);
     u128::from_ne_bytes(bytes)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::cell::Cell;
+    use std::net::UdpSocket;
+    use std::pin::pin;
+
+    use poolmesh_udp::{BATCHES_A_TURN, Handed, Mailbox};
+    use smol::future::poll_once;
+
+    use super::*;
+
+    #[test]
+    fn a_full_mailbox_is_no_reason_to_let_nobody_else_run() {
+        let asker = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut config = BroadcasterConfig::default();
+        config.max_pools = 2 * Mailbox::LIMIT;
+        config.max_pools_per_source = config.max_pools;
+        let server =
+            BroadcasterServer::bind_shards("127.0.0.1:0".parse().unwrap(), &config, 2).unwrap().remove(0);
+        let stopper = server.stopper();
+        // Removing the other has stopped it.
+        stopper.stop.0.store(false, Ordering::Release);
+        for _ in 0..Mailbox::LIMIT {
+            let member = server.member.as_ref().unwrap();
+            assert_eq!(member.hand_in(&[0], asker), Handed::Noted);
+        }
+        let created = Cell::new(0);
+        let mut run = pin!(server.run(|_| created.set(created.get() + 1)));
+        smol::block_on(async {
+            while created.get() < Mailbox::LIMIT {
+                let before = created.get();
+                assert!(poll_once(&mut run).await.is_none());
+                let turn = created.get() - before;
+                assert!((1..=BATCHES_A_TURN * BATCH).contains(&turn), "{turn} at once");
+            }
+            stopper.stop();
+            assert!(run.await.is_ok());
+        });
+    }
 }
