@@ -1,11 +1,10 @@
 //! Sockets, opened and set up.
 
 use std::fmt::Debug;
-use std::io::{self, IoSlice, Write as _};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use bytes::BytesMut;
-use poolmesh_proto::Chunks;
 use poolmesh_proto::wire::preferred;
 use smol::Async;
 use smol::net::AsyncToSocketAddrs;
@@ -80,13 +79,6 @@ pub(crate) fn read(stream: &TcpStream, buffer: &mut BytesMut) -> io::Result<usiz
         buffer.set_len(filled);
     }
     Ok(len)
-}
-
-/// Writes as much as one call takes.
-pub(crate) fn write_chunks(mut stream: &TcpStream, chunks: &Chunks) -> io::Result<usize> {
-    let mut slices = [IoSlice::new(&[]); Chunks::MOST];
-    let count = chunks.io_slices(&mut slices);
-    stream.write_vectored(slices.get(..count).unwrap_or_default())
 }
 
 /// The address to talk to of a name, or an error that names it.

@@ -1,6 +1,6 @@
 //! Sockets, opened and set up.
 
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 
 use std::time::Duration;
@@ -80,13 +80,6 @@ pub(crate) fn read(stream: &TcpStream, buffer: &mut BytesMut) -> io::Result<usiz
         buffer.set_len(filled);
     }
     Ok(len)
-}
-
-/// Writes as much as one call takes.
-pub(crate) fn write_chunks(mut stream: &TcpStream, chunks: &Chunks) -> io::Result<usize> {
-    let mut slices = [IoSlice::new(&[]); Chunks::MOST];
-    let count = chunks.io_slices(&mut slices);
-    stream.write_vectored(slices.get(..count).unwrap_or_default())
 }
 
 /// Writes as much as goes without waiting: none, if it can't be had on this system or there is an error.
@@ -194,7 +187,7 @@ pub(crate) fn loopback(listener: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{Read, Write};
 
     use super::*;
 

@@ -119,8 +119,6 @@ enum Taken {
     Event,
     /// A batch, while nothing waited.
     Batch,
-    /// Not at all, while nothing waited.
-    Refused,
 }
 
 impl Link {

@@ -195,6 +195,18 @@ impl Chunks {
         filled.map(|(place, slice)| *place = std::io::IoSlice::new(slice)).count()
     }
 
+    /// Writes as much as one vectored write takes, and says how many bytes that is. They are not
+    /// [advanced](Self::advance) over.
+    ///
+    /// # Errors
+    /// Those of `writer`.
+    #[cfg(feature = "std")]
+    pub fn write_to(&self, mut writer: impl std::io::Write) -> std::io::Result<usize> {
+        let mut slices = [std::io::IoSlice::new(&[]); Self::MOST];
+        let count = self.io_slices(&mut slices);
+        writer.write_vectored(slices.get(..count).unwrap_or_default())
+    }
+
     /// The first `written` bytes are written.
     pub fn advance(&mut self, mut written: usize) {
         self.len = self.len.saturating_sub(written);

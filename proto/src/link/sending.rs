@@ -24,17 +24,15 @@ impl Link {
         name: impl AsRef<[u8]>,
         payload: impl Into<Payload<'a>>,
     ) -> Result<(), SendError> {
-        let idle = self.begin_send();
-        self.queue_frame(name.as_ref(), &payload.into())?;
-        self.taken = if idle { Taken::Event } else { Taken::Behind };
-        Ok(())
+        self.begin(Taken::Event);
+        self.queue_frame(name.as_ref(), &payload.into())
     }
 
-    /// Whether nothing waits to be written. What is sent next counts as refused until it is queued.
+    /// Notes how what is sent next is taken, if nothing waits to be written, and whether that is so.
     #[inline]
-    fn begin_send(&mut self) -> bool {
+    fn begin(&mut self, taken: Taken) -> bool {
         let idle = self.queue.queued() == 0;
-        self.taken = if idle { Taken::Refused } else { Taken::Behind };
+        self.taken = if idle { taken } else { Taken::Behind };
         idle
     }
 
@@ -81,12 +79,13 @@ impl Link {
     /// # Errors
     /// If there is no room, or the link is closed. Then the batch is as it was.
     pub fn send_batch(&mut self, batch: &mut Batch) -> Result<(), SendError> {
-        let idle = self.begin_send();
+        self.begin(Taken::Batch);
         if self.state != State::Open {
             return Err(SendError::Closed);
         }
         let len = batch.len();
         if len == 0 {
+            self.taken = Taken::Behind;
             return Ok(());
         }
         if !self.room_for(len) || !self.queue.pay(len) {
@@ -94,7 +93,6 @@ impl Link {
         }
         self.stats.sent += batch.events();
         self.queue.push_paid(batch.take());
-        self.taken = if idle { Taken::Batch } else { Taken::Behind };
         Ok(())
     }
 
@@ -105,7 +103,7 @@ impl Link {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_encoded(&mut self, now: Instant, event: &Encoded) -> Result<bool, SendError> {
-        let idle = self.begin_send();
+        let idle = self.begin(Taken::Event);
         if self.state != State::Open {
             return Err(SendError::Closed);
         }
@@ -117,7 +115,6 @@ impl Link {
             return Err(self.refuse(len));
         }
         self.stats.sent += 1;
-        self.taken = if idle { Taken::Event } else { Taken::Behind };
         let at_once = idle && self.is_urgent(now);
         if at_once {
             self.queue.hand_out(len);
@@ -141,8 +138,9 @@ impl Link {
     pub fn turn(&mut self, now: impl FnOnce() -> Instant) -> Turn {
         match mem::replace(&mut self.taken, Taken::Behind) {
             Taken::Behind => Turn::Nobody,
+            // It was refused.
+            Taken::Batch | Taken::Event if self.queue.queued() == 0 => Turn::Writer,
             Taken::Batch => Turn::Sender,
-            Taken::Refused => Turn::Writer,
             Taken::Event => {
                 if self.is_urgent(now()) {
                     Turn::Sender

@@ -14,7 +14,6 @@ use smol::Async;
 
 use super::{OnDisconnect, Peer};
 use crate::clock::Clock;
-use crate::sockets;
 
 pub(super) struct Shared {
     pub(super) id: PeerId,
@@ -154,7 +153,7 @@ impl State {
         let Some(stream) = &self.stream else { return false };
         while let Some(WriteKind::Chunks) = self.link.poll_chunks(&mut self.unwritten) {
             // An error is one that the writer will meet, too.
-            let written = sockets::write_chunks(stream.get_ref(), &self.unwritten).unwrap_or(0);
+            let written = self.unwritten.write_to(stream.get_ref()).unwrap_or(0);
             self.unwritten.advance(written);
             if !self.unwritten.is_empty() {
                 return false;
