@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use event_listener::{Event as Signal, EventListener};
 use poolmesh_proto::Shard;
-use poolmesh_udp::{Handed, Mail, Mailbox, Meter};
+use poolmesh_sockets::udp::{Handed, Mail, Mailbox, Meter};
 
 use crate::server::Stopper;
 

@@ -14,7 +14,7 @@ use poolmesh_proto::trace::{RecordLimits, RecordedBroadcaster, WriterSink};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output, Shard,
 };
-use poolmesh_udp::{BATCH, Flushed, Mail, Meter, Receiver, Sender, Socket};
+use poolmesh_sockets::udp::{BATCH, Flushed, Mail, Meter, Receiver, Sender, Socket};
 use smol::Timer;
 
 use crate::clock::Clock;
@@ -319,7 +319,7 @@ mod tests {
     use std::net::UdpSocket;
     use std::pin::pin;
 
-    use poolmesh_udp::{BATCHES_A_TURN, Handed, Mailbox};
+    use poolmesh_sockets::udp::{BATCHES_A_TURN, Handed, Mailbox};
     use smol::future::poll_once;
 
     use super::*;

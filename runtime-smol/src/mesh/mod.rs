@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use event_listener::Event as Signal;
-use poolmesh_proto::driver::{ConnectFailed, Handlers, Roster};
+use poolmesh_proto::driver::{ConnectFailed, Handlers, Peers};
 use poolmesh_proto::{
     ConnectError, ConnectId, ConnectReport, Encoded, Instant, MeshConfig, MeshStats, MessageRef, Payload,
     PeerId, PoolInfo, SendError,
@@ -78,7 +78,7 @@ impl Mesh {
         let state = State {
             machine: poolmesh_proto::Mesh::new(config.clone()),
             deadline: None,
-            links: Roster::default(),
+            links: Peers::default(),
             accepted: VecDeque::new(),
             reports: BTreeMap::new(),
             listener: None,

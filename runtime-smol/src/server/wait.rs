@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use event_listener::EventListener;
 use poolmesh_proto::Instant;
-use poolmesh_udp::{BATCH, BATCHES_A_TURN, Socket};
+use poolmesh_sockets::udp::{BATCH, BATCHES_A_TURN, Socket};
 use smol::Async;
 use smol::future::{FutureExt, yield_now};
 
@@ -158,7 +158,7 @@ mod tests {
     use std::net::UdpSocket;
 
     use poolmesh_proto::BroadcasterConfig;
-    use poolmesh_udp::Receiver;
+    use poolmesh_sockets::udp::Receiver;
     use smol::future::poll_once;
 
     use super::*;

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex};
 
-use poolmesh_proto::driver::{ConnectFailed, Handlers, Roster};
+use poolmesh_proto::driver::{ConnectFailed, Handlers, Peers};
 use poolmesh_proto::{
     ConnectError, ConnectId, ConnectReport, Encoded, Instant, MeshConfig, MeshStats, MessageRef, Payload,
     PeerId, PoolInfo, SendError,
@@ -72,7 +72,7 @@ impl Mesh {
         let state = State {
             machine: poolmesh_proto::Mesh::new(config.clone()),
             deadline: None,
-            links: Roster::default(),
+            links: Peers::default(),
             accepted: VecDeque::new(),
             reports: BTreeMap::new(),
             listener: None,

@@ -9,19 +9,19 @@ use crate::PeerId;
 /// The links of a mesh by their peers' ids, and all of them for whoever sends to all: a list that is made anew when a link
 /// has come or gone, so that in between nobody takes hold of each link to go through them.
 #[derive(Debug)]
-pub struct Roster<P> {
+pub struct Peers<P> {
     by_id: BTreeMap<PeerId, P>,
     /// None since a link has come or gone.
     all: Option<Arc<[P]>>,
 }
 
-impl<P> Default for Roster<P> {
+impl<P> Default for Peers<P> {
     fn default() -> Self {
         Self { by_id: BTreeMap::new(), all: None }
     }
 }
 
-impl<P: Clone> Roster<P> {
+impl<P: Clone> Peers<P> {
     /// Adds a link.
     pub fn insert(&mut self, id: PeerId, link: P) {
         self.all = None;
@@ -68,17 +68,14 @@ mod tests {
         let mut mesh = Mesh::new(MeshConfig::default());
         let mut id = || mesh.handle_accepted(Instant::ZERO, ([127, 0, 0, 1], 1).into()).unwrap().0;
         let (ann, bob) = (id(), id());
-        let mut roster = Roster::default();
-        assert!(roster.is_empty() && roster.all().is_empty());
-        roster.insert(bob, "bob");
-        roster.insert(ann, "ann");
-        let all = roster.all();
+        let mut peers = Peers::default();
+        assert!(peers.is_empty() && peers.all().is_empty());
+        peers.insert(bob, "bob");
+        peers.insert(ann, "ann");
+        let all = peers.all();
         assert_eq!(*all, ["ann", "bob"]);
-        assert!(Arc::ptr_eq(&all, &roster.all()) && roster.values().eq(&*all));
-        assert_eq!(
-            (roster.remove(&ann), roster.get(&ann), roster.get(&bob)),
-            (Some("ann"), None, Some(&"bob"))
-        );
-        assert_eq!((&*roster.all(), roster.is_empty()), (&["bob"][..], false));
+        assert!(Arc::ptr_eq(&all, &peers.all()) && peers.values().eq(&*all));
+        assert_eq!((peers.remove(&ann), peers.get(&ann), peers.get(&bob)), (Some("ann"), None, Some(&"bob")));
+        assert_eq!((&*peers.all(), peers.is_empty()), (&["bob"][..], false));
     }
 }
