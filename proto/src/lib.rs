@@ -122,8 +122,8 @@ pub use budget::Budget;
 pub use client::{CallError, CallFailed, CallId, Client, ClientConfig, ClientEvent, ClientStats, Outcome};
 pub use fault::Fault;
 pub use link::{
-    Batch, Chunks, CloseReason, Interest, Link, LinkConfig, LinkEvent, LinkEvents, LinkStats, SendError,
-    Write, WriteKind,
+    Batch, Chunks, CloseReason, Encoded, Interest, Link, LinkConfig, LinkEvent, LinkEvents, LinkStats,
+    SendError, Turn, Write, WriteKind,
 };
 pub use links::{Links, LinksOutput};
 pub use mesh::{

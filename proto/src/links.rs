@@ -4,10 +4,12 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::deadlines::Deadlines;
-use crate::{Fault, Instant, Link, LinkEvent, Payload, PeerId, SendError, Write};
+use crate::{
+    Chunks, Fault, Instant, Link, LinkEvent, LinkEvents, Payload, PeerId, SendError, Write, WriteKind,
+};
 
 /// One thing to do for the driver of [`Links`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +124,43 @@ impl Links {
         self.touch(peer, |slot| slot.link.handle_bytes(now, bytes));
     }
 
+    /// As [`Link::make_room`]. The driver has a buffer for each link.
+    pub fn make_room(&mut self, peer: PeerId, buffer: &mut BytesMut) {
+        if let Some(slot) = self.links.get_mut(&peer) {
+            slot.link.make_room(buffer);
+        }
+    }
+
+    /// As [`Link::handle_read`].
+    pub fn handle_read(&mut self, now: Instant, peer: PeerId, buffer: &mut BytesMut) {
+        self.now = self.now.max(now);
+        self.touch(peer, |slot| slot.link.handle_read(now, buffer));
+    }
+
+    /// As [`Link::poll_events`], for a driver that looks at what came together, as long as there is something. What it
+    /// doesn't ask for here, [`poll_output`](Self::poll_output) tells one by one.
+    ///
+    /// After [`LinkEvents::Closed`] the link is gone from here, as after [`LinksOutput::Event`] with that.
+    pub fn poll_events(&mut self, peer: PeerId) -> Option<LinkEvents> {
+        let events = self.touch(peer, |slot| slot.link.poll_events()).flatten();
+        if let Some(LinkEvents::Closed(_)) = events {
+            self.forget(peer);
+        }
+        events
+    }
+
+    /// As [`Link::poll_chunks`], for a driver that writes vectored: unless a write for that peer is not done, of which
+    /// [`handle_written`](Self::handle_written) tells as after [`LinksOutput::Write`]. What it doesn't ask for here,
+    /// [`poll_output`](Self::poll_output) hands out piece by piece.
+    pub fn poll_chunks(&mut self, peer: PeerId, chunks: &mut Chunks) -> Option<WriteKind> {
+        let write = self.touch(peer, |slot| {
+            let write = if slot.writing { None } else { slot.link.poll_chunks(chunks) };
+            slot.writing |= write.is_some();
+            write
+        });
+        write.flatten()
+    }
+
     /// As [`Link::handle_eof`].
     pub fn handle_eof(&mut self, now: Instant, peer: PeerId) {
         self.now = self.now.max(now);
@@ -134,7 +173,7 @@ impl Links {
         self.touch(peer, |slot| slot.link.handle_failure(now, fault));
     }
 
-    /// What [`LinksOutput::Write`] named for this peer is done.
+    /// What [`LinksOutput::Write`] named for this peer, or [`poll_chunks`](Self::poll_chunks) filled in, is done.
     pub fn handle_written(&mut self, peer: PeerId) {
         self.touch(peer, |slot| slot.writing = false);
     }
@@ -253,6 +292,45 @@ mod tests {
         assert_eq!(links.poll_output(), LinksOutput::Wait(None), "the write before is not done");
         links.handle_written(peers[1]);
         assert!(matches!(links.poll_output(), LinksOutput::Write { peer, .. } if peer == peers[1]));
+    }
+
+    #[test]
+    fn what_came_together_is_looked_at_together_and_written_vectored() {
+        let [(mut near, froms), (mut far, tos)] = [links(2), links(2)];
+        let (from, to) = (froms[0], tos[0]);
+        near.send(from, "long", vec![7; 20_000]).unwrap();
+        near.send(from, "e", &b"x"[..]).unwrap();
+        let (mut chunks, mut buffer, mut events) = (Chunks::default(), BytesMut::new(), vec![]);
+        while near.poll_chunks(from, &mut chunks) == Some(WriteKind::Chunks) {
+            assert_eq!(near.poll_chunks(from, &mut Chunks::default()), None, "the write before is not done");
+            assert_eq!(near.poll_output(), LinksOutput::Wait(None));
+            for slice in chunks.slices() {
+                far.make_room(to, &mut buffer);
+                assert!(buffer.capacity() > buffer.len());
+                buffer.extend_from_slice(slice);
+                far.handle_read(ZERO, to, &mut buffer);
+                while let Some(LinkEvents::Received(frames)) = far.poll_events(to) {
+                    events.extend(frames.iter().map(|event| (event.name().to_vec(), event.payload().len())));
+                }
+            }
+            near.handle_written(from);
+        }
+        assert_eq!(events, [(b"long".to_vec(), 20_000), (b"e".to_vec(), 1)]);
+        buffer.extend_from_slice(b"\x05\0\0\0\x01\0\0\0e");
+        far.handle_read(ZERO, to, &mut buffer);
+        let LinksOutput::Event { peer, event: LinkEvent::Received(message) } = far.poll_output() else {
+            panic!("nobody asked for it before")
+        };
+        assert!(peer == to && message.is("e") && far.poll_events(to).is_none());
+        far.handle_eof(ZERO, to);
+        assert_eq!(far.poll_events(to), Some(LinkEvents::Closed(CloseReason::Remote)));
+        assert_eq!(
+            (far.peers().collect::<Vec<_>>(), far.poll_output()),
+            (vec![tos[1]], LinksOutput::Wait(None))
+        );
+        assert_eq!((far.poll_events(to), far.poll_chunks(to, &mut chunks)), (None, None), "it is gone");
+        far.make_room(to, &mut buffer);
+        far.handle_read(ZERO, to, &mut buffer);
     }
 
     #[test]

@@ -12,10 +12,10 @@ use poolmesh_proto::{
     CallError, CallFailed, CallId, ClientConfig, ClientEvent, ClientStats, Instant, Machine, Outcome, Output,
     PoolId, PoolInfo,
 };
+use poolmesh_sockets::tcp::{self, HeldPort};
 use smol::future::{FutureExt, yield_now};
 use smol::net::AsyncToSocketAddrs;
 use smol::{Async, Task, Timer};
-use socket2::Socket;
 
 use crate::clock::Clock;
 use crate::sockets;
@@ -64,7 +64,7 @@ struct State {
     ended: VecDeque<PoolId>,
     max_ended: usize,
     /// The TCP port of our number, for a mesh.
-    held: Option<Socket>,
+    held: Option<HeldPort>,
     closed: bool,
 }
 
@@ -92,7 +92,7 @@ impl Client {
         config: ClientConfig,
     ) -> io::Result<Self> {
         let broadcaster = sockets::resolve(broadcaster).await?;
-        let (socket, held) = sockets::udp_with_tcp_port(broadcaster)?;
+        let (socket, held) = tcp::udp_with_tcp_port(broadcaster)?;
         let max_datagram = config.max_datagram;
         let state = State {
             deadline: None,
@@ -105,7 +105,7 @@ impl Client {
         };
         let shared = Arc::new(Shared {
             clock: Clock::start(),
-            socket,
+            socket: Async::new(socket)?,
             broadcaster,
             state: Mutex::new(state),
             changed: Signal::new(),
@@ -195,7 +195,7 @@ impl Client {
     }
 
     /// The TCP socket that holds our port number, once.
-    pub(crate) fn take_held(&self) -> Option<Socket> {
+    pub(crate) fn take_held(&self) -> Option<HeldPort> {
         self.shared().lock().held.take()
     }
 

@@ -73,7 +73,7 @@ pub use poolmesh_proto::{
     DialFailure, LinkConfig, MeshConfig, Message, MessageRef, Packet, PacketError, PacketReader, Payload,
     PeerId, PoolId, PoolInfo, SendError, Side,
 };
-pub use poolmesh_udp::{Meter, SocketStats};
+pub use poolmesh_sockets::udp::{Meter, SocketStats};
 pub use server::{BroadcasterServer, Stopper};
 pub use sink::EventSink;
 

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use event_listener::Event as Signal;
+use event_listener::{Event as Signal, EventListener};
 use poolmesh_proto::Shard;
-use poolmesh_udp::{Handed, Mail, Mailbox, Meter};
+use poolmesh_sockets::udp::{Handed, Mail, Mailbox, Meter};
 
 use crate::server::Stopper;
 
@@ -56,19 +56,29 @@ impl Member {
         }
     }
 
-    /// Waits until others have handed something in.
-    pub(crate) async fn filled(&self) {
-        let Some(door) = self.doors.get(self.own) else { return };
-        let filled = door.filled.listen();
-        if door.mailbox.sleep() {
-            filled.await;
-        }
+    /// What tells that something was handed in since this server went to [`sleep`](Self::sleep), which it is to do after
+    /// this.
+    pub(crate) fn listen(&self) -> Option<EventListener> {
+        self.doors.get(self.own).map(|door| door.filled.listen())
+    }
+
+    /// Says that this server goes to sleep. Whether it may; not if something waits.
+    pub(crate) fn sleep(&self) -> bool {
+        self.doors.get(self.own).is_none_or(|door| door.mailbox.sleep())
     }
 
     pub(crate) fn update(&self, meter: &Meter) {
         if let Some(door) = self.doors.get(self.own) {
             meter.update_mailbox(&door.mailbox);
         }
+    }
+}
+
+#[cfg(test)]
+impl Member {
+    /// As if another had handed it in, whomever it is for.
+    pub(crate) fn hand_in(&self, datagram: &[u8], from: SocketAddr) -> Handed {
+        self.doors[self.own].mailbox.hand(datagram, from)
     }
 }
 

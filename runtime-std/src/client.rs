@@ -12,7 +12,8 @@ use poolmesh_proto::{
     CallError, CallFailed, CallId, ClientConfig, ClientEvent, ClientStats, Instant, Machine, Outcome, Output,
     PoolId, PoolInfo,
 };
-use socket2::{SockRef, Socket};
+use poolmesh_sockets::tcp::{self, HeldPort};
+use socket2::SockRef;
 
 use crate::clock::Clock;
 use crate::sockets;
@@ -59,7 +60,7 @@ struct State {
     ended: VecDeque<PoolId>,
     max_ended: usize,
     /// The TCP port of our number, for a mesh.
-    held: Option<Socket>,
+    held: Option<HeldPort>,
     closed: bool,
 }
 
@@ -87,7 +88,7 @@ impl Client {
         config: ClientConfig,
     ) -> io::Result<Self> {
         let broadcaster = sockets::resolve(broadcaster)?;
-        let (socket, held) = sockets::udp_with_tcp_port(broadcaster)?;
+        let (socket, held) = tcp::udp_with_tcp_port(broadcaster)?;
         let max_datagram = config.max_datagram;
         let state = State {
             deadline: None,
@@ -182,7 +183,7 @@ impl Client {
     }
 
     /// The TCP socket that holds our port number, once.
-    pub(crate) fn take_held(&self) -> Option<Socket> {
+    pub(crate) fn take_held(&self) -> Option<HeldPort> {
         self.shared().lock().held.take()
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poolmesh_proto::Shard;
-use poolmesh_udp::{Handed, Mail, Mailbox, Meter, Socket, Waker};
+use poolmesh_sockets::udp::{Handed, Mail, Mailbox, Meter, Socket, Waker};
 
 use crate::server::Stopper;
 

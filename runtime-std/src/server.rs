@@ -15,7 +15,7 @@ use poolmesh_proto::trace::{RecordLimits, RecordedBroadcaster, WriterSink};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Instant, Machine, Output, Shard,
 };
-use poolmesh_udp::{Flushed, Mail, Meter, Receiver, Sender, Socket};
+use poolmesh_sockets::udp::{Flushed, Mail, Meter, Receiver, Sender, Socket};
 
 use crate::clock::Clock;
 use crate::member::Member;

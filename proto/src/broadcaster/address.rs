@@ -47,12 +47,24 @@ impl HostAddress {
     }
 
     /// As peers are told it.
+    #[inline]
     pub(super) fn told(self) -> SocketAddr {
         let ip = Ipv6Addr::from(self.ip);
         match self.form {
             Form::V4 | Form::Mapped => (Ipv4Addr::from_bits(ip.to_bits() as u32), self.port).into(),
             Form::V6 => (ip, self.port).into(),
         }
+    }
+
+    /// Whether peers are told this address of it.
+    #[inline]
+    pub(super) fn is(&self, told: SocketAddr) -> bool {
+        let [.., a, b, c, d] = self.ip;
+        let ip = match told.ip() {
+            IpAddr::V4(ip) => self.form != Form::V6 && ip.octets() == [a, b, c, d],
+            IpAddr::V6(ip) => self.form == Form::V6 && ip.octets() == self.ip,
+        };
+        ip && told.port() == self.port
     }
 
     /// As the driver's socket names it.
@@ -105,6 +117,11 @@ impl PeerList {
         }
     }
 
+    /// Whether this one is among them, as others are told it.
+    pub(super) fn has(&self, peer: SocketAddr) -> bool {
+        self.newest_first().any(|other| other == peer)
+    }
+
     /// Who joined last comes first.
     pub(super) fn newest_first(&self) -> NewestFirst<'_> {
         NewestFirst { packed: self.0.as_ref().map_or(&[], |peers| &peers.packed) }
@@ -139,10 +156,15 @@ mod tests {
 
     #[test]
     fn a_host_is_told_and_answered_as_before() {
-        for address in ["192.0.2.1:1", "[::ffff:192.0.2.1]:65535", "[2001:db8::1]:7", "[::1]:0"] {
-            let address: SocketAddr = address.parse().unwrap();
+        let all =
+            ["192.0.2.1:1", "[::ffff:192.0.2.1]:65535", "[2001:db8::1]:7", "[::192.0.2.1]:1", "192.0.2.2:1"];
+        for text in all {
+            let address: SocketAddr = text.parse().unwrap();
             let (host, zone) = HostAddress::new(address);
             assert_eq!((host.told(), host.of_socket(zone)), (canonical(address), address));
+            for other in all {
+                assert_eq!(host.is(canonical(other.parse().unwrap())), other == text);
+            }
             assert_eq!(zone, None);
         }
         let zoned: SocketAddr = SocketAddrV6::new("fe80::1".parse().unwrap(), 7, 3, 2).into();
@@ -162,6 +184,7 @@ mod tests {
             assert_eq!(peers.count(), at + 1);
             let back: Vec<SocketAddr> = peers.newest_first().collect();
             assert!(back.iter().rev().eq(&all[..=at]));
+            assert!(all.iter().enumerate().all(|(other, peer)| peers.has(*peer) == (other <= at)));
         }
     }
 }

@@ -5,16 +5,20 @@ use bytes::{Bytes, BytesMut};
 use super::{Asker, BroadcasterEvent};
 use crate::Output;
 use crate::output::Outbox;
-use crate::wire::{Dialect, MAX_ANSWER};
+use crate::wire::{AnswerRoom, Dialect};
 
 /// A block of memory, in bytes.
 const BLOCK: usize = 32 * 1_024;
+
+/// What is set to zeros at a time, in bytes.
+const PIECE: usize = 4 * 1_024;
 
 /// The answers and events that wait to be polled, and the memory that answers are made in.
 #[derive(Debug)]
 pub(super) struct Answers {
     outbox: Outbox<BroadcasterEvent>,
     /// Answers are cut from blocks. A block is used again once its answers are sent, so that none allocates.
+    /// What it holds is room.
     block: BytesMut,
 }
 
@@ -46,33 +50,44 @@ impl Answers {
         self.outbox.tell(event);
     }
 
-    /// Sends what `encode` writes: at most [`MAX_ANSWER`] bytes.
-    pub(super) fn send(&mut self, to: Asker, encode: impl FnOnce(Dialect, &mut BytesMut)) {
+    /// Sends what `write` writes, which says how long it is: at most [`MAX_ANSWER`](crate::wire::MAX_ANSWER) bytes.
+    #[inline]
+    pub(super) fn send(&mut self, to: Asker, write: impl FnOnce(Dialect, &mut AnswerRoom) -> usize) {
         if !self.has_room() {
-            // Spares the encoding; the outbox counts the drop.
+            // Spares the writing; the outbox counts the drop.
             return self.outbox.transmit(to.address, Bytes::new());
         }
-        if self.block.capacity() < MAX_ANSWER {
+        if self.block.len() < size_of::<AnswerRoom>() {
+            self.prepare();
+        }
+        let Some(room) = self.block.first_chunk_mut() else { return };
+        let len = write(to.dialect, room);
+        let payload = self.block.split_to(len).freeze();
+        self.outbox.transmit(to.address, payload);
+    }
+
+    /// Makes room for an answer. What becomes room is set to zeros piece by piece, for most of a piece is written soon.
+    #[cold]
+    fn prepare(&mut self) {
+        if self.block.capacity() < size_of::<AnswerRoom>() {
+            self.block.clear();
             self.block.reserve(BLOCK);
         }
-        encode(to.dialect, &mut self.block);
-        let payload = self.block.split().freeze();
-        self.outbox.transmit(to.address, payload);
+        self.block.resize(self.block.capacity().min(PIECE), 0);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::BufMut;
-
     use super::*;
+    use crate::wire::MAX_ANSWER;
 
-    /// Sends an answer of `len` bytes that was longer at first, and polls it.
+    /// Sends an answer of `len` bytes, behind which something was written, and polls it.
     fn sent(answers: &mut Answers, len: usize) -> Bytes {
         let to = Asker { address: ([192, 0, 2, 1], 1).into(), dialect: Dialect::Classic };
-        answers.send(to, |_, out| {
-            out.put_bytes(0, len + 48);
-            out.truncate(len);
+        answers.send(to, |_, room| {
+            room[..len + 48].fill(7);
+            len
         });
         match answers.pop() {
             Some(Output::Transmit(transmit)) => transmit.payload,
@@ -97,8 +112,8 @@ mod tests {
         let mut answers = Answers::new(1);
         let kept = sent(&mut answers, 7);
         for len in 0..100 {
-            assert_eq!(sent(&mut answers, 10 * len), [0; 990][..10 * len]);
+            assert_eq!(sent(&mut answers, 10 * len), [7; 990][..10 * len]);
         }
-        assert_eq!(kept, [0; 7][..]);
+        assert_eq!(kept, [7; 7][..]);
     }
 }

@@ -17,6 +17,7 @@ mod stats;
 mod tests;
 mod wheel;
 
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 pub use config::BroadcasterConfig;
@@ -28,9 +29,10 @@ use shards::Shard;
 pub use stats::BroadcasterStats;
 
 use crate::log::{debug, trace};
-use crate::wire::{Dialect, Refusal, Response, Words, canonical};
+use crate::wire::{Dialect, Refusal, canonical};
 use crate::{Instant, PoolId};
 use answers::Answers;
+use pool_key::PoolKey;
 use pools::{Ended, Pools};
 
 /// What a [`Broadcaster`] tells its driver. For logs and metrics: nothing has to be done. Dropped and counted if the
@@ -109,8 +111,8 @@ pub struct Broadcaster<R> {
     random: R,
     now: Instant,
     pools: Pools,
-    /// Where the next list that has to be cut begins.
-    list_from: usize,
+    /// Memory for a list.
+    listed: Vec<PoolKey>,
     answers: Answers,
     stats: BroadcasterStats,
     /// If it is not alone.
@@ -144,7 +146,7 @@ impl<R: RandomSource> Broadcaster<R> {
             random,
             now: Instant::ZERO,
             pools: Pools::new(config.ping_timeout, numbering),
-            list_from: 0,
+            listed: Vec::new(),
             answers: Answers::new(config.max_queued),
             stats: BroadcasterStats::default(),
             shard,
@@ -183,29 +185,38 @@ impl<R: RandomSource> Broadcaster<R> {
     }
 
     /// Ends the next pool whose time is up.
+    #[inline(always)]
     fn end_next(&mut self) -> bool {
         let peers = self.pools.peers();
-        let Some(Ended { key, host, notify }) = self.pools.end_next(self.now) else { return false };
+        let Some(ended) = self.pools.end_next(self.now) else { return false };
+        self.ended(ended, peers);
+        true
+    }
+
+    /// A pool has ended. All had so many peers before.
+    #[cold]
+    fn ended(&mut self, Ended { key, host, notify }: Ended, peers: usize) {
         if let Some(shard) = &self.shard {
             shard.ended(key, host.ip(), peers - self.pools.peers());
         }
         let id = key.id();
         debug!(pool = %id, %host, "pool ended: its host was quiet");
         self.stats.pools_ended += 1;
-        self.answers.send(notify, |dialect, out| dialect.encode_response(&Response::PoolEnded, out));
+        self.answers.send(notify, Dialect::write_pool_ended);
         self.answers.tell(BroadcasterEvent::PoolEnded { pool: id, host });
-        true
     }
 
     fn refuse(&mut self, to: Asker, refusal: Refusal) {
         trace!(to = %to.address, %refusal, "refused");
         self.stats.refused += 1;
-        let refused = Response::Refused(refusal);
-        self.answers.send(to, |dialect, out| dialect.encode_response(&refused, out));
+        self.answers.send(to, |dialect, room| dialect.write_refusal(&refusal, room));
     }
 
     fn refuse_unknown(&mut self, to: Asker, id: &[u8]) {
+        trace!(to = %to.address, refusal = %Refusal::NoSuchPool(crate::wire::Words::new(id)), "refused");
+        self.stats.refused += 1;
         self.stats.refused_unknown_pool += 1;
-        self.refuse(to, Refusal::NoSuchPool(Words::new(id)));
+        // By the id as it lies there: who asks for what there isn't shall cost no memory.
+        self.answers.send(to, |dialect, room| dialect.write_no_such_pool(id, room));
     }
 }

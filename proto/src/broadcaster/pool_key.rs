@@ -1,6 +1,7 @@
 //! How a broadcaster names its pools, so that a name leads straight to its pool.
 
 use crate::PoolId;
+use crate::wire::uuid;
 
 /// Where injected randomness comes from.
 ///
@@ -19,8 +20,9 @@ impl<F: FnMut() -> u128> RandomSource for F {
 
 /// The number behind a pool id: a random UUID (version 4) in which 32 bits are the pool's slot, blinded by 64 others
 /// of its bits so that ids look alike in nothing. To find a pool is to read its slot and to compare the number.
+/// It is kept as the bytes of the UUID.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct PoolKey(u128);
+pub(super) struct PoolKey([u8; 16]);
 
 const VERSION: u128 = 0xf << 76;
 const VERSION_4: u128 = 0x4 << 76;
@@ -30,51 +32,36 @@ const SLOT: u128 = 0xffff_ffff;
 /// 2^64 divided by the golden ratio, which spreads bits well when multiplied with.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Where in a UUID's text eight digits stand: four, and four more. Between them are dashes.
-const DIGITS: [(usize, usize); 4] = [(0, 4), (9, 14), (19, 24), (28, 32)];
-const DASHES: [usize; 4] = [8, 13, 18, 23];
-
 impl PoolKey {
     pub(super) fn new(slot: u32, random: u128) -> Self {
         let uuid = (random & !VERSION & !VARIANT) | VERSION_4 | VARIANT_RFC;
-        Self((uuid & !SLOT) | u128::from(slot ^ blind(uuid)))
+        let upper = (uuid >> 64) as u64;
+        Self(((uuid & !SLOT) | u128::from(slot ^ blind(upper))).to_be_bytes())
     }
 
+    #[inline]
     fn slot(self) -> u32 {
-        // The lowest 32 bits.
-        self.0 as u32 ^ blind(self.0)
+        let [a, b, c, d, e, f, g, h, .., w, x, y, z] = self.0;
+        u32::from_be_bytes([w, x, y, z]) ^ blind(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
 
     /// The number behind an id, none if it is no lower-case UUID.
+    #[inline]
     pub(super) fn parse(id: &[u8]) -> Option<Self> {
-        let text: &[u8; 36] = id.try_into().ok()?;
-        let mut key = 0;
-        for (first, second) in DIGITS {
-            let four = |at| Some(u32::from_be_bytes(*text.get(at..)?.first_chunk()?));
-            key = key << 32 | u128::from(value(u64::from(four(first)?) << 32 | u64::from(four(second)?))?);
-        }
-        DASHES.iter().all(|at| text.get(*at) == Some(&b'-')).then_some(Self(key))
+        uuid::parse(id.try_into().ok()?).map(Self)
     }
 
     /// The id: a lower-case UUID of 36 bytes.
     pub(super) fn id(self) -> PoolId {
-        PoolId::of_uuid(self.text())
+        let mut text = [0; uuid::LEN];
+        uuid::write(&self.0, &mut text);
+        PoolId::of_uuid(text)
     }
 
-    /// The text of the id.
-    pub(super) fn text(self) -> [u8; 36] {
-        let mut text = [b'-'; 36];
-        let mut rest = self.0;
-        for (first, second) in DIGITS.into_iter().rev() {
-            let eight = digits(rest as u32);
-            rest >>= 32;
-            for (at, four) in [(first, (eight >> 32) as u32), (second, eight as u32)] {
-                if let Some(place) = text.get_mut(at..).and_then(|text| text.first_chunk_mut()) {
-                    *place = four.to_be_bytes();
-                }
-            }
-        }
-        text
+    /// The bytes of the UUID.
+    #[inline]
+    pub(super) fn uuid(&self) -> &[u8; 16] {
+        &self.0
     }
 }
 
@@ -100,8 +87,16 @@ impl Numbering {
     }
 
     /// The slot of its shard that a key leads to.
+    #[inline]
     pub(super) fn slot(self, key: PoolKey) -> u32 {
         key.slot() >> self.bits
+    }
+
+    /// The slot of its shard that an id leads to: any if it is none.
+    #[inline]
+    pub(super) fn slot_of_text(self, id: &[u8; uuid::LEN]) -> u32 {
+        let (upper, last) = uuid::ends(id);
+        (last ^ blind(upper)) >> self.bits
     }
 
     /// The shard that a key leads to. There may be fewer.
@@ -111,36 +106,9 @@ impl Numbering {
     }
 }
 
-/// The same byte eight times.
-const fn all(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
-}
-
-/// The number that eight digits of text are, all at once; none if one is no lower-case digit.
-fn value(text: u64) -> Option<u32> {
-    // Letters have a bit that digits don't have, and their lower bits begin at 1.
-    let values = (text & all(0x0f)) + 9 * (text >> 6 & all(0x01));
-    let pairs = (values | values >> 4) & 0x00ff_00ff_00ff_00ff;
-    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
-    let value = (fours | fours >> 16) as u32;
-    // Nothing else is written so.
-    (digits(value) == text).then_some(value)
-}
-
-/// The eight digits of a number, as text.
-fn digits(value: u32) -> u64 {
-    let value = u64::from(value);
-    let fours = (value | value << 16) & 0x0000_ffff_0000_ffff;
-    let pairs = (fours | fours << 8) & 0x00ff_00ff_00ff_00ff;
-    let values = (pairs | pairs << 4) & all(0x0f);
-    // From 10 on they are letters.
-    let letters = (values + all(6)) >> 4 & all(0x01);
-    values + all(b'0') + u64::from(b'a' - b'0' - 10) * letters
-}
-
 /// What hides the slot in an id: the upper half of its bits, mixed.
-fn blind(uuid: u128) -> u32 {
-    let upper = (uuid >> 64) as u64;
+#[inline]
+fn blind(upper: u64) -> u32 {
     (upper.wrapping_mul(SPREAD) >> 32) as u32
 }
 
@@ -163,7 +131,8 @@ mod tests {
 
     #[test]
     fn an_id_does_not_show_its_slot() {
-        let hidden_by = |bits: u32| PoolKey::new(bits, u128::from(bits) << 96).0 as u32 ^ bits;
+        let hidden_by =
+            |bits: u32| u128::from_be_bytes(PoolKey::new(bits, u128::from(bits) << 96).0) as u32 ^ bits;
         let masks: BTreeSet<u32> = (0..100).map(hidden_by).collect();
         assert_eq!(masks.len(), 100, "each by other bits");
     }

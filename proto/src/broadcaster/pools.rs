@@ -10,7 +10,7 @@ use super::address::{HostAddress, PeerList, Zone};
 use super::chunks::Chunks;
 use super::pool_key::{Numbering, PoolKey, RandomSource};
 use super::wheel::{Timed, Wheel};
-use crate::wire::Dialect;
+use crate::wire::{Dialect, uuid};
 use crate::{Instant, PoolId};
 
 /// How often a new id is drawn when the random source repeats itself, before create is refused.
@@ -40,6 +40,22 @@ struct Slot {
     pool: Option<Pool>,
 }
 
+impl Pool {
+    /// Whether its time is not up yet. The timeout is in microseconds.
+    #[inline]
+    fn lives(&self, timeout: u64, now: Instant) -> bool {
+        !Instant::from_micros(self.last_ping.as_micros().saturating_add(timeout)).is_due(now)
+    }
+}
+
+impl Slot {
+    /// Its pool, if it lives.
+    #[inline]
+    fn living(&self, timeout: u64, now: Instant) -> Option<&Pool> {
+        self.pool.as_ref().filter(|pool| pool.lives(timeout, now))
+    }
+}
+
 impl Timed for Slot {
     fn ends(&self, timeout: Duration) -> Instant {
         self.pool.as_ref().map_or(Instant::NEVER, |pool| pool.last_ping + timeout)
@@ -63,7 +79,7 @@ pub(super) struct Ended {
 /// A living pool.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Living<'a> {
-    slot: u32,
+    number: u32,
     key: PoolKey,
     pool: &'a Pool,
 }
@@ -73,9 +89,9 @@ impl Living<'_> {
         self.key.id()
     }
 
-    /// The same, as its text.
-    pub(super) fn text(&self) -> [u8; 36] {
-        self.key.text()
+    /// The bytes of the UUID that the id is.
+    pub(super) fn uuid(&self) -> &[u8; 16] {
+        self.key.uuid()
     }
 
     /// The host's address as peers are told it.
@@ -88,20 +104,26 @@ impl Living<'_> {
         self.pool.peers.count()
     }
 
-    /// The same, who joined last first.
+    /// Whether it has this peer, its host not counted.
+    pub(super) fn has(&self, peer: SocketAddr) -> bool {
+        self.pool.peers.has(peer)
+    }
+
+    /// Peers without the host, who joined last first.
     pub(super) fn peers(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.pool.peers.newest_first()
     }
 
     pub(super) fn slot(&self) -> u32 {
-        self.slot
+        self.number
     }
 }
 
 /// All pools. A slot number stands for a pool while it lives, and is used again later.
 #[derive(Debug)]
 pub(super) struct Pools {
-    timeout: Duration,
+    /// In microseconds.
+    timeout: u64,
     numbering: Numbering,
     slots: Chunks<Slot>,
     /// All slots: first those in use, in no order that matters, so that listing never walks over empty ones; then the
@@ -109,6 +131,8 @@ pub(super) struct Pools {
     order: Vec<u32>,
     /// How many are in use.
     living: usize,
+    /// Where in it the next list that has to be cut begins.
+    list_from: usize,
     wheel: Wheel,
     hosted: Sources,
     /// Zones of hosts, by slot.
@@ -120,11 +144,12 @@ impl Pools {
     /// None, each of which will live for so long without a ping.
     pub(super) fn new(timeout: Duration, numbering: Numbering) -> Self {
         Self {
-            timeout,
+            timeout: (Instant::ZERO + timeout).as_micros(),
             numbering,
             slots: Chunks::default(),
             order: Vec::new(),
             living: 0,
+            list_from: 0,
             wheel: Wheel::new(timeout),
             hosted: Sources::default(),
             zones: BTreeMap::new(),
@@ -150,23 +175,62 @@ impl Pools {
     pub(super) fn find(&self, id: &[u8], now: Instant) -> Option<Living<'_>> {
         let key = PoolKey::parse(id)?;
         let number = self.numbering.slot(key);
-        let slot = self.slots.get(number).filter(|slot| slot.key == key)?;
-        let pool = slot.pool.as_ref()?;
-        (!(pool.last_ping + self.timeout).is_due(now)).then_some(Living { slot: number, key, pool })
+        let pool = self.slots.get(number).filter(|slot| slot.key == key)?.living(self.timeout, now)?;
+        Some(Living { number, key, pool })
     }
 
-    /// How many of these name a pool, living or dead: to know, all of them have to be read.
-    pub(super) fn touch<'a>(&self, keys: impl Iterator<Item = &'a PoolKey>) -> usize {
-        let there =
-            |key: &&PoolKey| self.slots.get(self.numbering.slot(**key)).is_some_and(|slot| slot.key == **key);
-        keys.filter(there).count()
+    /// The pool in a slot.
+    pub(super) fn at(&self, number: u32) -> Option<Living<'_>> {
+        let slot = self.slots.get(number)?;
+        Some(Living { number, key: slot.key, pool: slot.pool.as_ref()? })
     }
 
-    /// The host of a pool has pinged.
-    pub(super) fn pinged(&mut self, slot: u32, now: Instant) {
-        if let Some(pool) = self.slots.get_mut(slot).and_then(|slot| slot.pool.as_mut()) {
+    /// Somebody pings the pool named `id`. Whether he is its host, if it lives.
+    #[inline]
+    pub(super) fn ping(&mut self, id: &[u8], from: SocketAddr, now: Instant) -> Option<bool> {
+        let key = PoolKey::parse(id)?;
+        let slot = self.slots.get_mut(self.numbering.slot(key)).filter(|slot| slot.key == key)?;
+        let pool = slot.pool.as_mut().filter(|pool| pool.lives(self.timeout, now))?;
+        let is_host = pool.host.is(from);
+        if is_host {
             pool.last_ping = now;
         }
+        Some(is_host)
+    }
+
+    /// Where the pool of that id is kept, if there is one.
+    #[inline]
+    pub(super) fn slot_of(&self, id: &[u8; uuid::LEN]) -> u32 {
+        self.numbering.slot_of_text(id)
+    }
+
+    /// Reads something of each of these slots, if there are such.
+    #[inline]
+    pub(super) fn touch<'a>(&self, slots: impl Iterator<Item = &'a u32>) -> u8 {
+        let read = |slot: &u32| self.slots.get(*slot).map_or(0, |slot| slot.key.uuid()[0]);
+        slots.fold(0, |all, slot| all ^ read(slot))
+    }
+
+    /// Lists living pools into `listed`: as many as there are, at most `capacity`. While all fit the order is the same each
+    /// time; a list that has to be cut begins where the one before ended.
+    pub(super) fn list(&mut self, capacity: usize, now: Instant, listed: &mut Vec<PoolKey>) {
+        let start = if self.living > capacity { self.list_from } else { 0 };
+        let living = self.order.get(..self.living).unwrap_or_default();
+        let start = start.checked_rem(living.len()).unwrap_or(0);
+        let (before, after) = living.split_at(start);
+        listed.clear();
+        for numbers in [after, before] {
+            for number in numbers {
+                if listed.len() == capacity {
+                    break;
+                }
+                let living = |slot: &&Slot| slot.living(self.timeout, now).is_some();
+                if let Some(slot) = self.slots.get(*number).filter(living) {
+                    listed.push(slot.key);
+                }
+            }
+        }
+        self.list_from = (start + listed.len()).checked_rem(living.len()).unwrap_or(0);
     }
 
     /// Makes a pool, or none if the random source gives no id that is new.
@@ -214,7 +278,13 @@ impl Pools {
     }
 
     /// Ends the next pool that is due: the one that has been quiet for longest.
+    #[inline]
     pub(super) fn end_next(&mut self, now: Instant) -> Option<Ended> {
+        if self.wheel.is_to_turn(now) { self.end_due(now) } else { None }
+    }
+
+    #[cold]
+    fn end_due(&mut self, now: Instant) -> Option<Ended> {
         let slot = self.wheel.pop_due(now, &mut self.slots)?;
         self.remove(slot)
     }
@@ -239,17 +309,6 @@ impl Pools {
         self.hosted.take(host.ip());
         let notify = Asker { address: pool.host.of_socket(self.zones.remove(&slot)), dialect: pool.dialect };
         Some(Ended { key, host, notify })
-    }
-
-    /// All living pools once, starting at the one that stands at `from` (taken round) and coming round to it.
-    pub(super) fn round(&self, from: usize, now: Instant) -> impl Iterator<Item = Living<'_>> + '_ {
-        let living = self.order.get(..self.living).unwrap_or_default();
-        let (before, after) = living.split_at(from.checked_rem(living.len()).unwrap_or(0));
-        after.iter().chain(before).filter_map(move |slot| {
-            let Slot { key, pool } = self.slots.get(*slot)?;
-            let pool = pool.as_ref()?;
-            (!(pool.last_ping + self.timeout).is_due(now)).then_some(Living { slot: *slot, key: *key, pool })
-        })
     }
 }
 
@@ -300,6 +359,8 @@ fn network(ip: Ipv6Addr) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
 
     fn host(port: u16) -> SocketAddr {
@@ -367,15 +428,39 @@ mod tests {
     }
 
     #[test]
-    fn a_round_visits_every_pool_once_whatever_was_removed() {
+    fn lists_go_round_all_pools_whatever_was_removed() {
         let (mut pools, slots) = pools(5);
         pools.remove(slots[1]);
         pools.remove(slots[4]);
+        let mut listed = Vec::new();
+        let mut ports = |from, capacity| {
+            pools.list_from = from;
+            let mut ports = Vec::new();
+            for _ in 0..3 {
+                pools.list(capacity, Instant::ZERO, &mut listed);
+                let slots = listed.iter().map(|key| pools.numbering.slot(*key));
+                ports.extend(slots.map(|slot| pools.at(slot).unwrap().host().port()));
+            }
+            ports
+        };
         for from in [0, 1, 2, 3, usize::MAX] {
-            let round = pools.round(from, Instant::ZERO);
-            let mut ports: Vec<u16> = round.map(|pool| pool.host().port()).collect();
-            ports.sort_unstable();
-            assert_eq!(ports, [0, 2, 3]);
+            for capacity in [1, 2] {
+                let mut listed = ports(from, capacity);
+                listed.sort_unstable();
+                assert_eq!(listed, [0, 2, 3].map(|port| vec![port; capacity]).concat());
+            }
+            let listed = ports(from, 3);
+            assert_eq!((&listed[..3], &listed[3..6]), (&listed[3..6], &listed[6..]), "the same each time");
+        }
+    }
+
+    #[test]
+    fn the_dead_are_not_listed() {
+        let (mut pools, _) = pools(5);
+        let mut listed = Vec::new();
+        for (now, alive) in [(999_999, 5), (1_000_000, 0)] {
+            pools.list(9, Instant::from_micros(now), &mut listed);
+            assert_eq!(listed.len(), alive);
         }
     }
 }

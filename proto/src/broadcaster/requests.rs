@@ -6,7 +6,7 @@ use super::pool_key::PoolKey;
 use super::{Asker, Broadcaster, BroadcasterEvent, RandomSource};
 use crate::log::{debug, trace};
 use crate::wire::{Asked, Dialect, Refusal, RequestFault};
-use crate::{Instant, Machine, Output, PoolId};
+use crate::{Instant, Machine, Output};
 
 impl<R: RandomSource> Machine for Broadcaster<R> {
     type Event = BroadcasterEvent;
@@ -46,24 +46,21 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
     }
 
     /// Reads where the pools that these datagrams name are kept: of a million pools few are in a processor's caches, and a
-    /// ping takes mostly the time that memory takes. So it is waited for all together. What it costs is half of a ping of a
-    /// pool in the caches.
+    /// ping takes mostly the time that memory takes. So it is waited for all together.
     fn look_ahead<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) {
-        let mut keys =
-            datagrams.into_iter().filter_map(|datagram| match Dialect::of(datagram).read_request(datagram) {
-                Ok(Asked::Ping(id) | Asked::Join(id)) => PoolKey::parse(id),
-                Ok(Asked::Create | Asked::List) | Err(_) => None,
-            });
         // First all names are read and then all pools: a processor looks some hundred instructions ahead.
-        let mut some = [PoolKey::default(); 32];
+        let mut slots = [0; 32];
+        let mut datagrams = datagrams.into_iter();
         loop {
             let mut count = 0;
-            for (place, key) in some.iter_mut().zip(&mut keys) {
-                *place = key;
+            for (slot, datagram) in slots.iter_mut().zip(&mut datagrams) {
+                if let Some(number) = self.slot_of(datagram) {
+                    *slot = number;
+                }
                 count += 1;
             }
-            core::hint::black_box(self.pools.touch(some.iter().take(count)));
-            if count < some.len() {
+            core::hint::black_box(self.pools.touch(slots.iter().take(count)));
+            if count < slots.len() {
                 return;
             }
         }
@@ -71,6 +68,13 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
 }
 
 impl<R: RandomSource> Broadcaster<R> {
+    /// Where the pool is kept that a datagram is about, if it is about one of these. Whatever else it is, it may lead
+    /// anywhere.
+    #[inline]
+    pub(super) fn slot_of(&self, datagram: &[u8]) -> Option<u32> {
+        Dialect::of(datagram).guess_pool(datagram).map(|id| self.pools.slot_of(id))
+    }
+
     fn create(&mut self, from: Asker) {
         match self.make_pool(from) {
             Ok(pool) => self.created(pool, from.peer(), from),
@@ -78,7 +82,7 @@ impl<R: RandomSource> Broadcaster<R> {
         }
     }
 
-    fn make_pool(&mut self, from: Asker) -> Result<PoolId, Refusal> {
+    fn make_pool(&mut self, from: Asker) -> Result<PoolKey, Refusal> {
         let host = from.peer().ip();
         let mut all = self.shard.as_ref().map(|shard| (shard, shard.pools()));
         let (pools, from_source) = match &all {
@@ -95,45 +99,37 @@ impl<R: RandomSource> Broadcaster<R> {
         if let Some((shard, all)) = &mut all {
             shard.made(all, made, host);
         }
-        Ok(made.id())
+        Ok(made)
     }
 
-    fn created(&mut self, pool: PoolId, host: SocketAddr, from: Asker) {
-        debug!(%pool, %host, "pool created");
+    fn created(&mut self, pool: PoolKey, host: SocketAddr, from: Asker) {
+        let id = pool.id();
+        debug!(pool = %id, %host, "pool created");
         self.stats.pools_created += 1;
-        self.answers.send(from, |dialect, out| {
-            dialect.encode_joined(pool.as_bytes(), host, host, [host].into_iter(), out)
+        self.answers.send(from, |dialect, room| {
+            dialect.write_joined(pool.uuid(), host, host, [host].into_iter(), room)
         });
-        self.answers.tell(BroadcasterEvent::PoolCreated { pool, host });
+        self.answers.tell(BroadcasterEvent::PoolCreated { pool: id, host });
     }
 
+    #[inline]
     fn ping(&mut self, from: Asker, id: &[u8]) {
-        let Some(pool) = self.pools.find(id, self.now) else {
-            return self.refuse_unknown(from, id);
-        };
-        if pool.host() == from.peer() {
-            let slot = pool.slot();
-            self.pools.pinged(slot, self.now);
-            self.stats.pings += 1;
-        } else {
-            self.refuse(from, Refusal::NotHost);
+        match self.pools.ping(id, from.peer(), self.now) {
+            Some(true) => self.stats.pings += 1,
+            Some(false) => self.refuse(from, Refusal::NotHost),
+            None => self.refuse_unknown(from, id),
         }
     }
 
     fn list(&mut self, from: Asker) {
         self.stats.lists += 1;
         let capacity = from.dialect.list_capacity();
-        if let Some(shard) = &mut self.shard {
-            let ids = shard.list(capacity).iter().map(|key| key.text());
-            return self.answers.send(from, |dialect, out| dialect.encode_pools(ids, out));
+        match &self.shard {
+            Some(shard) => shard.list(capacity, &mut self.listed),
+            None => self.pools.list(capacity, self.now, &mut self.listed),
         }
-        // While all fit the order is the same each time; a list that must be cut moves on.
-        let start = if self.pools.len() > capacity { self.list_from } else { 0 };
-        let listed = self.pools.round(start, self.now).take(capacity);
-        let mut count = 0;
-        let ids = listed.map(|pool| pool.text()).inspect(|_| count += 1);
-        self.answers.send(from, |dialect, out| dialect.encode_pools(ids, out));
-        self.list_from = start.wrapping_add(count).checked_rem(self.pools.len()).unwrap_or(0);
+        let uuids = self.listed.iter().map(PoolKey::uuid);
+        self.answers.send(from, |dialect, room| dialect.write_pools(uuids, room));
     }
 
     fn join(&mut self, from: Asker, id: &[u8]) {
@@ -141,7 +137,8 @@ impl<R: RandomSource> Broadcaster<R> {
         let Some(pool) = self.pools.find(id, self.now) else {
             return self.refuse_unknown(from, id);
         };
-        if peer != pool.host() && !pool.peers().any(|other| other == peer) {
+        let slot = pool.slot();
+        if peer != pool.host() && !pool.has(peer) {
             if pool.peer_count() + 1 >= self.config.max_peers {
                 let refusal = Refusal::PoolFull { pool: pool.id(), limit: self.config.max_peers as u64 };
                 return self.refuse_by_limit(from, refusal);
@@ -154,23 +151,23 @@ impl<R: RandomSource> Broadcaster<R> {
             if !has_room {
                 return self.refuse_by_limit(from, Refusal::TooManyPeers { limit: limit as u64 });
             }
-            let (slot, pool) = (pool.slot(), pool.id());
+            let pool = pool.id();
             self.pools.add_peer(slot, peer);
             debug!(%pool, %peer, "peer joined");
             self.stats.peers_joined += 1;
             self.answers.tell(BroadcasterEvent::PeerJoined { pool, peer });
         }
-        self.answer_join(from, id);
+        self.answer_join(from, slot);
     }
 
     /// Names the asker, the host, then who joined last: of peers that never leave the wire, the late ones are the
     /// likeliest to be there still.
-    fn answer_join(&mut self, from: Asker, id: &[u8]) {
-        let Some(pool) = self.pools.find(id, self.now) else { return };
+    fn answer_join(&mut self, from: Asker, slot: u32) {
+        let Some(pool) = self.pools.at(slot) else { return };
         let (you, host) = (from.peer(), pool.host());
         let others = pool.peers().filter(|peer| *peer != you);
         let named = [you].into_iter().chain((host != you).then_some(host)).chain(others);
-        self.answers.send(from, |dialect, out| dialect.encode_joined(&pool.text(), host, you, named, out));
+        self.answers.send(from, |dialect, room| dialect.write_joined(pool.uuid(), host, you, named, room));
     }
 
     fn refuse_by_limit(&mut self, to: Asker, refusal: Refusal) {

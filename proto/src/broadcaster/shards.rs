@@ -44,8 +44,6 @@ pub struct Shard {
     numbering: Numbering,
     own: usize,
     count: usize,
-    /// Memory for a list.
-    listed: Vec<PoolKey>,
 }
 
 /// What all shards have in common. Whoever holds the lock looks at no other.
@@ -82,7 +80,7 @@ impl Shard {
         let all = Arc::new(All { pools: Mutex::new(pools), peers: AtomicUsize::new(0) });
         let one = |own| {
             let numbering = Numbering::of(own as u32, count as u32);
-            Self { all: Arc::clone(&all), numbering, own, count, listed: Vec::new() }
+            Self { all: Arc::clone(&all), numbering, own, count }
         };
         (0..count).map(one).collect()
     }
@@ -100,7 +98,7 @@ impl Shard {
 
     /// The same shard, for its machine.
     pub(super) fn share(&self) -> Self {
-        Self { all: Arc::clone(&self.all), listed: Vec::new(), ..*self }
+        Self { all: Arc::clone(&self.all), ..*self }
     }
 
     pub(super) fn numbering(&self) -> Numbering {
@@ -124,11 +122,9 @@ impl Shard {
         self.all.peers.fetch_sub(peers, Ordering::Relaxed);
     }
 
-    /// The next list, of at most `capacity` pools.
-    pub(super) fn list(&mut self, capacity: usize) -> &[PoolKey] {
-        let mut pools = self.all.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        pools.list(capacity, &mut self.listed);
-        &self.listed
+    /// Lists into `listed`, at most `capacity` pools.
+    pub(super) fn list(&self, capacity: usize, listed: &mut Vec<PoolKey>) {
+        self.pools().list(capacity, listed);
     }
 
     /// Counts a peer if there are fewer than `limit`. Whether it did.

@@ -6,9 +6,8 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 
-use super::pool_key::PoolKey;
 use super::*;
-use crate::wire::{Dialect, MAX_ANSWER, Request};
+use crate::wire::{Dialect, MAX_ANSWER, Request, Response};
 use crate::{Machine, Output, Transmit};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -364,7 +363,13 @@ fn to_look_ahead_changes_nothing() {
     let before = (machine.stats(), drain(&mut machine));
     machine.look_ahead(datagrams.iter().map(|datagram| &datagram[..]).chain([&[][..], &[1], &[9]]));
     assert_eq!((machine.stats(), drain(&mut machine)), before);
-    let keys: Vec<PoolKey> = pools.iter().filter_map(|pool| PoolKey::parse(pool.as_bytes())).collect();
-    let strangers = [PoolKey::default(), PoolKey::parse(&[b'f'; 36]).unwrap_or_default()];
-    assert_eq!(machine.pools.touch(keys.iter().chain(&strangers)), 100);
+    for (pool, requests) in pools.iter().zip(datagrams.chunks(3)) {
+        let place = machine.pools.find(pool.as_bytes(), at(0)).map(|pool| pool.slot());
+        let ahead: Vec<Option<u32>> = requests.iter().map(|request| machine.slot_of(request)).collect();
+        assert_eq!(ahead, [place, None, place]);
+    }
+    // What names no pool may lead anywhere.
+    let nobodys = machine.slot_of(&[b'f'; 41]).unwrap_or_default();
+    assert!(nobodys > 100, "{nobodys}");
+    machine.pools.touch([nobodys, 99, u32::MAX].iter());
 }

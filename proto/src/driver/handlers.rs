@@ -68,6 +68,8 @@ pub struct Lookup<'a, P> {
     places: [&'a Handlers<P>; 2],
     /// The name that was looked up last, none at first.
     name: Option<&'a [u8]>,
+    /// How it begins, and which bits of that are its own.
+    head: [u64; 2],
     /// What had changed until then.
     changes: [usize; 2],
     handler: Option<Handler<P>>,
@@ -77,19 +79,33 @@ impl<'a, P> Lookup<'a, P> {
     /// Looks among the handlers of a peer, and then among those of its mesh.
     #[must_use]
     pub fn new(of_peer: &'a Handlers<P>, of_mesh: &'a Handlers<P>) -> Self {
-        Self { places: [of_peer, of_mesh], name: None, changes: [0; 2], handler: None }
+        Self { places: [of_peer, of_mesh], name: None, head: [0; 2], changes: [0; 2], handler: None }
     }
 
     /// The handler of an event.
     #[inline]
     #[must_use]
-    pub fn find(&mut self, name: &'a [u8]) -> Option<&Handler<P>> {
+    pub fn find(&mut self, event: &MessageRef<'a>) -> Option<&Handler<P>> {
         let [of_peer, of_mesh] = self.places;
         let changes = [of_peer.changes(), of_mesh.changes()];
-        if self.changes != changes || self.name != Some(name) {
-            self.look_up(name, changes);
+        if self.changes != changes || !self.is_last(event) {
+            self.look_up(event.name(), changes);
         }
         self.handler.as_ref()
+    }
+
+    /// Whether the event has the name that was looked up last. To call for the comparison of a short one would cost more
+    /// than all else here.
+    #[inline]
+    fn is_last(&self, event: &MessageRef<'a>) -> bool {
+        let (Some(last), name) = (self.name, event.name()) else { return false };
+        match event.body().first_chunk() {
+            Some(head) if name.len() <= head.len() => {
+                let [expected, own] = self.head;
+                name.len() == last.len() && u64::from_le_bytes(*head) & own == expected
+            }
+            _ => name == last,
+        }
     }
 
     /// Hands events to their handlers, in order: until there is none left, one has no handler, `most` had one, or `go_on`
@@ -101,19 +117,32 @@ impl<'a, P> Lookup<'a, P> {
         most: usize,
         go_on: impl Fn() -> bool,
     ) -> HandedOut<'a> {
+        // Of its own, so that what is left needs no memory.
+        let mut left = events.clone();
+        let mut handed_out = HandedOut::Some;
         for _ in 0..most {
-            let Some(event) = events.next().filter(|_| go_on()) else { return HandedOut::All };
-            match self.find(event.name()) {
-                Some(handler) => handler(peer, event),
-                None => return HandedOut::Unhandled(event),
-            }
+            let Some(event) = left.next().filter(|_| go_on()) else {
+                handed_out = HandedOut::All;
+                break;
+            };
+            let Some(handler) = self.find(&event) else {
+                handed_out = HandedOut::Unhandled(event);
+                break;
+            };
+            handler(peer, event);
         }
-        HandedOut::Some
+        *events = left;
+        handed_out
     }
 
     #[cold]
     fn look_up(&mut self, name: &'a [u8], changes: [usize; 2]) {
         (self.name, self.changes) = (Some(name), changes);
+        self.head = [0; 2];
+        for byte in name.iter().take(8).rev() {
+            let [head, own] = self.head;
+            self.head = [head << 8 | u64::from(*byte), own << 8 | 0xff];
+        }
         self.handler = self.places.iter().find_map(|place| place.get(name));
     }
 }
@@ -152,6 +181,8 @@ impl<P> fmt::Debug for Handlers<P> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use bytes::Bytes;
 
     use super::*;
@@ -184,9 +215,10 @@ mod tests {
         let [peer, mesh]: [Handlers<RwLock<Vec<u8>>>; 2] = Default::default();
         let mut lookup = Lookup::new(&peer, &mesh);
         let marks = RwLock::default();
-        let mut call = |name| {
-            let found =
-                lookup.find(name).map(|handler| handler(&marks, MessageRef::new(&[], 0, &Bytes::new())));
+        let chunk = Bytes::new();
+        let mut call = |name: &'static [u8]| {
+            let event = MessageRef::new(name, name.len(), &chunk);
+            let found = lookup.find(&event).map(|handler| handler(&marks, event));
             (found.is_some(), marks.read().unwrap().last().copied())
         };
         assert_eq!(call(b"a"), (false, None));
@@ -203,6 +235,33 @@ mod tests {
         assert_eq!(call(b"a"), (true, Some(1)));
         mesh.clear();
         assert_eq!(call(b"a"), (false, Some(1)));
+    }
+
+    #[test]
+    fn a_lookup_tells_names_apart_of_any_length() {
+        let names =
+            ["", "a", "b", "ab", "a\0", "12345678", "1234567", "12345679", "123456789", "12345678a", "a"];
+        let [peer, mesh]: [Handlers<RwLock<Vec<u8>>>; 2] = Default::default();
+        for (mark, name) in (0..).zip(names) {
+            mesh.set(name, marking(mark));
+        }
+        for payload in ["", "b", "12345678"] {
+            let bodies = names.map(|name| [name, payload].concat());
+            let (chunk, mut lookup, marks) = (Bytes::new(), Lookup::new(&peer, &mesh), RwLock::default());
+            let mut expected = vec![];
+            for (first, name) in names.iter().zip(&bodies) {
+                for (second, other) in names.iter().zip(&bodies) {
+                    for (name, body) in [(first, name), (second, other)] {
+                        let event = MessageRef::new(body.as_bytes(), name.len(), &chunk);
+                        lookup.find(&event).unwrap()(&marks, event);
+                        expected.extend(
+                            (0..).zip(names).filter(|(_, of)| of == name).map(|(mark, _)| mark).last(),
+                        );
+                    }
+                }
+            }
+            assert_eq!(*marks.read().unwrap(), expected);
+        }
     }
 
     #[test]

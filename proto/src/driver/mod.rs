@@ -8,9 +8,11 @@ mod event;
 mod fault;
 mod handlers;
 mod inbox;
+mod peers;
 
 pub use error::{ConnectFailed, PoolReport};
 pub use event::Event;
 pub use fault::Severity;
 pub use handlers::{HandedOut, Handler, Handlers, Lookup};
 pub use inbox::Inbox;
+pub use peers::Peers;

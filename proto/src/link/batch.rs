@@ -6,12 +6,13 @@ use bytes::{Bytes, BytesMut};
 
 use super::SendError;
 use crate::Payload;
-use crate::wire::{HEADER_LEN, write_header};
+use crate::wire::{HEADER_LEN, header};
 
 /// Events that are packed before the link is asked to take them, all at once: see
 /// [`Link::send_batch`](super::Link::send_batch).
 ///
-/// It takes as much memory as the link packs into one write, twice, and one long payload by reference. It is no part of
+/// It takes as much memory as the link packs into one write (4 KiB if that is more), twice, and while it holds one event
+/// that is longer as much as that; and one long payload by reference. It is no part of
 /// what the link counts as queued. What it holds is lost when it is dropped.
 ///
 /// ```
@@ -31,12 +32,12 @@ use crate::wire::{HEADER_LEN, write_header};
 #[derive(Debug)]
 #[must_use]
 pub struct Batch {
-    /// The block that frames are packed into, which is used again once they are written.
+    /// The block that frames are packed into. All of it is written to beforehand: to append piece by piece would cost more.
     block: BytesMut,
     /// How much of it is.
     filled: usize,
-    /// The block before, which may be in flight.
-    before: BytesMut,
+    /// The two blocks before, the older one first, which are used again, as they are, once their frames are written.
+    before: [Bytes; 2],
     /// The payload of the last frame, if it is not copied.
     long: Bytes,
     events: u64,
@@ -81,7 +82,7 @@ impl Batch {
             return self.push_slowly(name, payload, len);
         }
         if let Some(place) = self.block.get_mut(self.filled..filled) {
-            write_frame(name, bytes, place);
+            write_frame(name, bytes.len(), bytes, place);
         }
         self.filled = filled;
         self.events += 1;
@@ -104,7 +105,7 @@ impl Batch {
         self.make_room(copied);
         let filled = self.filled + copied;
         if let Some(place) = self.block.get_mut(self.filled..filled) {
-            write_header(name, payload.len(), place).copy_from_slice(bytes);
+            write_frame(name, payload.len(), bytes, place);
         }
         self.filled = filled;
         self.limit = match long {
@@ -129,17 +130,46 @@ impl Batch {
             return self.block.resize(size.max(self.pack.min(2 * self.block.len())), 0);
         }
         let size = size.max(self.pack.min(FIRST));
-        self.block.clear();
-        if !self.block.try_reclaim(size) {
-            mem::swap(&mut self.block, &mut self.before);
-            self.block.clear();
-            if !self.block.try_reclaim(size) {
-                self.block = BytesMut::with_capacity(size);
+        self.put_aside();
+        self.block = self.used_again(size).unwrap_or_else(|| BytesMut::zeroed(size));
+    }
+
+    /// Begins without a block; this one is used again when its frames are written.
+    fn put_aside(&mut self) -> Bytes {
+        let mut block = mem::take(&mut self.block);
+        if block.capacity() == 0 {
+            return Bytes::new();
+        }
+        // From now on its references are counted, so that it can be had back as it is.
+        drop(block.split_to(0));
+        let block = block.freeze();
+        let [older, newer] = &mut self.before;
+        if !newer.is_empty() {
+            *older = mem::take(newer);
+        }
+        *newer = block.clone();
+        block
+    }
+
+    /// A block before, if its frames are written and it is long enough. If there is none, the older one is let go.
+    fn used_again(&mut self, size: usize) -> Option<BytesMut> {
+        for before in &mut self.before {
+            match mem::take(before).try_into_mut() {
+                Ok(block) if block.len() >= size => return Some(block),
+                Ok(mut rest) => {
+                    // What is left of a block is the whole block again.
+                    rest.clear();
+                    if rest.try_reclaim(size) {
+                        rest.resize(rest.capacity().min(self.pack.max(size)), 0);
+                        return Some(rest);
+                    }
+                }
+                Err(in_flight) => *before = in_flight,
             }
         }
-        // All of it is written to beforehand: to append piece by piece would cost more.
-        let size = self.block.capacity().min(self.pack.max(size));
-        self.block.resize(size, 0);
+        let [older, newer] = &mut self.before;
+        *older = mem::take(newer);
+        None
     }
 
     /// Its length as frames, in bytes.
@@ -163,15 +193,27 @@ impl Batch {
     /// Takes the frames out, and the payload of the last of them if it is apart.
     pub(super) fn take(&mut self) -> (Bytes, Bytes) {
         (self.events, self.limit) = (0, 0);
-        let frames = self.block.split_to(mem::take(&mut self.filled)).freeze();
+        let filled = mem::take(&mut self.filled);
+        let frames = if filled > self.pack.max(FIRST) {
+            // It is as long as one event was, and not kept.
+            mem::take(&mut self.block).split_to(filled).freeze()
+        } else if filled <= self.block.len() / 2 {
+            self.block.split_to(filled).freeze()
+        } else {
+            self.put_aside().slice(..filled)
+        };
         (frames, mem::take(&mut self.long))
     }
 }
 
-/// Writes a frame, for which there is just room.
+/// Writes a frame, for which there is just room, but for the payload if that is apart.
 #[inline]
-fn write_frame(name: &[u8], payload: &[u8], place: &mut [u8]) {
-    write_header(name, payload.len(), place).copy_from_slice(payload);
+fn write_frame(name: &[u8], payload_len: usize, payload: &[u8], place: &mut [u8]) {
+    let Some((header_place, place)) = place.split_first_chunk_mut() else { return };
+    *header_place = header(name, payload_len);
+    let Some((name_place, payload_place)) = place.split_at_mut_checked(name.len()) else { return };
+    name_place.copy_from_slice(name);
+    payload_place.copy_from_slice(payload);
 }
 
 /// What a batch starts with, in bytes.
@@ -262,20 +304,42 @@ mod tests {
     }
 
     #[test]
-    fn its_blocks_are_used_again() {
-        let mut link = link(|_| {});
+    fn the_block_of_a_long_event_is_not_kept() {
+        let mut link = link(|config| config.pack = 8_192);
         let (mut batch, mut chunks) = (link.batch(), Chunks::default());
-        let mut blocks = Vec::new();
-        for round in 0..100 {
-            while batch.push("event", &[7; 100]).unwrap() {}
+        for (len, kept) in [(8_183, true), (8_184, false), (1_000_000, false), (20, true)] {
+            batch.push("e", vec![7; len].as_slice()).unwrap();
             link.send_batch(&mut batch).unwrap();
-            // The write before ends as this one begins.
-            let _ = link.poll_chunks(&mut chunks);
-            let block = chunks.slices().next().unwrap().as_ptr();
-            if round >= 10 && !blocks.contains(&block) {
-                blocks.push(block);
-            }
+            while link.poll_chunks(&mut chunks).is_some() {}
+            let blocks = [batch.block.len(), batch.before[1].len()];
+            assert_eq!(blocks.into_iter().any(|len| len > 0), kept, "{len}");
+            batch.before = Default::default();
+            let before = batch.before.iter().map(Bytes::len).max();
+            assert!(before.max(Some(batch.block.capacity())) <= Some(2 * 8_192), "{len}");
         }
-        assert_eq!(blocks.len(), 2);
+    }
+
+    #[test]
+    fn its_blocks_are_used_again() {
+        // What fills a block, most of one, a part of one; one event or many.
+        for (len, count) in [(100, usize::MAX), (100, 30), (1_000, 1), (100, 3), (60_000, 1)] {
+            let mut link = link(|_| {});
+            let (mut batch, mut chunks) = (link.batch(), Chunks::default());
+            let mut places = Vec::new();
+            for round in 0..200 {
+                let _ =
+                    (0..count).take_while(|_| batch.push("event", vec![7; len].as_slice()).unwrap()).count();
+                link.send_batch(&mut batch).unwrap();
+                // The write before ends as this one begins.
+                let _ = link.poll_chunks(&mut chunks);
+                let place = chunks.slices().next().unwrap().as_ptr();
+                // (An allocator may have given the same place again. What is allocated counts another test.)
+                if round >= 10 && !places.contains(&place) {
+                    places.push(place);
+                    assert!(round < 100, "{len} {count}");
+                }
+            }
+            assert!(len * count.min(1_000) < 50_000 || places.len() == 2, "{len} {count}");
+        }
     }
 }

@@ -7,8 +7,8 @@ use core::time::Duration;
 /// A link whose peer doesn't read takes at most `max_queued` bytes (or one frame, if that is longer), an eighth more,
 /// twice what is packed into a write (`pack`, or 4 KiB if that is more), and about 100 bytes for each write where `pack`
 /// makes writes small; one whose application doesn't read takes `max_received`, one frame, and 256 KiB. A link at rest
-/// keeps what it has used last to read into and to pack: 4 KiB each, up to 64 KiB after bursts, 256 KiB after frames
-/// beyond that.
+/// keeps what it has used last to read into and to pack: 4 KiB each, and after bursts up to 256 KiB to read into, which
+/// 64 reads that took less than a quarter of it halve, and 64 KiB to pack, or 256 KiB after frames beyond that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkConfig {

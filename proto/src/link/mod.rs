@@ -2,6 +2,7 @@
 
 mod batch;
 mod config;
+mod encoded;
 mod output;
 mod queue;
 mod receiving;
@@ -13,8 +14,9 @@ use core::time::Duration;
 
 pub use batch::Batch;
 pub use config::LinkConfig;
+pub use encoded::Encoded;
 pub use output::{
-    Chunks, CloseReason, Interest, LinkEvent, LinkEvents, LinkStats, SendError, Write, WriteKind,
+    Chunks, CloseReason, Interest, LinkEvent, LinkEvents, LinkStats, SendError, Turn, Write, WriteKind,
 };
 
 use crate::wire::FrameReader;
@@ -93,6 +95,8 @@ pub struct Link {
     refused: Option<Refused>,
     /// When an event was last to be written at once, if nothing was heard since.
     urgent_at: Option<Instant>,
+    /// How the last event or batch was taken.
+    taken: Taken,
     /// Whether the application has an event in hand, and has not asked for the next.
     holding: bool,
     stats: LinkStats,
@@ -104,6 +108,17 @@ struct Refused {
     len: usize,
     /// When to look again, if what is missing is memory shared with others.
     retry: Option<Instant>,
+}
+
+/// How an event or a batch was taken that was to be sent.
+#[derive(Clone, Copy, Debug)]
+enum Taken {
+    /// Something else waited to be written.
+    Behind,
+    /// An event, while nothing waited.
+    Event,
+    /// A batch, while nothing waited.
+    Batch,
 }
 
 impl Link {
@@ -127,6 +142,7 @@ impl Link {
             queue: SendQueue::new(config.pack, budget),
             refused: None,
             urgent_at: None,
+            taken: Taken::Behind,
             holding: false,
             stats: LinkStats::default(),
             config,

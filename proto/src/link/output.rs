@@ -133,6 +133,18 @@ pub enum WriteKind {
     Finish,
 }
 
+/// Who is to write what was queued: see [`Link::turn`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Turn {
+    /// Whoever has queued it, as much as the connection takes without waiting. The rest is for the writer.
+    Sender,
+    /// The writer, which waits for something to do, or has to look anew how long it waits.
+    Writer,
+    /// Nobody: the writer is at it.
+    Nobody,
+}
+
 /// Pieces that go out by one vectored write, or by as many as it takes.
 ///
 /// ```
@@ -181,6 +193,18 @@ impl Chunks {
     pub fn io_slices<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
         let filled = slices.iter_mut().zip(self.slices());
         filled.map(|(place, slice)| *place = std::io::IoSlice::new(slice)).count()
+    }
+
+    /// Writes as much as one vectored write takes, and says how many bytes that is. They are not
+    /// [advanced](Self::advance) over.
+    ///
+    /// # Errors
+    /// Those of `writer`.
+    #[cfg(feature = "std")]
+    pub fn write_to(&self, mut writer: impl std::io::Write) -> std::io::Result<usize> {
+        let mut slices = [std::io::IoSlice::new(&[]); Self::MOST];
+        let count = self.io_slices(&mut slices);
+        writer.write_vectored(slices.get(..count).unwrap_or_default())
     }
 
     /// The first `written` bytes are written.

@@ -3,10 +3,10 @@
 use alloc::collections::VecDeque;
 use core::mem;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Chunks;
-use crate::wire::{HEADER_LEN, encode_header};
+use crate::wire::{HEADER_LEN, header};
 use crate::{Budget, Payload};
 
 /// The size of the first block of a burst, in bytes; each further one is twice as large, up to what is packed.
@@ -89,7 +89,8 @@ impl SendQueue {
             self.start_chunk(copied);
         }
         self.room -= copied;
-        encode_header(name, bytes.len(), &mut self.tail);
+        self.tail.put_u64_le(u64::from_le_bytes(header(name, bytes.len())));
+        self.tail.extend_from_slice(name);
         match by_reference {
             None => self.tail.extend_from_slice(bytes),
             Some(payload) => {
@@ -98,6 +99,20 @@ impl SendQueue {
             }
         }
         true
+    }
+
+    /// Queues one frame that was encoded, and is paid for.
+    pub(super) fn push_encoded(&mut self, frame: &[u8]) {
+        if frame.len() > self.room {
+            self.start_chunk(frame.len());
+        }
+        self.room -= frame.len();
+        self.tail.extend_from_slice(frame);
+    }
+
+    /// Hands out `len` bytes that are paid for and never were here, while nothing else waits.
+    pub(super) fn hand_out(&mut self, len: usize) {
+        self.in_flight = len;
     }
 
     /// Pays for `len` bytes, if the budget lets it.
@@ -214,7 +229,7 @@ impl SendQueue {
     }
 
     /// Counts what is in flight as written.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.budget.give(self.in_flight);
         self.queued -= self.in_flight;
         self.in_flight = 0;
@@ -286,6 +301,76 @@ mod tests {
             let within = queue.tail.as_ptr() as usize - block as usize;
             assert!(within <= FIRST, "at {within}");
             assert_eq!(queue.next(), None);
+        }
+    }
+
+    /// Fills the block of a queue that packs much, but for 64 bytes, and takes that chunk out.
+    fn fill(queue: &mut SendQueue) -> (usize, Option<Bytes>) {
+        for _ in 0..4 {
+            assert!(push(queue, b"", &[7; 1_000]));
+        }
+        let block = queue.tail.as_ptr() as usize;
+        let chunk = queue.next();
+        assert_eq!((chunk.as_ref().map(Bytes::len), queue.tail.capacity()), (Some(4_032), 64));
+        (block, chunk)
+    }
+
+    #[test]
+    fn while_one_block_is_in_flight_the_one_before_is_used_again() {
+        let mut queue = queue(64 * 1_024, 1 << 20);
+        let (one, first) = fill(&mut queue);
+        let (other, second) = fill(&mut queue);
+        assert_ne!(one, other);
+        let mut in_flight = [first, second];
+        for round in 0..10 {
+            // It is written.
+            in_flight[round % 2] = None;
+            let (block, chunk) = fill(&mut queue);
+            assert_eq!(block, [one, other][round % 2], "{round}");
+            in_flight[round % 2] = chunk;
+        }
+        // When neither is in flight, the last one is the warmer.
+        drop(in_flight);
+        assert_eq!(fill(&mut queue).0, other);
+    }
+
+    #[test]
+    fn what_is_left_of_a_block_is_used_unless_it_is_small() {
+        for (first, is_used) in [(2_048, true), (2_049, false)] {
+            for second in [8, 4_096 - first, 4_096 - first + 1] {
+                let mut queue = queue(64 * 1_024, 1 << 20);
+                push(&mut queue, b"", &[7; 4_096][..first - 8]);
+                let block = queue.tail.as_ptr() as usize;
+                let _in_flight = queue.next();
+                push(&mut queue, b"", &[7; 4_096][..second - 8]);
+                let within = queue.tail.as_ptr() as usize == block + first;
+                assert_eq!(within, is_used && second <= 4_096 - first, "{first} {second}");
+            }
+        }
+        // Where little is packed, little is enough.
+        let mut queue = queue(100, 1 << 20);
+        push(&mut queue, b"", &[7; 4_096 - 100 - 8]);
+        let block = queue.tail.as_ptr() as usize;
+        let _in_flight = queue.next();
+        push(&mut queue, b"", &[]);
+        assert_eq!(queue.tail.as_ptr() as usize, block + 4_096 - 100);
+    }
+
+    #[test]
+    fn the_blocks_of_a_burst_grow_up_to_what_is_packed() {
+        let much = (64 * 1_024, [4_096, 8_192, 16_384, 32_768, 65_536, 65_536]);
+        let less = (10_000, [4_096, 8_192, 10_000, 10_000, 10_000, 10_000]);
+        for (pack, expected) in [much, less] {
+            let mut queue = queue(pack, 1 << 20);
+            let mut blocks = Vec::new();
+            while blocks.len() < expected.len() {
+                let before = queue.tail.as_ptr();
+                push(&mut queue, b"", &[7; 24]);
+                if queue.tail.as_ptr() != before {
+                    blocks.push(queue.tail.capacity());
+                }
+            }
+            assert_eq!(blocks, expected);
         }
     }
 

@@ -32,8 +32,10 @@ impl Link {
     ///
     /// The driver keeps one `buffer` for all of the link's life, empty at first. Before each read it has
     /// [`make_room`](Self::make_room) see to it that there is memory, then reads into the buffer's spare capacity. What
-    /// is left in the buffer is the start of a frame. Events are slices of it; while the application holds one, the link
-    /// takes other memory: blocks of at most 256 KiB, or a frame, of which a quarter may lie idle.
+    /// is left in the buffer is the start of a frame, whose rest has to come this way, too: what is left counts as
+    /// received with the bytes behind it, so bytes that come meanwhile by [`handle_bytes`](Self::handle_bytes) would
+    /// stand before it. Events are slices of the buffer; while the application holds one, the link takes other memory:
+    /// blocks of at most 256 KiB, or a frame, of which a quarter may lie idle.
     ///
     /// ```
     /// use bytes::BytesMut;

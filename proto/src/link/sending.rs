@@ -1,8 +1,9 @@
 //! How a link takes what is to be sent, and hands it out to be written.
 
+use core::mem;
 use core::time::Duration;
 
-use super::{Batch, Chunks, Link, Refused, SendError, State, Write, WriteKind};
+use super::{Batch, Chunks, Encoded, Link, Refused, SendError, State, Taken, Turn, Write, WriteKind};
 use crate::wire::HEADER_LEN;
 use crate::{Instant, Payload};
 
@@ -23,7 +24,16 @@ impl Link {
         name: impl AsRef<[u8]>,
         payload: impl Into<Payload<'a>>,
     ) -> Result<(), SendError> {
+        self.begin(Taken::Event);
         self.queue_frame(name.as_ref(), &payload.into())
+    }
+
+    /// Notes how what is sent next is taken, if nothing waits to be written, and whether that is so.
+    #[inline]
+    fn begin(&mut self, taken: Taken) -> bool {
+        let idle = self.queue.queued() == 0;
+        self.taken = if idle { taken } else { Taken::Behind };
+        idle
     }
 
     #[inline]
@@ -69,11 +79,13 @@ impl Link {
     /// # Errors
     /// If there is no room, or the link is closed. Then the batch is as it was.
     pub fn send_batch(&mut self, batch: &mut Batch) -> Result<(), SendError> {
+        self.begin(Taken::Batch);
         if self.state != State::Open {
             return Err(SendError::Closed);
         }
         let len = batch.len();
         if len == 0 {
+            self.taken = Taken::Behind;
             return Ok(());
         }
         if !self.room_for(len) || !self.queue.pay(len) {
@@ -84,10 +96,72 @@ impl Link {
         Ok(())
     }
 
+    /// Sends an event that was encoded for many links, all or nothing. If nothing else waits and it is to be written
+    /// at once, as [`turn`](Self::turn) would say, it is not queued but handed out: true, and as if
+    /// [`poll_transmit`](Self::poll_transmit) had returned it, [`Encoded::bytes`] is what to write now.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_encoded(&mut self, now: Instant, event: &Encoded) -> Result<bool, SendError> {
+        let idle = self.begin(Taken::Event);
+        if self.state != State::Open {
+            return Err(SendError::Closed);
+        }
+        let (len, max) = (event.len(), self.longest_body());
+        if len > max.saturating_add(HEADER_LEN / 2) {
+            return Err(SendError::TooLong { len: len - HEADER_LEN / 2, max });
+        }
+        if !self.room_for(len) || !self.queue.pay(len) {
+            return Err(self.refuse(len));
+        }
+        self.stats.sent += 1;
+        let at_once = idle && self.is_urgent(now);
+        if at_once {
+            self.queue.hand_out(len);
+        } else {
+            self.queue.push_encoded(event.bytes());
+        }
+        Ok(at_once)
+    }
+
+    /// What was handed out to be written is written, and nothing more is asked for yet.
+    pub fn handle_written(&mut self) {
+        self.queue.settle();
+        self.arm_retry();
+    }
+
+    /// Who is to write what was just sent, or refused; asked again, nobody. Of what is sent while nothing else waits, that is the sender: a
+    /// writer would have to be woken. But an event that follows another within 50 µs, and nothing was heard since, may
+    /// be one of many, which better go into one write.
+    ///
+    /// `now` is asked for only if it makes a difference: to read a clock takes longer than the rest.
+    pub fn turn(&mut self, now: impl FnOnce() -> Instant) -> Turn {
+        match mem::replace(&mut self.taken, Taken::Behind) {
+            Taken::Behind => Turn::Nobody,
+            // It was refused.
+            Taken::Batch | Taken::Event if self.queue.queued() == 0 => Turn::Writer,
+            Taken::Batch => Turn::Sender,
+            Taken::Event => {
+                if self.is_urgent(now()) {
+                    Turn::Sender
+                } else {
+                    Turn::Writer
+                }
+            }
+        }
+    }
+
+    /// Whether a batch is to be sent now, and not when more is written: what the connection doesn't take yet would fill
+    /// the caches, and gain nothing. A link that is closed says so to whoever sends.
+    #[must_use]
+    pub fn wants_batch(&self) -> bool {
+        self.queue.queued() == 0 || self.state != State::Open
+    }
+
     /// Whether an event that was queued while nothing else waited is to be written by whoever has queued it, at once:
     /// unless the link has said so less than 50 µs ago and heard nothing since, for then more of the same may come,
     /// which better goes into one write.
-    pub fn is_urgent(&mut self, now: Instant) -> bool {
+    pub(super) fn is_urgent(&mut self, now: Instant) -> bool {
         let again = self.urgent_at.is_some_and(|at| !(at + STREAM).is_due(now));
         if !again {
             self.urgent_at = Some(now);

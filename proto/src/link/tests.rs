@@ -483,3 +483,32 @@ fn an_event_is_urgent_unless_one_was_just_before_and_nothing_came() {
     link.handle_read(micros(1_063), &mut buffer);
     assert!(link.is_urgent(micros(1_064)) && !link.is_urgent(micros(1_065)));
 }
+
+#[test]
+fn what_is_sent_while_nothing_waits_is_the_senders_to_write() {
+    let micros = |micros| Instant::ZERO + Duration::from_micros(micros);
+    let mut link = Link::with_budget(LinkConfig::default(), Instant::ZERO, Budget::new(30));
+    let mut batch = link.batch();
+    assert!(link.wants_batch());
+    link.send("e", &[0; 10]).unwrap();
+    assert_eq!((link.turn(|| micros(1_000)), link.wants_batch()), (Turn::Sender, false));
+    assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Nobody, "it was said");
+    assert_eq!(link.send("e", &[0; 10]), Err(SendError::Full));
+    assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Nobody, "of what is behind others");
+    while link.poll_transmit().is_some() {}
+    link.send("e", &[0; 10]).unwrap();
+    assert_eq!(link.turn(|| micros(1_001)), Turn::Writer, "of what may be one of many");
+    while link.poll_transmit().is_some() {}
+    let _ = batch.push("e", &[0; 10]);
+    link.send_batch(&mut batch).unwrap();
+    assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Sender, "of many at once");
+    let _ = batch.push("e", &[]);
+    link.send_batch(&mut batch).unwrap();
+    assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Nobody);
+    while link.poll_transmit().is_some() {}
+    assert!(link.send("e", &[0; 30]).is_err());
+    assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Writer, "there may be a new deadline");
+    let _ = link.send("e", &[]);
+    link.close(Instant::ZERO);
+    assert!(link.queued() > 0 && link.wants_batch(), "to be told that it is closed");
+}

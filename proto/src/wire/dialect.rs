@@ -5,10 +5,14 @@ use core::net::SocketAddr;
 use bytes::BytesMut;
 
 use super::classic::datagram as classic;
-use super::{Asked, Request, RequestFault, Response, ResponseFault};
+use super::{Asked, Refusal, Request, RequestFault, Response, ResponseFault, uuid};
 
 /// The longest answer a broadcaster gives, in bytes: what a gop2p client reads of a datagram.
 pub const MAX_ANSWER: usize = 1_024;
+
+/// Where an answer is written, and some bytes more: an item is written before it is seen that it doesn't fit. The longest
+/// is an id of 63 bytes with the space behind it.
+pub(crate) type AnswerRoom = [u8; MAX_ANSWER + 64 + 1];
 
 /// What decoding one datagram may allocate beyond the datagram's own length, in bytes.
 pub const MAX_DECODED: usize = 128 * 1_024;
@@ -47,6 +51,15 @@ impl Dialect {
         }
     }
 
+    /// The id of the pool that a request may be about, if it is one that [`Broadcaster`](crate::Broadcaster) makes: found
+    /// with as little as can be, for one that is about none has nobody's id.
+    #[inline]
+    pub(crate) fn guess_pool(self, datagram: &[u8]) -> Option<&[u8; uuid::LEN]> {
+        match self {
+            Self::Classic => classic::guess_pool(datagram),
+        }
+    }
+
     /// Appends a request to `out`: at most 68 bytes.
     pub fn encode_request(self, request: &Request, out: &mut BytesMut) {
         match self {
@@ -73,24 +86,50 @@ impl Dialect {
         }
     }
 
-    /// Appends the answer that names these pools, as far as they fit.
-    pub(crate) fn encode_pools(self, ids: impl Iterator<Item = impl AsRef<[u8]>>, out: &mut BytesMut) {
+    /// Writes the answer that names these pools, as far as they fit. How long it is, as of all that is written so.
+    pub(crate) fn write_pools<'a>(
+        self,
+        ids: impl Iterator<Item = &'a [u8; 16]>,
+        room: &mut AnswerRoom,
+    ) -> usize {
         match self {
-            Self::Classic => classic::encode_pools(ids, out),
+            Self::Classic => classic::write_pools(ids, room),
         }
     }
 
-    /// Appends the answer that describes pool `id` to the peer at `you`, with as many peers as fit.
-    pub(crate) fn encode_joined(
+    /// Writes the answer that describes pool `id` to the peer at `you`, with as many peers as fit. Addresses are
+    /// [`canonical`](super::canonical).
+    pub(crate) fn write_joined(
         self,
-        id: &[u8],
+        id: &[u8; 16],
         host: SocketAddr,
         you: SocketAddr,
         peers: impl Iterator<Item = SocketAddr>,
-        out: &mut BytesMut,
-    ) {
+        room: &mut AnswerRoom,
+    ) -> usize {
         match self {
-            Self::Classic => classic::encode_joined(id, [host, you].into_iter().chain(peers), out),
+            Self::Classic => classic::write_joined(id, host, you, peers, room),
+        }
+    }
+
+    /// Writes the answer that refuses a request.
+    pub(crate) fn write_refusal(self, refusal: &Refusal, room: &mut AnswerRoom) -> usize {
+        match self {
+            Self::Classic => classic::write_refusal(refusal, room),
+        }
+    }
+
+    /// The same of [`Refusal::NoSuchPool`], by the id as it came.
+    pub(crate) fn write_no_such_pool(self, id: &[u8], room: &mut AnswerRoom) -> usize {
+        match self {
+            Self::Classic => classic::write_no_such_pool(id, room),
+        }
+    }
+
+    /// Writes the notice that a pool has ended.
+    pub(crate) fn write_pool_ended(self, room: &mut AnswerRoom) -> usize {
+        match self {
+            Self::Classic => classic::write_pool_ended(room),
         }
     }
 

@@ -56,7 +56,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// Half of what runtimes read at a time.
+    /// An eighth of what is read at a time at most.
     const WORTH_COPYING: usize = 32 * 1_024;
 
     /// `body` holds the name's bytes, `name_len` of them, then the payload.
@@ -125,6 +125,12 @@ impl<'a> MessageRef<'a> {
     /// `body`, which lies in `chunk`, holds the name's bytes, `name_len` of them, then the payload.
     pub(crate) fn new(body: &'a [u8], name_len: usize, chunk: &'a Bytes) -> Self {
         Self { body, name_len, chunk }
+    }
+
+    /// The name, then the payload.
+    #[inline]
+    pub(crate) fn body(&self) -> &'a [u8] {
+        self.body
     }
 
     /// The event's name. Any bytes, as the peer sent them.

@@ -20,10 +20,12 @@ pub mod native;
 mod pool_id;
 mod pool_info;
 mod refusal;
+pub(crate) mod uuid;
 
 pub use classic::frame::{Frame, FrameReader, FrameTooLong};
-pub(crate) use classic::frame::{HEADER_LEN, encode_header, write_header};
+pub(crate) use classic::frame::{HEADER_LEN, header};
 pub use classic::frames::{Frames, FramesIter};
+pub(crate) use dialect::AnswerRoom;
 pub use dialect::{Dialect, MAX_ANSWER, MAX_DECODED};
 pub use error::{RequestFault, ResponseFault};
 pub(crate) use message::Asked;

@@ -67,11 +67,13 @@ impl PoolInfo {
 
 /// The form of `address` that means the same on every machine: an IPv4 address that a dual-stack socket shows as
 /// IPv6 becomes IPv4 again, the flow label and the scope (an interface number of one machine) go.
+#[inline]
 #[must_use]
 pub fn canonical(address: SocketAddr) -> SocketAddr {
-    match address.ip().to_canonical() {
-        IpAddr::V4(ip) => SocketAddr::from((ip, address.port())),
-        IpAddr::V6(ip) => SocketAddr::V6(SocketAddrV6::new(ip, address.port(), 0, 0)),
+    let SocketAddr::V6(v6) = address else { return address };
+    match v6.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::from((ip, v6.port())),
+        IpAddr::V6(ip) => SocketAddr::V6(SocketAddrV6::new(ip, v6.port(), 0, 0)),
     }
 }
 

@@ -92,7 +92,12 @@ impl Words {
     /// Keeps a copy of `text`, cut after [`Words::MAX_LEN`] bytes.
     #[must_use]
     pub fn new(text: &[u8]) -> Self {
-        Self(Bytes::copy_from_slice(text.get(..Self::MAX_LEN).unwrap_or(text)))
+        Self(Bytes::copy_from_slice(Self::cut(text)))
+    }
+
+    /// As much of a text as is kept.
+    pub(crate) fn cut(text: &[u8]) -> &[u8] {
+        text.get(..Self::MAX_LEN).unwrap_or(text)
     }
 
     /// The bytes as they came.

@@ -1,6 +1,6 @@
 //! Many events on their way to one peer.
 
-use poolmesh_proto::{Batch, Payload, SendError};
+use poolmesh_proto::{Batch, Link, Payload, SendError};
 
 use super::Peer;
 
@@ -68,16 +68,15 @@ impl<'a> SendBatch<'a> {
     /// # Errors
     /// If the link is closed.
     pub async fn flush(&mut self) -> Result<(), SendError> {
+        let Self { peer, batch } = self;
+        let mut send = |link: &mut Link| match link.wants_batch() {
+            true => link.send_batch(batch),
+            false => Err(SendError::Full),
+        };
         loop {
-            let room = self.peer.shared.room.listen();
-            // What the connection doesn't take would fill the caches, and gain nothing.
-            if self.peer.queued() > 0 && self.peer.is_connected() {
-                room.await;
-                continue;
-            }
-            match self.try_flush() {
-                Err(SendError::Full) => room.await,
-                result => return result,
+            match peer.shared.send_or_listen(&mut send) {
+                Ok(result) => return result,
+                Err(room) => room.await,
             }
         }
     }
@@ -87,7 +86,7 @@ impl<'a> SendBatch<'a> {
     /// # Errors
     /// If there is no room, or the link is closed. Then it holds the same as before.
     pub fn try_flush(&mut self) -> Result<(), SendError> {
-        self.peer.shared.send_batch(&mut self.batch)
+        self.peer.shared.send(|link| link.send_batch(&mut self.batch))
     }
 }
 

@@ -11,7 +11,9 @@ use std::sync::{Arc, PoisonError};
 use event_listener::EventListener;
 use poolmesh_proto::driver::Handlers;
 use poolmesh_proto::wire::Frames;
-use poolmesh_proto::{CloseReason, Link, LinkStats, MessageRef, Payload, PeerId, SendError, Side};
+use poolmesh_proto::{
+    CloseReason, Encoded, Instant, Link, LinkStats, MessageRef, Payload, PeerId, SendError, Side,
+};
 use smol::Async;
 
 pub use batch::SendBatch;
@@ -127,10 +129,9 @@ impl Peer {
     ) -> Result<(), SendError> {
         let (name, payload) = (name.as_ref(), payload.into());
         loop {
-            let room = self.shared.room.listen();
-            match self.try_send(name, &payload) {
-                Err(SendError::Full) => room.await,
-                result => return result,
+            match self.shared.send_or_listen(|link| link.send(name, &payload)) {
+                Ok(result) => return result,
+                Err(room) => room.await,
             }
         }
     }
@@ -144,7 +145,12 @@ impl Peer {
         name: impl AsRef<[u8]>,
         payload: impl Into<Payload<'a>>,
     ) -> Result<(), SendError> {
-        self.shared.send(name.as_ref(), &payload.into())
+        self.shared.send(|link| link.send(name, payload))
+    }
+
+    /// Sends an event if there is room for it now: one that was encoded for many, at about `now`.
+    pub(crate) fn send_encoded(&self, now: Instant, event: &Encoded) -> Result<(), SendError> {
+        self.shared.send_encoded(now, event)
     }
 
     /// Events that are packed before they are sent, for whoever has many: it takes no lock for each, and one write for

@@ -7,11 +7,11 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::BytesMut;
 use poolmesh_proto::{CloseReason, Fault, Instant, LinkEvents};
+use poolmesh_sockets::tcp;
 use smol::Async;
 use smol::future::{FutureExt, yield_now};
 
 use super::{Owner, Peer};
-use crate::sockets;
 
 /// After so many reads that did not have to wait the task lets others go on.
 const TURN: u32 = 4;
@@ -105,7 +105,7 @@ impl Peer {
             yield_now().await;
         }
         loop {
-            match sockets::read(stream.get_ref(), &mut reader.buffer) {
+            match tcp::read(stream.get_ref(), &mut reader.buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return Some(read),
             }

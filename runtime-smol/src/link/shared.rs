@@ -1,17 +1,19 @@
 //! What a link's handles and the two halves of its task share.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use event_listener::Event as Signal;
+use event_listener::{Event as Signal, EventListener};
 use poolmesh_proto::driver::Handlers;
-use poolmesh_proto::{Batch, Chunks, CloseReason, Fault, Link, Payload, PeerId, SendError, Side, WriteKind};
+use poolmesh_proto::{
+    Chunks, CloseReason, Encoded, Fault, Instant, Link, PeerId, SendError, Side, Turn, WriteKind,
+};
 use smol::Async;
 
 use super::{OnDisconnect, Peer};
 use crate::clock::Clock;
-use crate::sockets;
 
 pub(super) struct Shared {
     pub(super) id: PeerId,
@@ -81,32 +83,66 @@ impl Shared {
         while state.link.poll_event().is_some() {}
     }
 
-    /// Queues an event. The writer waits only while nothing is queued: then the caller writes it, or the writer is woken.
-    pub(super) fn send(&self, name: &[u8], payload: &Payload<'_>) -> Result<(), SendError> {
+    /// Queues an event or many, and writes them if that is the sender's.
+    pub(super) fn send(
+        &self,
+        send: impl FnOnce(&mut Link) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
         let mut state = self.lock();
-        let idle = state.link.queued() == 0;
-        let result = state.link.send(name, payload);
-        // Refused for want of memory shared with others, it has a new deadline to wait for.
-        let written =
-            idle && result.is_ok() && state.link.is_urgent(self.clock.now()) && state.write_at_once();
-        drop(state);
-        if idle && !written {
-            self.work.notify(1);
-        }
+        let result = send(&mut state.link);
+        self.take_turn(state);
         result
     }
 
-    /// Queues many events, and writes them if nothing else waits to be written.
-    pub(super) fn send_batch(&self, batch: &mut Batch) -> Result<(), SendError> {
+    /// The same; if there is no room, what tells that there may be. To listen takes memory: most of the time there is room.
+    pub(super) fn send_or_listen(
+        &self,
+        send: impl FnOnce(&mut Link) -> Result<(), SendError>,
+    ) -> Result<Result<(), SendError>, EventListener> {
         let mut state = self.lock();
-        let idle = state.link.queued() == 0;
-        let result = state.link.send_batch(batch);
-        let written = idle && result.is_ok() && state.write_at_once();
+        let result = send(&mut state.link);
+        // From before anything can change.
+        let room = (result == Err(SendError::Full)).then(|| self.room.listen());
+        self.take_turn(state);
+        room.map_or(Ok(result), Err)
+    }
+
+    /// Sends an event that was encoded for many, at about `now`.
+    pub(super) fn send_encoded(&self, now: Instant, event: &Encoded) -> Result<(), SendError> {
+        let mut state = self.lock();
+        let State { link, stream, unwritten } = &mut *state;
+        let result = link.send_encoded(now, event);
+        let wake = if let Ok(true) = result {
+            // An error is one that the writer will meet, too.
+            let write = |stream: &Arc<Async<TcpStream>>| stream.get_ref().write(event.bytes()).unwrap_or(0);
+            let written = stream.as_ref().map_or(0, write);
+            if written == event.len() {
+                link.handle_written();
+            } else {
+                *unwritten = event.rest(written);
+            }
+            written < event.len()
+        } else {
+            link.turn(|| now) == Turn::Writer
+        };
         drop(state);
-        if idle && !written {
+        if wake {
             self.work.notify(1);
         }
-        result
+        result.map(drop)
+    }
+
+    /// Writes what was just queued, or has it written.
+    fn take_turn(&self, mut state: MutexGuard<'_, State>) {
+        let wake = match state.link.turn(|| self.clock.now()) {
+            Turn::Sender => !state.write_at_once(),
+            Turn::Writer => true,
+            Turn::Nobody => false,
+        };
+        drop(state);
+        if wake {
+            self.work.notify(1);
+        }
     }
 }
 
@@ -117,7 +153,7 @@ impl State {
         let Some(stream) = &self.stream else { return false };
         while let Some(WriteKind::Chunks) = self.link.poll_chunks(&mut self.unwritten) {
             // An error is one that the writer will meet, too.
-            let written = sockets::write_chunks(stream.get_ref(), &self.unwritten).unwrap_or(0);
+            let written = self.unwritten.write_to(stream.get_ref()).unwrap_or(0);
             self.unwritten.advance(written);
             if !self.unwritten.is_empty() {
                 return false;

@@ -8,7 +8,6 @@ use smol::Async;
 use smol::future::{FutureExt, yield_now};
 
 use super::Shared;
-use crate::sockets;
 
 impl Shared {
     /// Writes what no sender has written, until the end.
@@ -63,7 +62,7 @@ impl Shared {
     /// Writes until all is written or the link has ended.
     async fn write_all(&self, stream: &Async<TcpStream>, chunks: &mut Chunks) -> io::Result<()> {
         while !chunks.is_empty() {
-            match sockets::write_chunks(stream.get_ref(), chunks) {
+            match chunks.write_to(stream.get_ref()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => chunks.advance(len),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

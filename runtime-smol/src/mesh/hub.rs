@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use event_listener::Event as Signal;
-use poolmesh_proto::driver::{HandedOut, Handlers, Lookup, Severity};
+use poolmesh_proto::driver::{HandedOut, Handlers, Lookup, Peers, Severity};
 use poolmesh_proto::wire::{Frames, canonical};
 use poolmesh_proto::{
     CloseReason, ConnectId, ConnectReport, DialId, Fault, Instant, Link, MeshConfig, MeshEvent, MeshOutput,
     PeerId, Side,
 };
+use poolmesh_sockets::tcp::{self, HeldPort};
 use smol::future::{FutureExt, yield_now};
 use smol::{Async, Task, Timer};
-use socket2::{SockRef, Socket};
+use socket2::SockRef;
 
 use crate::clock::Clock;
 use crate::events::{Event, Feed};
@@ -43,7 +44,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) machine: poolmesh_proto::Mesh,
     pub(super) deadline: Option<Instant>,
-    pub(super) links: BTreeMap<PeerId, Peer>,
+    pub(super) links: Peers<Peer>,
     /// Accepted and not asked for yet.
     pub(super) accepted: VecDeque<PeerId>,
     pub(super) reports: BTreeMap<ConnectId, ConnectReport>,
@@ -53,7 +54,7 @@ pub(super) struct State {
     /// Why it is not listening.
     pub(super) listen_error: Option<io::Error>,
     /// A socket that holds the port to listen on.
-    pub(super) held: Option<Socket>,
+    pub(super) held: Option<HeldPort>,
     /// The attempts under way. One that is dropped is stopped.
     pub(super) dialing: BTreeMap<DialId, Task<()>>,
     pub(super) closed: bool,
@@ -218,9 +219,9 @@ impl Shared {
         // The task of the one before is cancelled; only a close waits for that.
         drop(state.listener.take().map(Listener::stop));
         state.listen_error = None;
-        let opened = sockets::listen(address, state.held.take()).and_then(|listener| {
-            let local = listener.get_ref().local_addr()?;
-            let socket = Arc::new(listener);
+        let opened = tcp::listen(address, state.held.take()).and_then(|listener| {
+            let local = listener.local_addr()?;
+            let socket = Arc::new(Async::new(listener)?);
             let task = smol::spawn(Arc::clone(self).accept(Arc::clone(&socket)));
             Ok(Listener { local, socket, task })
         });

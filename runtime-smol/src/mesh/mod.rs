@@ -9,10 +9,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use event_listener::Event as Signal;
-use poolmesh_proto::driver::{ConnectFailed, Handlers};
+use poolmesh_proto::driver::{ConnectFailed, Handlers, Peers};
 use poolmesh_proto::{
-    ConnectError, ConnectId, ConnectReport, Instant, MeshConfig, MeshStats, MessageRef, Payload, PeerId,
-    PoolInfo, SendError,
+    ConnectError, ConnectId, ConnectReport, Encoded, Instant, MeshConfig, MeshStats, MessageRef, Payload,
+    PeerId, PoolInfo, SendError,
 };
 use smol::net::AsyncToSocketAddrs;
 
@@ -78,7 +78,7 @@ impl Mesh {
         let state = State {
             machine: poolmesh_proto::Mesh::new(config.clone()),
             deadline: None,
-            links: BTreeMap::new(),
+            links: Peers::default(),
             accepted: VecDeque::new(),
             reports: BTreeMap::new(),
             listener: None,
@@ -209,8 +209,14 @@ impl Mesh {
         payload: impl Into<Payload<'a>>,
     ) -> Vec<(Peer, SendError)> {
         let (name, payload) = (name.as_ref(), payload.into());
-        let refused = |peer: Peer| peer.try_send(name, &payload).err().map(|error| (peer, error));
-        self.peers().into_iter().filter_map(refused).collect()
+        let peers = self.shared().lock().links.all();
+        match Encoded::new(name, &payload) {
+            Some(event) => {
+                let now = self.shared().clock.now();
+                refused(&peers, |peer| peer.send_encoded(now, &event))
+            }
+            None => refused(&peers, |peer| peer.try_send(name, &payload)),
+        }
     }
 
     /// What was dialed, accepted and refused so far.
@@ -272,6 +278,11 @@ impl Drop for Forget<'_> {
         state.machine.cancel(self.call);
         state.reports.remove(&self.call);
     }
+}
+
+/// Sends to all, and says who has refused it.
+fn refused(peers: &[Peer], send: impl Fn(&Peer) -> Result<(), SendError>) -> Vec<(Peer, SendError)> {
+    peers.iter().filter_map(|peer| send(peer).err().map(|error| (peer.clone(), error))).collect()
 }
 
 impl Drop for Handle {

@@ -69,8 +69,7 @@ impl<'a> SendBatch<'a> {
         let shared = &self.peer.shared;
         let mut state = shared.lock();
         loop {
-            // What the connection doesn't take would fill the caches, and gain nothing.
-            if state.link.queued() > 0 && state.link.is_open() {
+            if !state.link.wants_batch() {
                 state = shared.wait_for_room(state, None);
                 continue;
             }

@@ -12,7 +12,9 @@ use std::thread;
 
 use poolmesh_proto::driver::Handlers;
 use poolmesh_proto::wire::Frames;
-use poolmesh_proto::{CloseReason, Fault, Link, LinkStats, MessageRef, Payload, PeerId, SendError, Side};
+use poolmesh_proto::{
+    CloseReason, Encoded, Fault, Instant, Link, LinkStats, MessageRef, Payload, PeerId, SendError, Side,
+};
 
 pub use batch::SendBatch;
 pub(crate) use shared::Shared;
@@ -153,6 +155,11 @@ impl Peer {
         payload: impl Into<Payload<'a>>,
     ) -> Result<(), SendError> {
         self.shared.send(&mut self.shared.lock(), name.as_ref(), &payload.into())
+    }
+
+    /// Sends an event if there is room for it now: one that was encoded for many, at about `now`.
+    pub(crate) fn send_encoded(&self, now: Instant, event: &Encoded) -> Result<(), SendError> {
+        self.shared.send_encoded(now, event)
     }
 
     /// Events that are packed before they are sent, for whoever has many: it takes no lock for each, and one write for

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::BytesMut;
 use poolmesh_proto::{CloseReason, Fault, Instant, LinkEvents};
+use poolmesh_sockets::tcp;
 
 use super::{Owner, Peer, State};
 use crate::sockets::{self, ReadTimeout};
@@ -63,7 +64,7 @@ impl Peer {
         state.link.make_room(buffer);
         drop(state);
         let wait = interest.deadline.map(|deadline| shared.clock.until(deadline));
-        let read = timeout.set(stream, wait).and_then(|()| sockets::read(stream, buffer));
+        let read = timeout.set(stream, wait).and_then(|()| tcp::read(stream, buffer));
         let now = shared.clock.now();
         let mut state = shared.lock();
         self.take_in(&mut state, now, read, buffer);

@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError};
 
 use poolmesh_proto::driver::Handlers;
 use poolmesh_proto::{
-    Batch, Chunks, CloseReason, Fault, Instant, Link, Payload, PeerId, SendError, Side, WriteKind,
+    Batch, Chunks, CloseReason, Encoded, Fault, Instant, Link, Payload, PeerId, SendError, Side, Turn,
+    WriteKind,
 };
 
 use super::{OnDisconnect, Peer};
@@ -88,37 +89,53 @@ impl Shared {
         while state.link.poll_event().is_some() {}
     }
 
-    /// Queues an event. The writer waits only while nothing is queued: then the caller writes it, or the writer is woken.
+    /// Queues an event, and writes it if that is the sender's.
     pub(super) fn send(
         &self,
         state: &mut State,
         name: &[u8],
         payload: &Payload<'_>,
     ) -> Result<(), SendError> {
-        let idle = state.link.queued() == 0;
         let result = state.link.send(name, payload);
-        if idle {
-            // Refused for want of memory shared with others, it has a new deadline to wait for.
-            if result.is_err() || !state.link.is_urgent(self.clock.now()) {
-                self.wake_writer(state);
-            } else {
-                self.write_at_once(state);
-            }
-        }
+        self.take_turn(state);
         result
+    }
+
+    /// Sends an event that was encoded for many, at about `now`.
+    pub(super) fn send_encoded(&self, now: Instant, event: &Encoded) -> Result<(), SendError> {
+        let mut state = self.lock();
+        let State { link, stream, unwritten, .. } = &mut *state;
+        let result = link.send_encoded(now, event);
+        if let Ok(true) = result {
+            // An error is one that the writer will meet, too.
+            let bytes = event.bytes();
+            let written = stream.as_ref().map_or(0, |stream| sockets::write_without_waiting(stream, bytes));
+            if written == bytes.len() {
+                link.handle_written();
+            } else {
+                *unwritten = event.rest(written);
+                self.wake_writer(&state);
+            }
+        } else if let Turn::Writer = link.turn(|| now) {
+            self.wake_writer(&state);
+        }
+        result.map(drop)
     }
 
     /// Queues many events, and writes them if nothing else waits to be written.
     pub(super) fn send_batch(&self, state: &mut State, batch: &mut Batch) -> Result<(), SendError> {
-        let idle = state.link.queued() == 0;
         let result = state.link.send_batch(batch);
-        if idle {
-            match result {
-                Ok(()) => self.write_at_once(state),
-                Err(_) => self.wake_writer(state),
-            }
-        }
+        self.take_turn(state);
         result
+    }
+
+    /// Writes what was just queued, or has it written.
+    fn take_turn(&self, state: &mut State) {
+        match state.link.turn(|| self.clock.now()) {
+            Turn::Sender => self.write_at_once(state),
+            Turn::Writer => self.wake_writer(state),
+            Turn::Nobody => {}
+        }
     }
 
     /// Writes what is queued, as much as the connection takes without waiting. The rest is the writer's.
@@ -128,7 +145,7 @@ impl Shared {
         };
         while let Some(WriteKind::Chunks) = link.poll_chunks(unwritten) {
             // An error is one that the writer will meet, too.
-            sockets::write_without_waiting(stream, unwritten);
+            sockets::write_chunks_without_waiting(stream, unwritten);
             if !unwritten.is_empty() {
                 return self.wake_writer(state);
             }

@@ -43,7 +43,7 @@ impl Shared {
     /// Writes until all is written or the link has ended.
     fn write_all(&self, stream: &TcpStream, chunks: &mut Chunks) -> io::Result<()> {
         while !chunks.is_empty() {
-            match sockets::write_chunks(stream, chunks) {
+            match chunks.write_to(stream) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => chunks.advance(len),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -8,13 +8,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use poolmesh_proto::driver::{HandedOut, Handlers, Lookup, Severity};
+use poolmesh_proto::driver::{HandedOut, Handlers, Lookup, Peers, Severity};
 use poolmesh_proto::wire::{Frames, canonical};
 use poolmesh_proto::{
     CloseReason, ConnectId, ConnectReport, DialId, Fault, Instant, Link, MeshConfig, MeshEvent, MeshOutput,
     PeerId, Side,
 };
-use socket2::{SockRef, Socket};
+use poolmesh_sockets::tcp::{self, HeldPort};
+use socket2::SockRef;
 
 use crate::clock::Clock;
 use crate::events::{Event, Feed};
@@ -41,7 +42,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) machine: poolmesh_proto::Mesh,
     pub(super) deadline: Option<Instant>,
-    pub(super) links: BTreeMap<PeerId, Peer>,
+    pub(super) links: Peers<Peer>,
     /// Accepted and not asked for yet.
     pub(super) accepted: VecDeque<PeerId>,
     pub(super) reports: BTreeMap<ConnectId, ConnectReport>,
@@ -51,7 +52,7 @@ pub(super) struct State {
     /// Why it is not listening.
     pub(super) listen_error: Option<io::Error>,
     /// A socket that holds the port to listen on.
-    pub(super) held: Option<Socket>,
+    pub(super) held: Option<HeldPort>,
     pub(super) closed: bool,
 }
 
@@ -221,7 +222,7 @@ impl Shared {
         state.stop_listening();
         state.listen_error = None;
         let stop = Arc::new(AtomicBool::new(false));
-        let opened = sockets::listen(address, state.held.take()).and_then(|listener| {
+        let opened = tcp::listen(address, state.held.take()).and_then(|listener| {
             let local = listener.local_addr()?;
             let socket = Arc::new(listener);
             let accept = {

@@ -7,10 +7,10 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex};
 
-use poolmesh_proto::driver::{ConnectFailed, Handlers};
+use poolmesh_proto::driver::{ConnectFailed, Handlers, Peers};
 use poolmesh_proto::{
-    ConnectError, ConnectId, ConnectReport, Instant, MeshConfig, MeshStats, MessageRef, Payload, PeerId,
-    PoolInfo, SendError,
+    ConnectError, ConnectId, ConnectReport, Encoded, Instant, MeshConfig, MeshStats, MessageRef, Payload,
+    PeerId, PoolInfo, SendError,
 };
 
 use crate::clock::Clock;
@@ -72,7 +72,7 @@ impl Mesh {
         let state = State {
             machine: poolmesh_proto::Mesh::new(config.clone()),
             deadline: None,
-            links: BTreeMap::new(),
+            links: Peers::default(),
             accepted: VecDeque::new(),
             reports: BTreeMap::new(),
             listener: None,
@@ -194,8 +194,14 @@ impl Mesh {
         payload: impl Into<Payload<'a>>,
     ) -> Vec<(Peer, SendError)> {
         let (name, payload) = (name.as_ref(), payload.into());
-        let refused = |peer: Peer| peer.try_send(name, &payload).err().map(|error| (peer, error));
-        self.peers().into_iter().filter_map(refused).collect()
+        let peers = self.shared().lock().links.all();
+        match Encoded::new(name, &payload) {
+            Some(event) => {
+                let now = self.shared().clock.now();
+                refused(&peers, |peer| peer.send_encoded(now, &event))
+            }
+            None => refused(&peers, |peer| peer.try_send(name, &payload)),
+        }
     }
 
     /// What was dialed, accepted and refused so far.
@@ -236,6 +242,11 @@ impl Mesh {
             state = shared.wait(state);
         }
     }
+}
+
+/// Sends to all, and says who has refused it.
+fn refused(peers: &[Peer], send: impl Fn(&Peer) -> Result<(), SendError>) -> Vec<(Peer, SendError)> {
+    peers.iter().filter_map(|peer| send(peer).err().map(|error| (peer.clone(), error))).collect()
 }
 
 impl Drop for Handle {

@@ -3,7 +3,7 @@
 use std::io;
 
 use poolmesh_proto::{BroadcasterEvent, Machine};
-use poolmesh_udp::Sender;
+use poolmesh_sockets::udp::Sender;
 
 use super::BroadcasterServer;
 
@@ -19,7 +19,7 @@ impl BroadcasterServer {
         }
         #[cfg(target_os = "linux")]
         {
-            poolmesh_udp::Ring::check()?;
+            poolmesh_sockets::udp::Ring::check()?;
             self.uring = true;
             Ok(())
         }
@@ -48,7 +48,7 @@ impl BroadcasterServer {
     ) -> io::Result<()> {
         use poolmesh_proto::Instant;
         use poolmesh_proto::driver::Severity;
-        use poolmesh_udp::{Meter, Ring};
+        use poolmesh_sockets::udp::{Meter, Ring};
 
         use super::LONGEST_WAIT;
         use crate::clock::Clock;

@@ -67,6 +67,25 @@ pub fn others_go_on<R: Runtime>() {
     expect_numbers::<R>(&mut events, 300..sent);
 }
 
+/// What is sent to all while a link is at rest goes to its connection at once, which may take none of it: a peer that
+/// reads late gets all of it, in order, once.
+pub fn the_rest_of_what_went_to_all<R: Runtime>() {
+    let here = <R::Mesh as Mesh<R>>::with_config(narrow());
+    let (slow, mut raw) = RawPeer::dialed_by::<R>(&here);
+    let mut sent = 0;
+    while here.send_to_all(b"n", numbered(sent, LEN)).is_empty() {
+        sent += 1;
+        // So that the next one isn't taken for one of many, which better go together.
+        pause(Duration::from_micros(if slow.queued() == 0 { 100 } else { 0 }));
+    }
+    for expected in 0..sent {
+        assert_eq!(number_of(&raw.read().1), expected);
+    }
+    until("all is written", || slow.queued() == 0);
+    assert!(here.send_to_all(b"n", numbered(sent, LEN)).is_empty());
+    assert_eq!((number_of(&raw.read().1), slow.stats().sent), (sent, u64::from(sent) + 1));
+}
+
 /// Those who wait to send are told when the link is closed, from either side.
 pub fn waiting_senders_are_told_of_the_end<R: Runtime>() {
     for remote in [true, false] {

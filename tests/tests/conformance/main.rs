@@ -114,6 +114,7 @@ on_each! {
         a_flood_keeps_nobody_waiting
         a_peer_that_does_not_read
         others_go_on
+        the_rest_of_what_went_to_all
         disconnecting_unread
         waiting_senders_are_told_of_the_end
         shared_memory

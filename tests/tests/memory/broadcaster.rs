@@ -191,7 +191,8 @@ fn take_within(
     assert!(live.bytes() <= pools * POOL + config.max_queued * QUEUED + OWN, "what is kept for more pools");
 }
 
-/// Once it has what it needs: pings, lists and joins of those who have joined, over some turns of its clock.
+/// Once it has what it needs: pings, lists and joins of those who have joined, and pings and joins of what there isn't, over
+/// some turns of its clock.
 pub(super) fn busy() {
     let mut config = BroadcasterConfig::default();
     config.max_pools = 50;
@@ -204,6 +205,9 @@ pub(super) fn busy() {
     };
     let pings: Vec<BytesMut> = ids.iter().map(|id| datagram(Request::Ping(*id))).collect();
     let joins: Vec<BytesMut> = ids.iter().map(|id| datagram(Request::Join(*id))).collect();
+    let strange: PoolId = "306c97f9-4b65-451f-a914-68a573d71508".parse().unwrap();
+    let unknown = [Request::Ping(strange), Request::Join(strange)].map(datagram);
+    let longest = [&[1, 200, 3, 0, 0][..], &[b'x'; 968]].concat();
     for host in 0..config.max_pools {
         machine.handle_datagram(Instant::ZERO, ip(host), &[0]);
     }
@@ -223,9 +227,14 @@ pub(super) fn busy() {
             drain(&mut machine);
             machine.handle_datagram(now, ip(1_000 + step), &joins[pool]);
             drain(&mut machine);
+            for nobodys in unknown.iter().map(|unknown| &unknown[..]).chain([&longest[..]]) {
+                machine.handle_datagram(now, ip(2), nobodys);
+                drain(&mut machine);
+            }
         }
         assert_eq!((machine.pool_count(), machine.peer_count()), (50, 4_000));
     };
     round();
     assert_eq!(allocations(&mut round), 0, "it has all it needs");
+    assert_eq!(machine.stats().refused_unknown_pool, 6_000);
 }

@@ -90,6 +90,20 @@ pub(crate) fn overlapping() {
     };
     round(100);
     assert_eq!(allocations(|| round(1_000)), 0);
+    for (len, events) in [(100, 570), (100, 300), (100, 3), (1_000, 1), (60_000, 1)] {
+        let mut pair = Pair::new();
+        let mut round = |count: usize| {
+            for _ in 0..count {
+                for _ in 0..events {
+                    assert!(pair.batch.push("pos", &[7; 60_000][..len]).unwrap());
+                }
+                pair.near.send_batch(&mut pair.batch).unwrap();
+                let _ = pair.near.poll_chunks(&mut pair.chunks);
+            }
+        };
+        round(100);
+        assert_eq!(allocations(|| round(1_000)), 0, "{events} of {len} bytes");
+    }
 }
 
 /// What is read in place takes no more than what was received and what is stated, though events of it are kept.

@@ -5,11 +5,11 @@ use core::net::SocketAddr;
 
 use bytes::{BufMut, BytesMut};
 
-use super::filling::Filling;
+use super::filling::{ANSWER_HEADER, Filling, put_header};
 use super::refusal_text;
-use crate::wire::dialect::{MAX_ANSWER, MAX_DECODED};
+use crate::wire::dialect::{AnswerRoom, MAX_ANSWER, MAX_DECODED};
 use crate::wire::{
-    Asked, PoolId, PoolInfo, Refusal, Request, RequestFault, Response, ResponseFault, canonical, fields,
+    Asked, PoolId, PoolInfo, Refusal, Request, RequestFault, Response, ResponseFault, fields, uuid,
 };
 
 const CREATE: u8 = 0;
@@ -19,8 +19,6 @@ const JOIN: u8 = 3;
 const ERROR: u8 = 4;
 const PING_TIMEOUT: u8 = 5;
 
-/// Type byte and length of the one string that an answer consists of.
-const ANSWER_HEADER: usize = 5;
 /// A UUID and the space before the next.
 const UUID_ITEM: usize = 37;
 /// The shortest peer (`1.1.1.1:1`) and the space before it.
@@ -43,6 +41,12 @@ pub(crate) fn read_request(datagram: &[u8]) -> Result<Asked<'_>, RequestFault<'_
         ERROR if is_answer_to_answers(fields) => Err(RequestFault::Answer),
         other => Err(RequestFault::UnknownType(other)),
     }
+}
+
+/// Where the id stands in a ping and in a join: behind the type byte and its length.
+#[inline]
+pub(crate) fn guess_pool(datagram: &[u8]) -> Option<&[u8; uuid::LEN]> {
+    datagram.get(ANSWER_HEADER..)?.first_chunk()
 }
 
 /// A list answer reads like a list request with bytes behind it: two broadcasters would list to each other for ever.
@@ -145,11 +149,15 @@ fn address(text: &[u8]) -> Option<SocketAddr> {
 
 pub(crate) fn encode_response(response: &Response, out: &mut BytesMut) {
     match response {
-        Response::Joined(info) => {
-            let addresses = [info.host(), info.you()].into_iter().chain(info.peers().iter().copied());
-            encode_joined(info.id().as_bytes(), addresses, out);
-        }
-        Response::Pools(ids) => encode_pools(ids.iter().map(PoolId::as_bytes), out),
+        Response::Joined(info) => append(out, |room| {
+            let (host, you, peers) = (info.host(), info.you(), info.peers().iter().copied());
+            joined(|filling| filling.item(info.id().as_bytes()), host, you, peers, room)
+        }),
+        Response::Pools(ids) => append(out, |room| {
+            let mut filling = Filling::new(room);
+            let _all = ids.iter().all(|id| filling.item(id.as_bytes()));
+            filling.finish(LIST)
+        }),
         Response::Refused(refusal) => {
             out.put_u8(ERROR);
             fields::put_string_with(out, |out| refusal_text::put(refusal, out));
@@ -158,34 +166,74 @@ pub(crate) fn encode_response(response: &Response, out: &mut BytesMut) {
     }
 }
 
-/// Names as many pools as fit.
-pub(crate) fn encode_pools(ids: impl Iterator<Item = impl AsRef<[u8]>>, out: &mut BytesMut) {
-    out.put_u8(LIST);
-    fields::put_string_with(out, |out| {
-        Filling::append(out, MAX_ANSWER - ANSWER_HEADER, |filling| {
-            for id in ids {
-                if !filling.item(id.as_ref()) {
-                    break;
-                }
-            }
-        });
-    });
+/// Appends an answer to `out`.
+fn append(out: &mut BytesMut, write: impl FnOnce(&mut AnswerRoom) -> usize) {
+    let start = out.len();
+    out.resize(start + size_of::<AnswerRoom>(), 0);
+    let len = out.get_mut(start..).and_then(|room| room.first_chunk_mut()).map_or(0, write);
+    out.truncate(start + len);
 }
 
-/// Names a pool, its host, the asker, and as many peers as fit. An id is at most 63 bytes and an address 47: the first
-/// three always do.
-pub(crate) fn encode_joined(id: &[u8], addresses: impl Iterator<Item = SocketAddr>, out: &mut BytesMut) {
-    out.put_u8(JOIN);
-    fields::put_string_with(out, |out| {
-        Filling::append(out, MAX_ANSWER - ANSWER_HEADER, |filling| {
-            filling.item(id);
-            for address in addresses {
-                if !filling.address(canonical(address)) {
-                    break;
-                }
-            }
-        });
-    });
+/// Names as many pools, whose ids are UUIDs, as fit. How long the answer is.
+pub(crate) fn write_pools<'a>(uuids: impl Iterator<Item = &'a [u8; 16]>, room: &mut AnswerRoom) -> usize {
+    let mut filling = Filling::new(room);
+    let mut uuids = uuids;
+    let _all = uuids.all(|uuid| filling.uuid(uuid));
+    filling.finish(LIST)
+}
+
+/// Names a pool, whose id is a UUID, its host, the asker, and as many peers as fit. How long the answer is.
+pub(crate) fn write_joined(
+    uuid: &[u8; 16],
+    host: SocketAddr,
+    you: SocketAddr,
+    peers: impl Iterator<Item = SocketAddr>,
+    room: &mut AnswerRoom,
+) -> usize {
+    joined(|filling| filling.uuid(uuid), host, you, peers, room)
+}
+
+/// An id is at most 63 bytes and an address 47: the first three always fit.
+#[inline]
+fn joined(
+    id: impl FnOnce(&mut Filling<'_>) -> bool,
+    host: SocketAddr,
+    you: SocketAddr,
+    peers: impl Iterator<Item = SocketAddr>,
+    room: &mut AnswerRoom,
+) -> usize {
+    let mut filling = Filling::new(room);
+    id(&mut filling);
+    let mut addresses = [host, you].into_iter().chain(peers);
+    let _all = addresses.all(|address| filling.address(address));
+    filling.finish(JOIN)
+}
+
+/// Says why a request is refused. How long the answer is.
+pub(crate) fn write_refusal(refusal: &Refusal, room: &mut AnswerRoom) -> usize {
+    refused(|text| refusal_text::put(refusal, text), room)
+}
+
+/// The same of a pool that doesn't exist, by the id as it came. Nothing is allocated.
+pub(crate) fn write_no_such_pool(id: &[u8], room: &mut AnswerRoom) -> usize {
+    refused(|text| refusal_text::put_no_such_pool(id, text), room)
+}
+
+/// A text is shorter than 600 bytes.
+fn refused(put: impl FnOnce(&mut &mut [u8]), room: &mut AnswerRoom) -> usize {
+    let (_, mut text) = room.split_at_mut(ANSWER_HEADER);
+    let before = text.len();
+    put(&mut text);
+    let len = before - text.len();
+    put_header(ERROR, len, room);
+    ANSWER_HEADER + len
+}
+
+/// Says that a pool has ended. How long the notice is.
+pub(crate) fn write_pool_ended(room: &mut AnswerRoom) -> usize {
+    let [kind, ..] = room;
+    *kind = PING_TIMEOUT;
+    1
 }
 
 #[cfg(test)]

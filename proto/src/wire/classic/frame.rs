@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::frames::{Counts, Frames, Scan};
 use super::received::Received;
@@ -17,28 +17,12 @@ pub(super) const LENGTH_LEN: usize = 4;
 /// What a frame adds to its name and payload, in bytes: its own length and the name's.
 pub(crate) const HEADER_LEN: usize = 8;
 
-/// Appends what stands before an event's payload. The caller sees to it that all lengths fit 32 bits.
+/// What stands before an event's name: both lengths, in one store. The caller sees to it that they fit 32 bits.
 #[inline]
-pub(crate) fn encode_header(name: &[u8], payload_len: usize, out: &mut BytesMut) {
+pub(crate) fn header(name: &[u8], payload_len: usize) -> [u8; HEADER_LEN] {
     let body = u32::try_from(LENGTH_LEN + name.len() + payload_len).unwrap_or(u32::MAX);
     let name_len = u32::try_from(name.len()).unwrap_or(u32::MAX);
-    // Both in one store.
-    out.put_u64_le(u64::from(name_len) << 32 | u64::from(body));
-    out.extend_from_slice(name);
-}
-
-/// Writes what stands before an event's payload, and returns the place for that. The caller sees to it that all lengths
-/// fit 32 bits, and that there is room.
-#[inline]
-pub(crate) fn write_header<'a>(name: &[u8], payload_len: usize, place: &'a mut [u8]) -> &'a mut [u8] {
-    let body = u32::try_from(LENGTH_LEN + name.len() + payload_len).unwrap_or(u32::MAX);
-    let name_len = u32::try_from(name.len()).unwrap_or(u32::MAX);
-    let Some((header, place)) = place.split_first_chunk_mut() else { return &mut [] };
-    // Both in one store.
-    *header = (u64::from(name_len) << 32 | u64::from(body)).to_le_bytes();
-    let Some((name_place, place)) = place.split_at_mut_checked(name.len()) else { return &mut [] };
-    name_place.copy_from_slice(name);
-    place
+    (u64::from(name_len) << 32 | u64::from(body)).to_le_bytes()
 }
 
 /// One frame of a stream.
@@ -108,10 +92,14 @@ impl FrameReader {
 
     /// Takes the whole frames out of the memory that is read into, and leaves there what is not whole yet. Always the
     /// same memory is to be used: what was left in it is part of the stream.
+    ///
+    /// What was left, and not yet taken, counts as received with the bytes behind it: a chunk that is pushed meanwhile
+    /// stands before them.
     pub fn read_from(&mut self, buffer: &mut BytesMut) {
         if self.received.len() > 0 || !self.partial.is_empty() {
             // Both ways at once: what came before is before it.
             self.push(buffer.split().freeze());
+            self.outside = 0;
             return;
         }
         self.room.filled(buffer);
@@ -368,6 +356,30 @@ mod tests {
             "the first spans"
         );
         assert_eq!((reader.waiting(), reader.unfinished(), buffer.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_left_to_read_behind_counts_as_received_after_what_is_pushed() {
+        let (first, rest) = STREAM.split_at(5);
+        for polled in [true, false] {
+            let (mut reader, mut buffer) = (FrameReader::new(100), BytesMut::from(first));
+            reader.read_from(&mut buffer);
+            assert_eq!((reader.unfinished(), buffer.len()), (5, 5));
+            reader.push(Bytes::from_static(STREAM));
+            reader.push(Bytes::from_static(&STREAM[..3]));
+            let before = if polled { all(&mut reader).len() } else { 0 };
+            assert_eq!((before, reader.unfinished()), if polled { (4, 8) } else { (0, 5) });
+            buffer.clear();
+            buffer.extend_from_slice(&STREAM[3..]);
+            reader.read_from(&mut buffer);
+            assert_eq!((before + all(&mut reader).len(), buffer.len()), (8, 0));
+            assert_eq!((reader.waiting(), reader.unfinished()), (0, 0), "it is not there twice");
+            buffer.extend_from_slice(first);
+            reader.read_from(&mut buffer);
+            buffer.extend_from_slice(rest);
+            reader.read_from(&mut buffer);
+            assert_eq!((all(&mut reader).len(), reader.unfinished()), (4, 0));
+        }
     }
 
     #[test]

@@ -18,15 +18,15 @@ pub(super) struct Counts {
 impl Counts {
     /// Of one frame, which is whole.
     pub(super) fn of(frame: &[u8]) -> Self {
-        let mut counts = Self::default();
-        counts.frame(frame.get(LENGTH_LEN..).unwrap_or_default());
+        let mut counts = Self { bytes: frame.len(), ..Self::default() };
+        counts.frame(frame);
         counts
     }
 
-    /// Counts the frame of this body.
+    /// Counts a whole frame, not its bytes.
     #[inline]
-    fn frame(&mut self, body: &[u8]) {
-        self.bytes += LENGTH_LEN + body.len();
+    fn frame(&mut self, frame: &[u8]) {
+        let body = frame.get(LENGTH_LEN..).unwrap_or_default();
         match split(body) {
             Some(_) => self.messages += 1,
             None if body.is_empty() => self.empty += 1,
@@ -58,17 +58,27 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    pub(super) fn of(mut stream: &[u8], max_frame: usize) -> Self {
-        let mut counts = Counts::default();
-        while let Some((len, rest)) = next_len(stream) {
-            if len > max_frame {
-                return Self { counts, too_long: true };
+    pub(super) fn of(stream: &[u8], max_frame: usize) -> Self {
+        let (mut counts, mut left, mut too_long) = (Counts::default(), stream, false);
+        'runs: while let Some((len, _)) = next_len(left) {
+            too_long = len > max_frame;
+            if too_long {
+                break;
             }
-            let Some((body, rest)) = rest.split_at_checked(len) else { break };
-            counts.frame(body);
-            stream = rest;
+            // Often the next is as long. Where it is looked for there, and not behind what this one says, no length is
+            // waited for: what comes is too much for the nearest cache.
+            let whole = LENGTH_LEN.saturating_add(len);
+            loop {
+                let Some((frame, rest)) = left.split_at_checked(whole) else { break 'runs };
+                counts.frame(frame);
+                left = rest;
+                if next_len(left).is_none_or(|(next, _)| next != len) {
+                    break;
+                }
+            }
         }
-        Self { counts, too_long: false }
+        counts.bytes = stream.len() - left.len();
+        Self { counts, too_long }
     }
 }
 
@@ -158,6 +168,8 @@ impl<'a> Iterator for FramesIter<'a> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     const STREAM: &[u8] =
@@ -176,13 +188,35 @@ mod tests {
     }
 
     #[test]
+    fn runs_of_frames_of_one_length_are_told_from_others() {
+        let (short, long) = (&b"\x05\0\0\0\x01\0\0\0a"[..], &b"\x06\0\0\0\x01\0\0\0ab"[..]);
+        let (short, long) = (short.repeat(3), long.repeat(2));
+        let stream = [&short[..], &long, &[0; 8], &short].concat();
+        for (cut, _) in stream.iter().enumerate() {
+            let whole = (1..=cut).filter(|at| {
+                let ends = |from: usize, len: usize, many: usize| {
+                    at.checked_sub(from).is_some_and(|at| at % len == 0 && (1..=many).contains(&(at / len)))
+                };
+                ends(0, 9, 3) || ends(27, 10, 2) || ends(47, 4, 2) || ends(55, 9, 3)
+            });
+            let (ends, empty): (Vec<_>, Vec<_>) = whole.partition(|at| !(48..56).contains(at));
+            let bytes = ends.iter().chain(&empty).copied().max().unwrap_or(0);
+            let counts = Counts { bytes, messages: ends.len(), empty: empty.len(), malformed: 0 };
+            let scan = Scan::of(&stream[..cut], 6);
+            assert_eq!((scan.counts, scan.too_long), (counts, false), "{cut} bytes");
+        }
+        let scan = Scan::of(&stream, 5);
+        assert_eq!((scan.counts.bytes, scan.counts.messages, scan.too_long), (27, 3, true));
+    }
+
+    #[test]
     fn the_events_come_out_in_order_without_what_holds_none() {
         let scan = Scan::of(STREAM, 10);
         let chunk = Bytes::from_static(STREAM).slice(..scan.counts.bytes);
         let frames = Frames::new(chunk.clone(), scan.counts);
-        let events: alloc::vec::Vec<_> = frames.iter().map(|event| (event.name(), event.payload())).collect();
+        let events: Vec<_> = frames.iter().map(|event| (event.name(), event.payload())).collect();
         assert_eq!(events, [(&b"msg"[..], &b"abc"[..]), (b"end", b"")]);
-        let kept: alloc::vec::Vec<_> = frames.iter().map(|event| event.to_message()).collect();
+        let kept: Vec<_> = frames.iter().map(|event| event.to_message()).collect();
         assert!(chunk.as_ptr_range().contains(&kept[0].payload().as_ptr()), "not copied");
         assert_eq!((frames.messages(), frames.empty(), frames.malformed()), (2, 1, 1));
         assert_eq!((kept[0].name(), kept[0].payload()), (&b"msg"[..], &b"abc"[..]));

@@ -1,8 +1,8 @@
 //! The texts of refusals: gop2p's own, word for word, and those this library adds.
 
-use core::fmt::Write;
+use core::fmt::{self, Write};
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_until};
 use nom::character::complete::u64 as number;
@@ -27,20 +27,15 @@ pub(super) fn parse(text: &[u8]) -> Refusal {
 }
 
 /// Appends the text of an error answer.
-pub(super) fn put(refusal: &Refusal, out: &mut BytesMut) {
+pub(super) fn put(refusal: &Refusal, out: &mut impl BufMut) {
     out.put_slice(PREFIX);
     match refusal {
-        // Raw bytes, not as `Display` shows them: an id is echoed as it came.
-        Refusal::NoSuchPool(id) => {
-            out.put_slice(b"pool with id ");
-            out.put_slice(id.as_bytes());
-            out.put_slice(b" doesn't exist");
-        }
+        Refusal::NoSuchPool(id) => put_unknown(id.as_bytes(), out),
+        // Raw bytes, not as `Display` shows them.
         Refusal::PoolFull { pool, limit } => {
             out.put_slice(b"pool ");
             out.put_slice(pool.as_bytes());
-            // Writing into a `BytesMut` grows it and can't fail.
-            let _ = write!(out, " has its limit of {limit} peers");
+            put_shown(format_args!(" has its limit of {limit} peers"), out);
         }
         Refusal::Other(words) => out.put_slice(words.as_bytes()),
         known @ (Refusal::NotHost
@@ -50,10 +45,35 @@ pub(super) fn put(refusal: &Refusal, out: &mut BytesMut) {
         | Refusal::TooManyPools { .. }
         | Refusal::TooManyPoolsFromSource { .. }
         | Refusal::TooManyPeers { .. }
-        | Refusal::NoFreshId) => {
-            let _ = write!(out, "{known}");
+        | Refusal::NoFreshId) => put_shown(format_args!("{known}"), out),
+    }
+}
+
+/// The text of [`Refusal::NoSuchPool`] with this id.
+pub(super) fn put_no_such_pool(id: &[u8], out: &mut impl BufMut) {
+    out.put_slice(PREFIX);
+    put_unknown(Words::cut(id), out);
+}
+
+/// An id is echoed as it came.
+fn put_unknown(id: &[u8], out: &mut impl BufMut) {
+    out.put_slice(b"pool with id ");
+    out.put_slice(id);
+    out.put_slice(b" doesn't exist");
+}
+
+fn put_shown(shown: fmt::Arguments<'_>, out: &mut impl BufMut) {
+    struct Text<'a, B>(&'a mut B);
+
+    impl<B: BufMut> Write for Text<'_, B> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.put_slice(text.as_bytes());
+            Ok(())
         }
     }
+
+    // Nothing in it fails.
+    let _ = Text(out).write_fmt(shown);
 }
 
 fn known(input: &[u8]) -> Text<'_, Refusal> {
@@ -101,6 +121,8 @@ fn pool_full(input: &[u8]) -> Text<'_, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
 
     #[test]

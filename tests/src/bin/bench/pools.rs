@@ -22,9 +22,10 @@ const COUNTS: [u32; 4] = [1_000, 10_000, 100_000, 1_000_000];
 /// As many when it must be quick.
 const QUICK: [u32; 2] = [1_000, 10_000];
 const YARDSTICK: &str = "flat array";
+/// Told which pings come next, [`BATCH`] at a time, as servers do that receive several datagrams at once.
 const OURS: &str = "machine";
-/// The same, told what comes next, as a driver does that has received several datagrams at once.
-const AHEAD: &str = "32 at a time";
+/// The same, told of none before it comes.
+const ALONE: &str = "one at a time";
 const BATCH: usize = 32;
 /// Each pool is pinged five times a second, as by default.
 const PING_INTERVAL: Duration = Duration::from_millis(200);
@@ -189,7 +190,7 @@ fn pings(plan: Plan, what: &str, count: u32) -> Fallible<impl Iterator<Item = Ro
         if answers == 0 { Ok(()) } else { Err(format!("{answers} pings were answered").into()) }
     };
     ping(WARM_UP * pings.len())?;
-    let machine = |operations| Round::of_this_thread(operations, || ping(operations as usize));
+    let alone = |operations| Round::of_this_thread(operations, || ping(operations as usize));
     let (mut broadcaster, _) = filled(count)?;
     let mut next = pings.iter().cycle();
     let mut time = Time::of_pings(count);
@@ -208,7 +209,7 @@ fn pings(plan: Plan, what: &str, count: u32) -> Fallible<impl Iterator<Item = Ro
         if answers == 0 { Ok(()) } else { Err(format!("{answers} pings were answered").into()) }
     };
     ping(WARM_UP * pings.len())?;
-    let ahead = |operations| Round::of_this_thread(operations, || ping(operations as usize));
+    let machine = |operations| Round::of_this_thread(operations, || ping(operations as usize));
     let mut last_seen = vec![Instant::ZERO; count as usize];
     let mut next = order.iter().cycle();
     let mut time = Time::of_pings(count);
@@ -224,9 +225,9 @@ fn pings(plan: Plan, what: &str, count: u32) -> Fallible<impl Iterator<Item = Ro
         })
     };
     let subjects =
-        vec![Subject::new(YARDSTICK, array), Subject::new(OURS, machine), Subject::new(AHEAD, ahead)];
+        vec![Subject::new(YARDSTICK, array), Subject::new(OURS, machine), Subject::new(ALONE, alone)];
     let outcome = plan.hold(what, Cores::One, 32 * BATCH as u64, subjects)?;
-    Ok([OURS, AHEAD].into_iter().filter_map(move |ours| outcome.row(Measure::Cpu, ours, YARDSTICK)))
+    Ok([OURS, ALONE].into_iter().filter_map(move |ours| outcome.row(Measure::Cpu, ours, YARDSTICK)))
 }
 
 /// What answers cost, from the bytes of the request to the drained outputs.

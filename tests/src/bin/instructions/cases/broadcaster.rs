@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use poolmesh_proto::wire::Request;
 use poolmesh_proto::{
-    Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Machine, Output, PoolId, RandomSource,
+    Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Machine, Output, PoolId, RandomSource, Shard,
 };
 
 use super::{TIMES, address, request};
@@ -25,15 +25,26 @@ struct Filled<R> {
 
 /// A broadcaster with so many pools, of which a thousand at the most are known, evenly spread.
 fn filled(pools: u32) -> Filled<impl RandomSource + use<>> {
+    fill(pools, Broadcaster::new(config(pools), random()))
+}
+
+fn random() -> impl RandomSource + use<> {
     let mut seed = 7u128;
-    let random = move || {
+    move || {
         seed = seed.wrapping_mul(0x2d99_7879_26d4_6932_a4c1_f326_80f7_0c55).wrapping_add(1);
         seed
-    };
+    }
+}
+
+fn config(pools: u32) -> BroadcasterConfig {
     let mut config = BroadcasterConfig::default();
     // Room for those that cases make.
     config.max_pools = pools as usize + 4 * TIMES as usize;
-    let mut broadcaster = Broadcaster::new(config, random);
+    config
+}
+
+fn fill<R: RandomSource>(pools: u32, broadcaster: Broadcaster<R>) -> Filled<R> {
+    let mut broadcaster = broadcaster;
     let create = request(&Request::Create);
     let mut hosts = Vec::new();
     let step = (pools / TIMES).max(1);
@@ -85,6 +96,7 @@ pub(super) fn million() {
 pub(super) fn all() {
     pings();
     lists_and_joins();
+    shards();
     pools_come_and_go();
 }
 
@@ -136,6 +148,30 @@ fn lists_and_joins() {
         filled.ask(ZERO, &newcomers);
     });
     assert_eq!(filled.broadcaster.peer_count(), 9 * TIMES as usize);
+}
+
+/// A broadcaster of two machines, all of whose pools are those of the first.
+fn shards() {
+    let of_two = |pools| {
+        let shards = Shard::split(2);
+        let first = shards.first().expect("there are two");
+        fill(pools, Broadcaster::of_shard(config(pools), random(), first))
+    };
+    let mut filled = of_two(TIMES);
+    let pings = filled.requests(Request::Ping);
+    count("broadcaster of two shards, ping", TIMES, || filled.ask(ZERO, &pings));
+    assert_eq!(filled.broadcaster.stats().pings, 2 * u64::from(TIMES));
+    let joins = filled.requests(Request::Join);
+    count("broadcaster of two shards, join of the host", TIMES, || filled.ask(ZERO, &joins));
+    let mut filled = of_two(20);
+    let lists = vec![(0, request(&Request::List)); TIMES as usize];
+    count("broadcaster of two shards, list of 20 pools", TIMES, || filled.ask(ZERO, &lists));
+    let shards = Shard::split(2);
+    count("broadcaster of two shards, whose a ping is", TIMES, || {
+        for (_, ping) in &pings {
+            black_box(shards.iter().map(|shard| shard.owner(ping)).next());
+        }
+    });
 }
 
 fn pools_come_and_go() {

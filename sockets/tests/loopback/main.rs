@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use poolmesh_udp::{BATCH, Flushed, Meter, Receiver, Sender, Socket};
+use poolmesh_sockets::udp::{BATCH, Flushed, Meter, Receiver, Sender, Socket};
 use socket2::SockRef;
 
 /// Longer than anything here takes.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use crate::{BATCH, Socket, system};
+use super::{BATCH, Socket, system};
 
 /// The longest datagram there is, in bytes, and one more.
 const LONGEST: usize = 1 << 16;

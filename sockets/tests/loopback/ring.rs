@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use bytes::Bytes;
-use poolmesh_udp::{BATCH, Receiver, Ring, Sender, Socket};
+use poolmesh_sockets::udp::{BATCH, Receiver, Ring, Sender, Socket};
 
 use crate::{MAX_DATAGRAM, PATIENCE, bind, client, has};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Type};
 
-use crate::{SOCKET_BUFFER, Waker, system};
+use super::{SOCKET_BUFFER, Waker, system};
 
 /// A non-blocking UDP socket with room for bursts.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Socket {
     /// Elsewhere than on Linux the socket is blocking meanwhile, so no other thread must use it.
     ///
     /// # Errors
-    /// Those of the socket, which on Linux the next [`Receiver::receive`](crate::Receiver::receive) tells.
+    /// Those of the socket, which on Linux the next [`Receiver::receive`](super::Receiver::receive) tells.
     pub fn wait_readable(&self, timeout: Duration) -> io::Result<bool> {
         system::wait_readable(&self.socket, timeout)
     }
@@ -94,7 +94,7 @@ impl Socket {
     }
 
     /// How many datagrams came and were dropped, mostly because the receive buffer was full: a count that starts anew at
-    /// 2³², as the kernel's does ([`Meter`](crate::Meter) makes a total of it). `None` where the system doesn't tell: it
+    /// 2³², as the kernel's does ([`Meter`](super::Meter) makes a total of it). `None` where the system doesn't tell: it
     /// takes Linux 4.12.
     #[must_use]
     pub fn drops(&self) -> Option<u32> {

@@ -9,7 +9,7 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use bytes::Bytes;
-use poolmesh_udp::{BATCH, Flushed, Receiver, Sender, Socket};
+use poolmesh_sockets::udp::{BATCH, Flushed, Receiver, Sender, Socket};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -56,7 +56,7 @@ fn main() {
 
 #[cfg(all(target_os = "linux", feature = "uring"))]
 fn through_a_ring() {
-    use poolmesh_udp::Ring;
+    use poolmesh_sockets::udp::Ring;
 
     if let Err(error) = Ring::check() {
         println!("skipped: io_uring: {error}");

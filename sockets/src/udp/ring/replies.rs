@@ -4,7 +4,7 @@ use bytes::Bytes;
 use io_uring::{opcode, squeue, types};
 
 use super::address::RawAddress;
-use crate::Sender;
+use crate::udp::Sender;
 
 /// The most datagrams that are being sent at a time: an answer to each datagram that the ring may hold, as what was sent
 /// is seen to be so after what came before, and a batch.
@@ -98,7 +98,7 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::BATCH;
+    use crate::udp::BATCH;
 
     const SOCKET: types::Fixed = types::Fixed(0);
 

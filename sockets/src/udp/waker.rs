@@ -3,9 +3,9 @@
 use std::fmt;
 use std::io;
 
-use crate::system;
+use super::system;
 
-/// Ends a [`Socket::wait_readable_or`](crate::Socket::wait_readable_or), from another thread.
+/// Ends a [`Socket::wait_readable_or`](super::Socket::wait_readable_or), from another thread.
 pub struct Waker(pub(crate) system::Alarm);
 
 impl Waker {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use io_uring::types::{CancelBuilder, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 
-use crate::{BATCH, Sender, Socket};
+use super::{BATCH, Sender, Socket};
 use buffers::Buffers;
 use replies::{Replies, SLOTS};
 
@@ -49,7 +49,7 @@ const TRIES: u32 = 4;
 /// ```no_run
 /// use std::time::Duration;
 /// use bytes::Bytes;
-/// use poolmesh_udp::{Ring, Sender, Socket};
+/// use poolmesh_sockets::udp::{Ring, Sender, Socket};
 ///
 /// let socket = Socket::bind("127.0.0.1:6969".parse().unwrap())?;
 /// let mut ring = Ring::new(&socket, 1_024)?;
@@ -171,7 +171,7 @@ impl<'a> Ring<'a> {
         failed.map_or_else(|| Ok(self.buffers.as_ref().map_or(0, Buffers::len)), Err)
     }
 
-    /// The datagrams of the batch and who sent each, as [`Receiver::datagrams`](crate::Receiver::datagrams).
+    /// The datagrams of the batch and who sent each, as [`Receiver::datagrams`](super::Receiver::datagrams).
     pub fn datagrams(&self) -> impl Iterator<Item = (&[u8], SocketAddr)> {
         self.buffers.iter().flat_map(Buffers::iter).filter_map(|buffer| {
             let (_header, rest) = buffer.split_at_checked(HEADER)?;

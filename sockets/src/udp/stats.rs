@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::{Mailbox, Sender, Socket};
+use super::{Mailbox, Sender, Socket};
 
 /// What was counted at a socket since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

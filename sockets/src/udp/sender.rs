@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::{BATCH, Socket, system};
+use super::{BATCH, Socket, system};
 
 /// Sends a batch of datagrams at a time.
 ///

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::Socket;
-use crate::receiver::{Arrived, Slots};
+use super::Socket;
+use super::receiver::{Arrived, Slots};
 
 /// How long it takes a full send buffer to have room again, at a guess.
 const FULL: Duration = Duration::from_millis(1);

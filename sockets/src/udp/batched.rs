@@ -13,8 +13,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg, sockopt};
 
-use crate::receiver::{Arrived, Slots};
-use crate::{BATCH, Socket};
+use super::receiver::{Arrived, Slots};
+use super::{BATCH, Socket};
 
 /// What the kernel is told about a batch, used again for each: it takes time to make.
 ///

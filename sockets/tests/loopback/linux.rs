@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use poolmesh_udp::{Flushed, Meter, Receiver, SOCKET_BUFFER, Sender, Socket, Waker};
+use poolmesh_sockets::udp::{Flushed, Meter, Receiver, SOCKET_BUFFER, Sender, Socket, Waker};
 use socket2::SockRef;
 
 use crate::{MAX_DATAGRAM, PATIENCE, asks, bind, client};

@@ -7,7 +7,7 @@
 //! ```
 //! use std::time::Duration;
 //! use bytes::Bytes;
-//! use poolmesh_udp::{Flushed, Receiver, Sender, Socket};
+//! use poolmesh_sockets::udp::{Flushed, Receiver, Sender, Socket};
 //!
 //! # fn main() -> std::io::Result<()> {
 //! let socket = Socket::bind("127.0.0.1:0".parse().unwrap())?;
