@@ -69,10 +69,12 @@ impl<'a> SendBatch<'a> {
     /// If the link is closed.
     pub async fn flush(&mut self) -> Result<(), SendError> {
         let Self { peer, batch } = self;
-        let mut send = |link: &mut Link| match link.wants_batch() {
-            true => link.send_batch(batch),
-            false => Err(SendError::Full),
-        };
+        let mut before = None;
+        let mut send =
+            |link: &mut Link| match link.wants_batch(*before.get_or_insert_with(|| link.sent_until())) {
+                true => link.send_batch(batch),
+                false => Err(SendError::Full),
+            };
         loop {
             match peer.shared.send_or_listen(&mut send) {
                 Ok(result) => return result,

@@ -68,8 +68,9 @@ impl<'a> SendBatch<'a> {
     pub fn flush(&mut self) -> Result<(), SendError> {
         let shared = &self.peer.shared;
         let mut state = shared.lock();
+        let before = state.link.sent_until();
         loop {
-            if !state.link.wants_batch() {
+            if !state.link.wants_batch(before) {
                 state = shared.wait_for_room(state, None);
                 continue;
             }
