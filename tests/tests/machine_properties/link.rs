@@ -250,6 +250,7 @@ impl End {
         } else {
             assert!(!self.link.is_ended());
             assert_eq!(self.written, self.accepted, "all is written");
+            assert_eq!(self.link.queued(), 0, "and its memory given back");
         }
         assert!(!self.poll_event() && !self.poll_transmit(), "a second drain yields nothing");
         assert_eq!(interest, self.link.interest());
