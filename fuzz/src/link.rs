@@ -418,7 +418,7 @@ impl World {
         for (side, end) in [(Side::Near, &self.near), (Side::Far, &self.far)] {
             let link = self.links.get(side);
             sum += link.queued();
-            assert_eq!(link.wants_batch(), link.queued() == 0 || !link.is_open());
+            assert_eq!(link.wants_batch(link.sent_until()), link.queued() == 0 || !link.is_open());
             assert!(link.is_ended() || link.queued() == end.queued());
             let longest = end.longest().max(self.config.max_queued);
             assert!(link.queued() <= longest, "{} bytes queued", link.queued());

@@ -203,7 +203,7 @@ impl Together {
 
     fn send_batch(&mut self, batch: &mut Batch) -> Result<(), SendError> {
         let (idle, events) = (self.link.queued() == 0, batch.events());
-        assert_eq!(self.link.wants_batch(), idle || !self.link.is_open());
+        assert_eq!(self.link.wants_batch(self.link.sent_until()), idle || !self.link.is_open());
         let result = self.link.send_batch(batch);
         let expected = match result {
             Ok(()) if idle && events > 0 => Turn::Sender,
