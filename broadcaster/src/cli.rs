@@ -77,9 +77,9 @@ pub(crate) struct Cli {
 /// What the server runs on.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Runtime {
-    /// A blocking socket and one thread
+    /// Blocking sockets, each in a thread
     Std,
-    /// An async socket of smol and one task
+    /// Async sockets of smol, each in a task
     Smol,
 }
 

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use poolmesh_proto::wire::FrameReader;
-use poolmesh_proto::{CloseReason, Fault, Instant, LinkConfig, SendError, Write};
+use poolmesh_proto::{CloseReason, Encoded, Fault, Instant, LinkConfig, SendError, Turn, Write};
 
 use crate::clock::Clock;
 use crate::input::Input;
@@ -46,6 +46,16 @@ pub fn check(data: &[u8]) {
         world.check_budget();
     }
     world.finish();
+}
+
+/// What there is to say to an event that is sent.
+struct Expected {
+    open: bool,
+    /// Whether there is room.
+    fits: bool,
+    /// The longest body, and that of the event, in bytes.
+    max: usize,
+    body: usize,
 }
 
 /// Two links and the connection between them.
@@ -96,7 +106,8 @@ impl World {
             19 => self.eof(side, input.u8()),
             20 => self.close(side),
             21 => self.rare(side, input),
-            _ => drop(self.drain(side)),
+            22 => drop(self.drain(side)),
+            _ => self.send_encoded(side, usize::from(input.u8()), usize::from(input.u8())),
         }
     }
 
@@ -149,17 +160,61 @@ impl World {
 
     /// Sends an event that names its place among all that were sent.
     fn send(&mut self, side: Side, len: usize) {
+        let (expected, name) = (self.expect(side, len), self.end(side).next_name());
+        let payload = PAYLOADS.get(..len).unwrap_or_default();
+        let result = self.links.act(|pair| pair.link(side).send([name], Bytes::from_static(payload)));
+        self.sent(side, len, &expected, result);
+    }
+
+    /// The same, encoded for many links. If it goes past the queue, the connection takes `taken` bytes of it, all of it
+    /// from 128 on, and the rest is kept.
+    fn send_encoded(&mut self, side: Side, len: usize, taken: usize) {
+        let (expected, name, now) = (self.expect(side, len), self.end(side).next_name(), self.clock.shown());
+        let idle = self.links.get(side).queued() == 0;
+        let Some(event) = Encoded::new([name], PAYLOADS.get(..len).unwrap_or_default()) else {
+            panic!("it is short");
+        };
+        let result = self.links.act(|pair| pair.link(side).send_encoded(now, &event));
+        self.sent(side, len, &expected, result.map(drop));
+        let at_once = idle && result.is_ok() && self.end(side).is_urgent(now);
+        assert!(result.is_err() || result == Ok(at_once), "past the queue or not");
+        if !at_once {
+            let turn = self.links.act(|pair| pair.link(side).turn(|| now));
+            return assert_eq!(turn, if idle { Turn::Writer } else { Turn::Nobody });
+        }
+        let pack = self.config.pack;
+        let end = self.end(side);
+        let taken = if taken < 128 { taken.min(event.len()) } else { event.len() };
+        let kept = if end.has_room() { event.len() - taken } else { event.len() };
+        assert_eq!(event.rest(event.len() - kept).len(), kept);
+        end.write(event.bytes(), pack);
+        end.kept = kept;
+        if kept == 0 {
+            end.in_flight = 0;
+            self.links.act(|pair| pair.link(side).handle_written());
+        }
+    }
+
+    /// What a link has to say to an event with so many bytes of payload.
+    fn expect(&self, side: Side, len: usize) -> Expected {
         let link = self.links.get(side);
-        let (open, queued, used) = (link.is_open(), link.queued(), self.links.budget.used());
+        let (queued, used) = (link.queued(), self.links.budget.used());
         let frame = NAME + len;
         let fits = (queued == 0 || queued + frame <= self.config.max_queued)
             && used.checked_add(frame).is_some_and(|used| used <= self.links.budget.limit());
-        let max = self.config.max_frame.min(self.links.budget.limit() - 4);
-        let name = self.end(side).next_name();
-        let payload = PAYLOADS.get(..len).unwrap_or_default();
-        match self.links.act(|pair| pair.link(side).send([name], Bytes::from_static(payload))) {
+        Expected {
+            open: link.is_open(),
+            fits,
+            max: self.config.max_frame.min(self.links.budget.limit() - 4),
+            body: frame - 4,
+        }
+    }
+
+    fn sent(&mut self, side: Side, len: usize, expected: &Expected, result: Result<(), SendError>) {
+        let Expected { open, fits, max, body } = *expected;
+        match result {
             Ok(()) => {
-                assert!(open && fits && frame - 4 <= max);
+                assert!(open && fits && body <= max);
                 self.end(side).sent(len);
             }
             Err(SendError::Full) => {
@@ -167,7 +222,7 @@ impl World {
                 self.end(side).refused = true;
             }
             Err(SendError::TooLong { len, max: most }) => {
-                assert!(open && most == max && len == frame - 4 && len > max);
+                assert!(open && most == max && len == body && len > max);
             }
             Err(error) => assert!(error == SendError::Closed && !open),
         }
@@ -177,6 +232,10 @@ impl World {
     fn write(&mut self, side: Side) -> bool {
         if !self.end(side).has_room() {
             return false;
+        }
+        if self.end(side).kept > 0 {
+            self.end(side).kept = 0;
+            return true;
         }
         let together = self.end(side).together;
         let write = self.links.act(|pair| pair.poll_write(side, together));
@@ -359,6 +418,7 @@ impl World {
         for (side, end) in [(Side::Near, &self.near), (Side::Far, &self.far)] {
             let link = self.links.get(side);
             sum += link.queued();
+            assert_eq!(link.wants_batch(link.sent_until()), link.queued() == 0 || !link.is_open());
             assert!(link.is_ended() || link.queued() == end.queued());
             let longest = end.longest().max(self.config.max_queued);
             assert!(link.queued() <= longest, "{} bytes queued", link.queued());

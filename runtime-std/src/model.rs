@@ -2,17 +2,32 @@
 //!
 //! A thread that waits for a time waits for ever here, so nothing in these scenarios is saved by a timeout.
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread::spawn;
 use poolmesh_proto::driver;
 use poolmesh_proto::wire::{Frame, FrameReader};
-use poolmesh_proto::{Chunks, Mesh, MeshConfig, SendError, Side, WriteKind};
+use poolmesh_proto::{Chunks, Encoded, Instant, Mesh, MeshConfig, SendError, Side, WriteKind};
 
 use crate::clock::Clock;
 use crate::events::Feed;
 use crate::link::Peer;
+
+thread_local! {
+    /// The time of the model, and by how much it goes on whenever somebody looks, in microseconds. A model and all its
+    /// threads are run by one thread of the system.
+    static TIME: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+}
+
+/// What a clock shows: a real one would make two runs of one order differ.
+pub(crate) fn now() -> Instant {
+    let (now, pace) = TIME.get();
+    TIME.set((now + pace, pace));
+    Instant::from_micros(now)
+}
 
 fn feed() -> Arc<Feed<()>> {
     let mut config = MeshConfig::default();
@@ -98,6 +113,101 @@ fn peer() -> Peer {
     let clock = Clock::start();
     let link = Mesh::new(config).handle_accepted(clock.now(), ([127, 0, 0, 1], 1).into()).unwrap();
     Peer::new(link, ([127, 0, 0, 1], 1).into(), Side::Accepted, clock)
+}
+
+/// A connection that takes some bytes at once, and those of who waits always.
+pub(crate) struct Connection {
+    at_once: usize,
+    came: Mutex<Vec<u8>>,
+    /// Touched before each write, so that the model may have another thread write first.
+    writes: AtomicUsize,
+}
+
+impl Connection {
+    fn new(at_once: usize) -> Arc<Self> {
+        Arc::new(Self { at_once, came: Mutex::new(Vec::new()), writes: AtomicUsize::new(0) })
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        self.came.lock().unwrap().extend_from_slice(bytes);
+    }
+
+    /// The payloads of all that came.
+    fn events(&self) -> Vec<String> {
+        let came = std::mem::take(&mut *self.came.lock().unwrap());
+        let (mut reader, mut events) = (FrameReader::new(100), Vec::new());
+        reader.push(Bytes::from(came));
+        while let Ok(Some(Frame::Message(message))) = reader.next_frame() {
+            events.push(String::from_utf8(message.payload().to_vec()).unwrap());
+        }
+        assert_eq!(reader.unfinished(), 0, "whole frames");
+        events
+    }
+}
+
+pub(crate) fn write_without_waiting(connection: &Connection, bytes: &[u8]) -> usize {
+    let taken = bytes.len().min(connection.at_once);
+    connection.write(&bytes[..taken]);
+    taken
+}
+
+pub(crate) fn write_chunks_without_waiting(connection: &Connection, chunks: &mut Chunks) {
+    let bytes = chunks.slices().collect::<Vec<_>>().concat();
+    chunks.advance(write_without_waiting(connection, &bytes));
+}
+
+/// Has a thread write all that senders leave until the end.
+fn write_to(peer: &Peer, connection: &Arc<Connection>) -> loom::thread::JoinHandle<()> {
+    peer.shared().connect(connection);
+    let (shared, connection) = (peer.shared(), Arc::clone(connection));
+    spawn(move || {
+        let mut chunks = Chunks::default();
+        while let Some(write) = shared.next_write(&mut chunks) {
+            if write == WriteKind::Chunks {
+                chunks.slices().for_each(|slice| connection.write(slice));
+            }
+        }
+    })
+}
+
+/// Events come once, in the order of their sender, whoever of all writes them: all at once or not, if the connection
+/// takes all, a part or nothing without waiting, by senders that follow each other closely or slowly.
+fn share_the_writing(send: fn(&Peer) -> bool) {
+    for (at_once, pace) in [0, 5, usize::MAX].into_iter().flat_map(|at_once| [(at_once, 0), (at_once, 100)]) {
+        loom::model(move || {
+            TIME.set((0, pace));
+            let (peer, connection) = (peer(), Connection::new(at_once));
+            let writer = write_to(&peer, &connection);
+            let sender = spawn({
+                let peer = peer.clone();
+                move || peer.send("e", "a").unwrap()
+            });
+            let mut expected = if send(&peer) { vec!["b", "c"] } else { vec!["c"] };
+            peer.send("e", "c").unwrap();
+            sender.join().unwrap();
+            peer.disconnect();
+            peer.shared().eof();
+            writer.join().unwrap();
+            let mut came = connection.events();
+            let mine: Vec<_> = came.iter().filter(|event| *event != "a").cloned().collect();
+            assert_eq!(mine, expected, "in order");
+            came.sort();
+            expected.insert(0, "a");
+            assert_eq!(came, expected, "each once");
+        });
+    }
+}
+
+#[test]
+fn senders_and_the_writer_share_the_writing() {
+    share_the_writing(|peer| peer.send("e", "b").is_ok());
+}
+
+/// Such an event goes past the queue. Who finds no room is told so.
+#[test]
+fn senders_of_encoded_events_share_the_writing() {
+    share_the_writing(|peer| peer.send_encoded(now(), &Encoded::new("e", "b").unwrap()).is_ok());
 }
 
 /// Has a thread write until the end, and says how many writes it did.

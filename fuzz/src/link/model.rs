@@ -35,6 +35,9 @@ const PIPE: usize = 24_000;
 /// A driver that tells so late that a time is over has stood still.
 const STALL: Duration = Duration::from_millis(100);
 
+/// Events that follow each other sooner than this are a stream.
+const STREAM: Duration = Duration::from_micros(50);
+
 /// One end: its application, and what it has written into the connection.
 #[derive(Debug)]
 pub(super) struct End {
@@ -48,6 +51,10 @@ pub(super) struct End {
     written: usize,
     carried: usize,
     pub(super) in_flight: usize,
+    /// Of what counts as written, what the connection has not taken: the driver writes it first.
+    pub(super) kept: usize,
+    /// When an event last went past the queue, or had its turn, if nothing was heard since.
+    urgent_at: Option<Instant>,
     pub(super) finished: bool,
     /// A send was refused, and no `Writable` came since.
     pub(super) refused: bool,
@@ -93,6 +100,8 @@ impl End {
             written: 0,
             carried: 0,
             in_flight: 0,
+            kept: 0,
+            urgent_at: None,
             finished: false,
             refused: false,
             came: 0,
@@ -169,12 +178,19 @@ impl End {
     }
 
     pub(super) fn is_carried(&self) -> bool {
-        self.written == self.carried
+        self.written - self.kept == self.carried
     }
 
     /// Whether the connection takes another chunk.
     pub(super) fn has_room(&self) -> bool {
-        self.written - self.carried < PIPE
+        self.written - self.kept - self.carried < PIPE
+    }
+
+    /// Whether an event that finds nothing else waiting is written at once.
+    pub(super) fn is_urgent(&mut self, now: Instant) -> bool {
+        let urgent = self.urgent_at.is_none_or(|at| (at + STREAM).is_due(now));
+        self.urgent_at = if urgent { Some(now) } else { self.urgent_at };
+        urgent
     }
 
     pub(super) fn finish(&mut self) {
@@ -222,7 +238,7 @@ impl End {
 
     /// Takes up to `most` bytes off the connection, for the other end.
     pub(super) fn carry(&mut self, most: usize) -> Bytes {
-        let len = most.min(self.written - self.carried);
+        let len = most.min(self.written - self.kept - self.carried);
         let mut bytes = Vec::with_capacity(len);
         let (mut skip, mut at) = (self.carried, 0);
         while bytes.len() < len {
@@ -245,6 +261,7 @@ impl End {
     pub(super) fn received(&mut self, len: usize, open: bool) {
         if open {
             self.heard = self.latest;
+            self.urgent_at = None;
             self.came += len;
             self.longest_chunk = self.longest_chunk.max(len);
             self.waiting = self.waiting.map(|waiting| waiting + len);

@@ -114,6 +114,7 @@ mod tests {
             let (event, mut link) = (encoded(len), link(|_| {}));
             link.send("e", vec![7; len]).unwrap();
             assert_eq!((written(&mut link), event.len()), (event.bytes().to_vec(), 9 + len));
+            assert!(!event.is_empty());
         }
         assert!(Encoded::new("e", vec![7; Encoded::LONGEST - 8]).is_none());
         assert!(Encoded::new(vec![7; Encoded::LONGEST], &[]).is_none());

@@ -56,6 +56,11 @@ enum State {
 /// `max_received` bytes wait, the link asks for no more: a peer that sends faster than the application takes is slowed
 /// down by the connection itself. Bytes handed in all the same are kept.
 ///
+/// There is a quicker way in each direction, for drivers whose links say much: [`make_room`](Self::make_room) and
+/// [`handle_read`](Self::handle_read) read in place, [`poll_events`](Self::poll_events) hands out together what came
+/// together, [`poll_chunks`](Self::poll_chunks) has it written by one vectored call, and a [`batch`](Self::batch) packs what
+/// is sent. Who drives a link from several threads asks [`turn`](Self::turn) who is to write.
+///
 /// After the end, the driver drops the connection. A link that ends by itself (idle, a frame too long or too slow) does
 /// so without waiting for the peer.
 ///

@@ -33,6 +33,8 @@ pub(super) struct SendQueue {
     pack: usize,
     /// Bytes in `chunks` and `tail`, and in what was handed out last.
     queued: usize,
+    /// Bytes that were here and are not any more.
+    gone: u64,
     in_flight: usize,
     budget: Budget,
 }
@@ -50,6 +52,7 @@ impl SendQueue {
             next_size: FIRST,
             pack,
             queued: 0,
+            gone: 0,
             in_flight: 0,
             budget,
         }
@@ -58,6 +61,11 @@ impl SendQueue {
     /// Bytes that wait, those being written among them.
     pub(super) fn queued(&self) -> usize {
         self.queued
+    }
+
+    /// Bytes that are written.
+    pub(super) fn gone(&self) -> u64 {
+        self.gone
     }
 
     /// Whether something waits to be handed out.
@@ -232,6 +240,7 @@ impl SendQueue {
     pub(super) fn settle(&mut self) {
         self.budget.give(self.in_flight);
         self.queued -= self.in_flight;
+        self.gone += self.in_flight as u64;
         self.in_flight = 0;
     }
 

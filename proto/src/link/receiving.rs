@@ -31,7 +31,9 @@ impl Link {
     /// in which nothing is copied and, once it goes on, nothing allocated.
     ///
     /// The driver keeps one `buffer` for all of the link's life, empty at first. Before each read it has
-    /// [`make_room`](Self::make_room) see to it that there is memory, then reads into the buffer's spare capacity. What
+    /// [`make_room`](Self::make_room) see to it that there is memory, then reads into the buffer's spare capacity
+    /// (`BytesMut::spare_capacity_mut`, for io_uring or socket2's `recv`; `std::io::Read` takes memory that was written before:
+    /// resize the buffer to its capacity, read, and truncate it). What
     /// is left in the buffer is the start of a frame, whose rest has to come this way, too: what is left counts as
     /// received with the bytes behind it, so bytes that come meanwhile by [`handle_bytes`](Self::handle_bytes) would
     /// stand before it. Events are slices of the buffer; while the application holds one, the link takes other memory:

@@ -151,11 +151,18 @@ impl Link {
         }
     }
 
-    /// Whether a batch is to be sent now, and not when more is written: what the connection doesn't take yet would fill
-    /// the caches, and gain nothing. A link that is closed says so to whoever sends.
+    /// How far the link has been sent to: the bytes that were queued so far, in all.
     #[must_use]
-    pub fn wants_batch(&self) -> bool {
-        self.queue.queued() == 0 || self.state != State::Open
+    pub fn sent_until(&self) -> u64 {
+        self.queue.gone() + self.queue.queued() as u64
+    }
+
+    /// Whether a batch is to be sent now, and not when more is written: what the connection doesn't take yet would fill
+    /// the caches, and gain nothing. So it waits until all is written that was queued [before](Self::sent_until) its sender
+    /// came, but not for what others queue since. A link that is closed says so to whoever sends.
+    #[must_use]
+    pub fn wants_batch(&self, before: u64) -> bool {
+        self.queue.gone() >= before || self.state != State::Open
     }
 
     /// Whether an event that was queued while nothing else waited is to be written by whoever has queued it, at once:

@@ -489,9 +489,9 @@ fn what_is_sent_while_nothing_waits_is_the_senders_to_write() {
     let micros = |micros| Instant::ZERO + Duration::from_micros(micros);
     let mut link = Link::with_budget(LinkConfig::default(), Instant::ZERO, Budget::new(30));
     let mut batch = link.batch();
-    assert!(link.wants_batch());
+    assert!(link.wants_batch(link.sent_until()));
     link.send("e", &[0; 10]).unwrap();
-    assert_eq!((link.turn(|| micros(1_000)), link.wants_batch()), (Turn::Sender, false));
+    assert_eq!((link.turn(|| micros(1_000)), link.wants_batch(link.sent_until())), (Turn::Sender, false));
     assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Nobody, "it was said");
     assert_eq!(link.send("e", &[0; 10]), Err(SendError::Full));
     assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Nobody, "of what is behind others");
@@ -510,5 +510,19 @@ fn what_is_sent_while_nothing_waits_is_the_senders_to_write() {
     assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Writer, "there may be a new deadline");
     let _ = link.send("e", &[]);
     link.close(Instant::ZERO);
-    assert!(link.queued() > 0 && link.wants_batch(), "to be told that it is closed");
+    assert!(link.queued() > 0 && link.wants_batch(u64::MAX), "to be told that it is closed");
+}
+
+#[test]
+fn a_batch_waits_for_what_was_sent_before_and_not_for_what_is_sent_since() {
+    let mut link = Link::new(LinkConfig { pack: 19, ..LinkConfig::default() }, Instant::ZERO);
+    link.send("e", &[0; 10]).unwrap();
+    let before = link.sent_until();
+    assert_eq!((before, link.wants_batch(before)), (19, false));
+    let _ = link.poll_transmit();
+    link.send("e", &[0; 10]).unwrap();
+    assert!(!link.wants_batch(before), "it is being written");
+    let _ = link.poll_transmit();
+    link.send("e", &[0; 10]).unwrap();
+    assert_eq!((link.wants_batch(before), link.queued(), link.sent_until()), (true, 38, 57));
 }

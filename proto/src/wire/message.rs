@@ -128,6 +128,7 @@ impl<'a> MessageRef<'a> {
     }
 
     /// The name, then the payload.
+    #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn body(&self) -> &'a [u8] {
         self.body

@@ -7,7 +7,8 @@ use super::Peer;
 /// Events for one peer that are packed before they are sent: by [`Peer::batch`].
 ///
 /// They are sent when they fill a write ([`LinkConfig::pack`](poolmesh_proto::LinkConfig::pack)), by
-/// [`flush`](Self::flush), and, if there is room, when this is dropped.
+/// [`flush`](Self::flush), and when this is dropped, if there is room: if not, they are lost. A loop that must not wait
+/// sends them by [`try_flush`](Self::try_flush), and tries again later if there is no room.
 ///
 /// ```no_run
 /// # async fn send(peer: &poolmesh_smol::Peer) -> Result<(), poolmesh_smol::SendError> {
@@ -69,10 +70,12 @@ impl<'a> SendBatch<'a> {
     /// If the link is closed.
     pub async fn flush(&mut self) -> Result<(), SendError> {
         let Self { peer, batch } = self;
-        let mut send = |link: &mut Link| match link.wants_batch() {
-            true => link.send_batch(batch),
-            false => Err(SendError::Full),
-        };
+        let mut before = None;
+        let mut send =
+            |link: &mut Link| match link.wants_batch(*before.get_or_insert_with(|| link.sent_until())) {
+                true => link.send_batch(batch),
+                false => Err(SendError::Full),
+            };
         loop {
             match peer.shared.send_or_listen(&mut send) {
                 Ok(result) => return result,

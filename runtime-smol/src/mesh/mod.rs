@@ -203,6 +203,9 @@ impl Mesh {
 
     /// Sends an event to every peer that has room for it, and says who has not. Never waits: one slow peer doesn't
     /// keep the others waiting.
+    ///
+    /// It costs a system call for each peer at rest. Whoever has many events at a time packs them first, for each peer, by
+    /// [`Peer::batch`] and [`SendBatch::try_flush`](crate::SendBatch::try_flush): one call for all of them.
     pub fn send_to_all<'a>(
         &self,
         name: impl AsRef<[u8]>,

@@ -7,7 +7,8 @@ use super::Peer;
 /// Events for one peer that are packed before they are sent: by [`Peer::batch`].
 ///
 /// They are sent when they fill a write ([`LinkConfig::pack`](poolmesh_proto::LinkConfig::pack)), by
-/// [`flush`](Self::flush), and, if there is room, when this is dropped.
+/// [`flush`](Self::flush), and when this is dropped, if there is room: if not, they are lost. A loop that must not wait
+/// sends them by [`try_flush`](Self::try_flush), and tries again later if there is no room.
 ///
 /// ```no_run
 /// # fn send(peer: &poolmesh_std::Peer) -> Result<(), poolmesh_std::SendError> {
@@ -68,8 +69,9 @@ impl<'a> SendBatch<'a> {
     pub fn flush(&mut self) -> Result<(), SendError> {
         let shared = &self.peer.shared;
         let mut state = shared.lock();
+        let before = state.link.sent_until();
         loop {
-            if !state.link.wants_batch() {
+            if !state.link.wants_batch(before) {
                 state = shared.wait_for_room(state, None);
                 continue;
             }

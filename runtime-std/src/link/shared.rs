@@ -1,6 +1,6 @@
 //! What a link's handles and its two threads share.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
@@ -12,8 +12,9 @@ use poolmesh_proto::{
 
 use super::{OnDisconnect, Peer};
 use crate::clock::Clock;
-use crate::sockets;
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::sync::{
+    Condvar, Connection, Mutex, MutexGuard, write_chunks_without_waiting, write_without_waiting,
+};
 
 pub(crate) struct Shared {
     pub(super) id: PeerId,
@@ -35,7 +36,7 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(super) link: Link,
     /// The connection, while there is one.
-    pub(super) stream: Option<Arc<TcpStream>>,
+    pub(super) stream: Option<Arc<Connection>>,
     /// What a sender has begun to write, and could not end.
     unwritten: Chunks,
     /// Whether the writer waits for work. To wake nobody costs a system call, too.
@@ -109,7 +110,7 @@ impl Shared {
         if let Ok(true) = result {
             // An error is one that the writer will meet, too.
             let bytes = event.bytes();
-            let written = stream.as_ref().map_or(0, |stream| sockets::write_without_waiting(stream, bytes));
+            let written = stream.as_ref().map_or(0, |stream| write_without_waiting(stream, bytes));
             if written == bytes.len() {
                 link.handle_written();
             } else {
@@ -145,7 +146,7 @@ impl Shared {
         };
         while let Some(WriteKind::Chunks) = link.poll_chunks(unwritten) {
             // An error is one that the writer will meet, too.
-            sockets::write_chunks_without_waiting(stream, unwritten);
+            write_chunks_without_waiting(stream, unwritten);
             if !unwritten.is_empty() {
                 return self.wake_writer(state);
             }
@@ -227,9 +228,14 @@ impl Shared {
     }
 }
 
-/// What a model of the threads does in place of the reading thread.
+/// What a model of the threads does in place of the reading thread, and of the start.
 #[cfg(all(test, poolmesh_loom))]
 impl Shared {
+    /// Senders may write to this connection.
+    pub(crate) fn connect(&self, connection: &Arc<Connection>) {
+        self.lock().stream = Some(Arc::clone(connection));
+    }
+
     /// Looks for an event.
     pub(crate) fn look(&self) {
         let mut state = self.lock();

@@ -1,10 +1,12 @@
 //! Links under any inputs, two of them sharing the memory for what they queue.
 
+use core::mem;
 use core::time::Duration;
 
 use bytes::Bytes;
 use poolmesh_proto::{
-    Budget, CloseReason, Fault, Instant, Link, LinkConfig, LinkEvent, Packet, SendError, Write,
+    Budget, Chunks, CloseReason, Encoded, Fault, Instant, Link, LinkConfig, LinkEvent, Packet, SendError,
+    Write,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,6 +20,8 @@ const SHARED: usize = 250;
 enum Op {
     /// An event with so many bytes of payload.
     Send(usize),
+    /// One that was encoded for many links, and how many bytes the connection takes of it at once.
+    SendEncoded(Instant, usize, usize),
     /// The next so many bytes of what the peer sends.
     Bytes(Instant, usize),
     Garbage(Instant, Vec<u8>),
@@ -34,6 +38,8 @@ fn ops(time: &BoxedStrategy<Instant>) -> impl Strategy<Value = Vec<(usize, Op)>>
     let op = prop_oneof![
         10 => (0..200usize).prop_map(Op::Send),
         1 => (15_000..40_000usize).prop_map(Op::Send),
+        5 => (time.clone(), 0..200usize, 0..300usize)
+            .prop_map(|(now, len, taken)| Op::SendEncoded(now, len, taken)),
         10 => (time.clone(), 1..60usize).prop_map(|(now, len)| Op::Bytes(now, len)),
         5 => time.clone().prop_map(Op::Timeout),
         10 => Just(Op::PollEvent),
@@ -97,6 +103,8 @@ struct End {
     /// What was accepted for sending, as frames.
     accepted: Vec<u8>,
     written: Vec<u8>,
+    /// What the connection didn't take of an event that never was queued: to be written first.
+    kept: Chunks,
     finished: bool,
     closed: Option<CloseReason>,
     /// A send was refused, and no `Writable` came since.
@@ -114,6 +122,7 @@ impl End {
             spoiled: false,
             accepted: Vec::new(),
             written: Vec::new(),
+            kept: Chunks::default(),
             finished: false,
             closed: None,
             refused: false,
@@ -124,6 +133,7 @@ impl End {
     fn act(&mut self, op: &Op, latest: Instant) {
         match op {
             Op::Send(len) => self.send(*len),
+            Op::SendEncoded(now, len, taken) => self.send_encoded(*now, *len, *taken),
             Op::Bytes(now, len) => {
                 let chunk = self.coming.split_to(self.coming.len().min(*len));
                 self.link.handle_bytes(*now, chunk);
@@ -144,9 +154,31 @@ impl End {
     }
 
     fn send(&mut self, len: usize) {
-        let open = self.link.is_open();
-        let queued = self.link.queued();
-        match self.link.send("event", vec![7; len]) {
+        let (open, queued) = (self.link.is_open(), self.link.queued());
+        let result = self.link.send("event", vec![7; len]);
+        self.sent(len, open, queued, result);
+    }
+
+    fn send_encoded(&mut self, now: Instant, len: usize, taken: usize) {
+        let (open, queued) = (self.link.is_open(), self.link.queued());
+        let event = Encoded::new("event", vec![7; len]).unwrap();
+        let result = self.link.send_encoded(now, &event);
+        self.sent(len, open, queued, result.map(drop));
+        if result == Ok(true) {
+            assert_eq!((queued, self.link.queued()), (0, event.len()), "it is alone, and being written");
+            let taken = taken.min(event.len());
+            self.written.extend_from_slice(&event.bytes()[..taken]);
+            self.kept = event.rest(taken);
+            assert!(self.accepted.starts_with(&self.written), "whole frames in order");
+            if self.kept.is_empty() {
+                self.link.handle_written();
+            }
+        }
+    }
+
+    /// The link, which was open or not and had so much queued, has said this to an event.
+    fn sent(&mut self, len: usize, open: bool, queued: usize, result: Result<(), SendError>) {
+        match result {
             Ok(()) => {
                 let body = Packet::new().string("event").bytes(&vec![7; len]).freeze();
                 assert!(queued == 0 || queued + 4 + body.len() <= self.config.max_queued);
@@ -182,6 +214,8 @@ impl End {
     }
 
     fn poll_transmit(&mut self) -> bool {
+        let kept = mem::take(&mut self.kept);
+        kept.slices().for_each(|slice| self.written.extend_from_slice(slice));
         match self.link.poll_transmit() {
             None => return false,
             Some(Write::Finish) => {
@@ -216,6 +250,7 @@ impl End {
         } else {
             assert!(!self.link.is_ended());
             assert_eq!(self.written, self.accepted, "all is written");
+            assert_eq!(self.link.queued(), 0, "and its memory given back");
         }
         assert!(!self.poll_event() && !self.poll_transmit(), "a second drain yields nothing");
         assert_eq!(interest, self.link.interest());

@@ -1,15 +1,19 @@
-//! However bytes are handed to a link, and events taken from it, the link does the same.
+//! However bytes and events are handed to a link, and taken from it, the link does the same.
 
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use poolmesh_proto::{
-    Chunks, Fault, Instant, Link, LinkConfig, LinkEvent, LinkEvents, Message, SendError, Write, WriteKind,
+    Batch, Budget, Chunks, Encoded, Fault, Instant, Link, LinkConfig, LinkEvent, LinkEvents, Message,
+    SendError, Turn, Write, WriteKind,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::{calm, config};
+
+/// Events that follow each other sooner than this are a stream.
+const STREAM: Duration = Duration::from_micros(50);
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -21,14 +25,29 @@ enum Op {
     Close(Instant),
     /// Events with so many bytes of payload.
     Send(Vec<usize>),
+    /// One event, encoded for many links or not, with so many bytes of payload, and how many bytes of its frame the
+    /// connection takes at once.
+    SendOne(When, usize, usize),
     Write,
 }
 
+/// Times of which many follow each other closely.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    At(Instant),
+    /// So many microseconds after the event before.
+    After(u64),
+}
+
 fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let when = prop_oneof![calm().prop_map(When::At), (0..120u64).prop_map(When::After)];
+    let len = prop_oneof![16 => 0..200usize, 1 => 16_300..16_400usize];
+    let taken = prop_oneof![2 => Just(usize::MAX), 1 => Just(0), 2 => 0..60usize];
     let op = prop_oneof![
         16 => (calm(), prop_oneof![4 => 1..60usize, 1 => 60..70_000usize]).prop_map(|(now, len)| Op::Read(now, len)),
         3 => calm().prop_map(Op::Timeout),
         6 => vec(prop_oneof![8 => 0..200usize, 1 => 15_000..40_000usize], 1..40).prop_map(Op::Send),
+        9 => (when, len, taken).prop_map(|(when, len, taken)| Op::SendOne(when, len, taken)),
         6 => Just(Op::Write),
     ];
     let last = prop_oneof![
@@ -60,14 +79,17 @@ fn streams() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(frames, too_long, rest)| [frames.concat(), too_long, rest].concat())
 }
 
-fn settings() -> impl Strategy<Value = LinkConfig> {
+/// The config, and how much memory there is for what is queued, in bytes.
+fn settings() -> impl Strategy<Value = (LinkConfig, usize)> {
     let time = || prop_oneof![2 => Just(None), 1 => (0..3_000u64).prop_map(|millis| Some(Duration::from_millis(millis)))];
     let pack = prop_oneof![Just(1), 1..5_000usize, Just(65_536)];
-    (time(), time(), pack, prop_oneof![Just(50), Just(100_000)]).prop_map(|(idle, slow, pack, longest)| {
+    let bound = || prop_oneof![3 => Just(1 << 20), 1 => 0..600usize];
+    let sizes = (pack, prop_oneof![Just(50), Just(100_000)], bound(), bound());
+    (time(), time(), sizes).prop_map(|(idle, slow, (pack, longest, max_queued, shared))| {
         let mut config = LinkConfig::default();
         (config.idle_timeout, config.frame_timeout) = (idle, slow);
-        (config.pack, config.max_frame) = (pack, longest);
-        config
+        (config.pack, config.max_frame, config.max_queued) = (pack, longest, max_queued);
+        (config, shared)
     })
 }
 
@@ -81,13 +103,20 @@ enum Seen {
 /// A link that is handed chunks and asked for one thing at a time.
 struct Plain {
     link: Link,
+    budget: Budget,
+    /// All that was written.
+    out: Vec<u8>,
 }
 
-/// A link that reads in place, hands out what came together, takes batches and writes vectored.
+/// A link that reads in place, hands out what came together, takes batches and encoded events, and writes vectored.
 struct Together {
     link: Link,
+    budget: Budget,
     buffer: BytesMut,
     chunks: Chunks,
+    /// What the connection didn't take of an event that never was queued: to be written first.
+    kept: Chunks,
+    out: Vec<u8>,
 }
 
 impl Plain {
@@ -99,15 +128,30 @@ impl Plain {
         core::iter::from_fn(|| self.link.poll_event().map(event)).collect()
     }
 
-    fn written(&mut self) -> (Vec<u8>, bool) {
-        let (mut bytes, mut finished) = (vec![], false);
+    /// Writes all there is, and says whether the writing half is to be closed.
+    fn write(&mut self) -> bool {
+        let mut finished = false;
         while let Some(write) = self.link.poll_transmit() {
             match write {
-                Write::Bytes(chunk) => bytes.extend_from_slice(&chunk),
+                Write::Bytes(chunk) => self.out.extend_from_slice(&chunk),
                 Write::Finish => finished = true,
             }
         }
-        (bytes, finished)
+        finished
+    }
+
+    /// Sends an event, and has its sender write it if it is his turn. Says whether it was.
+    fn send_one(&mut self, now: Instant, payload: &[u8], wholly: bool) -> (Result<(), SendError>, Turn) {
+        let result = self.link.send("event", payload);
+        let turn = self.link.turn(|| now);
+        if let (Ok(()), Turn::Sender) = (result, turn) {
+            let Some(Write::Bytes(frame)) = self.link.poll_transmit() else { panic!("nothing to write") };
+            self.out.extend_from_slice(&frame);
+            if wholly {
+                assert_eq!(self.link.poll_transmit(), None, "it was alone");
+            }
+        }
+        (result, turn)
     }
 }
 
@@ -148,25 +192,78 @@ impl Together {
             loop {
                 match batch.push("event", payload) {
                     Ok(true) => break,
-                    Ok(false) => self.link.send_batch(&mut batch)?,
+                    Ok(false) => self.send_batch(&mut batch)?,
                     // What came before it goes out, as it does one by one.
-                    Err(error) => return self.link.send_batch(&mut batch).and(Err(error)),
+                    Err(error) => return self.send_batch(&mut batch).and(Err(error)),
                 }
             }
         }
-        self.link.send_batch(&mut batch)
+        self.send_batch(&mut batch)
     }
 
-    fn written(&mut self) -> (Vec<u8>, bool) {
-        let (mut bytes, mut finished) = (vec![], false);
+    fn send_batch(&mut self, batch: &mut Batch) -> Result<(), SendError> {
+        let (idle, events) = (self.link.queued() == 0, batch.events());
+        assert_eq!(self.link.wants_batch(self.link.sent_until()), idle || !self.link.is_open());
+        let result = self.link.send_batch(batch);
+        let expected = match result {
+            Ok(()) if idle && events > 0 => Turn::Sender,
+            // Why can't matter to the writer, but there may be another deadline.
+            Err(_) if idle => Turn::Writer,
+            _ => Turn::Nobody,
+        };
+        let turn = self.link.turn(|| panic!("a batch needs no clock"));
+        assert_eq!((turn, self.link.turn(|| panic!("nor does who asks again"))), (expected, Turn::Nobody));
+        result
+    }
+
+    /// Sends an event that was encoded, if it can be, and writes `taken` bytes of it at once if it was not queued.
+    fn send_one(&mut self, now: Instant, payload: &[u8], taken: usize) -> (Result<(), SendError>, Turn) {
+        let Some(event) = Encoded::new("event", payload) else {
+            let sent = (self.link.send("event", payload), self.link.turn(|| now));
+            if let (Ok(()), Turn::Sender) = sent {
+                assert_eq!(self.link.poll_chunks(&mut self.kept), Some(WriteKind::Chunks));
+                let taken = taken.min(self.kept.len());
+                let slices = self.kept.slices().flatten();
+                self.out.extend(slices.take(taken));
+                self.kept.advance(taken);
+                if self.kept.is_empty() {
+                    self.link.handle_written();
+                }
+            }
+            return sent;
+        };
+        let result = self.link.send_encoded(now, &event);
+        if result == Ok(true) {
+            let taken = taken.min(event.len());
+            self.out.extend_from_slice(&event.bytes()[..taken]);
+            self.kept = event.rest(taken);
+            if self.kept.is_empty() {
+                self.link.handle_written();
+            }
+            return (Ok(()), Turn::Sender);
+        }
+        (result.map(drop), self.link.turn(|| now))
+    }
+
+    /// All there is, and what was kept before it.
+    fn write(&mut self) -> bool {
+        let mut finished = false;
+        self.kept.slices().for_each(|slice| self.out.extend_from_slice(slice));
+        self.kept = Chunks::default();
         while let Some(write) = self.link.poll_chunks(&mut self.chunks) {
-            let before = bytes.len();
-            self.chunks.slices().for_each(|slice| bytes.extend_from_slice(slice));
-            assert!(are_whole(&bytes[before..]), "a write ends with a frame");
+            let before = self.out.len();
+            self.chunks.slices().for_each(|slice| self.out.extend_from_slice(slice));
+            assert!(are_whole(&self.out[before..]), "a write ends with a frame");
             finished |= write == WriteKind::Finish;
         }
-        (bytes, finished)
+        finished
     }
+}
+
+/// Where two streams differ, if they do.
+fn first_difference(one: &[u8], other: &[u8]) -> Option<usize> {
+    let at = one.iter().zip(other).position(|(one, other)| one != other);
+    at.or_else(|| (one.len() != other.len()).then(|| one.len().min(other.len())))
 }
 
 fn are_whole(mut frames: &[u8]) -> bool {
@@ -182,10 +279,41 @@ fn both(plain: &mut Plain, other: &mut Together, act: impl Fn(&mut Link)) {
     act(&mut other.link);
 }
 
-fn run(config: &LinkConfig, mut stream: &[u8], ops: &[Op]) {
-    let link = || Link::new(config.clone(), Instant::ZERO);
-    let mut plain = Plain { link: link() };
-    let mut other = Together { link: link(), buffer: BytesMut::new(), chunks: Chunks::default() };
+/// When an event that finds nothing else waiting goes past the queue.
+#[derive(Default)]
+struct Urgent {
+    before: Option<Instant>,
+    now: Instant,
+}
+
+impl Urgent {
+    fn time(&mut self, when: When) -> Instant {
+        self.now = match when {
+            When::At(now) => now,
+            When::After(micros) => self.now + Duration::from_micros(micros),
+        };
+        self.now
+    }
+
+    fn is_next(&mut self) -> bool {
+        let next = self.before.is_none_or(|before| before + STREAM <= self.now);
+        if next {
+            self.before = Some(self.now);
+        }
+        next
+    }
+}
+
+fn run((config, shared): &(LinkConfig, usize), mut stream: &[u8], ops: &[Op]) {
+    let link = || {
+        let budget = Budget::new(*shared);
+        (Link::with_budget(config.clone(), Instant::ZERO, budget.clone()), budget)
+    };
+    let (one, another) = (link(), link());
+    let mut plain = Plain { link: one.0, budget: one.1, out: vec![] };
+    let (buffer, chunks, kept) = Default::default();
+    let mut other = Together { link: another.0, budget: another.1, buffer, chunks, kept, out: vec![] };
+    let mut urgent = Urgent::default();
     for op in ops {
         let mut seen = vec![];
         match op {
@@ -195,6 +323,7 @@ fn run(config: &LinkConfig, mut stream: &[u8], ops: &[Op]) {
                 if !piece.is_empty() {
                     plain.link.handle_bytes(*now, Bytes::copy_from_slice(piece));
                     seen = other.read(*now, piece);
+                    urgent.before = None;
                 }
             }
             Op::Timeout(now) => both(&mut plain, &mut other, |link| link.handle_timeout(*now)),
@@ -207,13 +336,25 @@ fn run(config: &LinkConfig, mut stream: &[u8], ops: &[Op]) {
                 let together = other.send(&payloads);
                 // A batch is taken whole or not at all: only where there is room for all they take the same.
                 let full = |result| matches!(result, Err(SendError::Full));
-                if full(one_by_one) || full(together) {
+                if payloads.len() > 1 && (full(one_by_one) || full(together)) {
                     return;
                 }
                 assert_eq!(one_by_one.is_ok(), together.is_ok(), "{one_by_one:?}, {together:?}");
             }
+            Op::SendOne(when, len, taken) => {
+                let (now, payload, idle) = (urgent.time(*when), vec![7; *len], plain.link.queued() == 0);
+                let (result, turn) = other.send_one(now, &payload, *taken);
+                assert_eq!(plain.send_one(now, &payload, other.kept.is_empty()), (result, turn), "{op:?}");
+                let expected = match result {
+                    Ok(()) if idle && urgent.is_next() => Turn::Sender,
+                    _ if idle => Turn::Writer,
+                    _ => Turn::Nobody,
+                };
+                assert_eq!(turn, expected, "{op:?}");
+            }
             Op::Write => {
-                assert_eq!(plain.written(), other.written());
+                assert_eq!(plain.write(), other.write());
+                assert_eq!(first_difference(&plain.out, &other.out), None);
             }
         }
         seen.extend(other.events());
@@ -221,6 +362,7 @@ fn run(config: &LinkConfig, mut stream: &[u8], ops: &[Op]) {
         assert_eq!(plain.link.stats(), other.link.stats(), "{op:?}");
         assert_eq!(plain.link.interest(), other.link.interest(), "{op:?}");
         assert_eq!(plain.link.queued(), other.link.queued(), "{op:?}");
+        assert_eq!([plain.budget.used(), other.budget.used()], [plain.link.queued(); 2], "{op:?}");
         assert_eq!(plain.link.is_ended(), other.link.is_ended(), "{op:?}");
     }
 }

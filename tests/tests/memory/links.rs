@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use poolmesh_proto::wire::FrameReader;
 use poolmesh_proto::{Batch, Chunks, Instant, Link, LinkConfig, LinkEvents};
 
-use crate::{Live, OWN, allocations};
+use crate::{Live, OWN, allocated, allocations};
 
 /// Two links, and the memory of their drivers.
 struct Pair {
@@ -103,6 +103,42 @@ pub(crate) fn overlapping() {
         };
         round(100);
         assert_eq!(allocations(|| round(1_000)), 0, "{events} of {len} bytes");
+    }
+}
+
+/// A long frame is not copied for each of its pieces, and takes no more than what has come of it and what is stated, in the
+/// midst of a read, too.
+pub(crate) fn long_in_pieces() {
+    const LEN: usize = 12_000_000;
+    for piece in [1_448, 65_536, 262_144] {
+        for in_front in [0, 1, 3] {
+            let live = Live::start();
+            let (mut link, mut buffer) = (Link::new(LinkConfig::default(), Instant::ZERO), BytesMut::new());
+            let (mut left, mut received) = (LEN, 0);
+            let front =
+                [&b"\x04\0\0\0\0\0\0\0".repeat(in_front)[..], &(LEN as u32).to_le_bytes(), &[0; 4]].concat();
+            let (bytes, ()) = allocated(|| {
+                while left > 4 {
+                    link.make_room(&mut buffer);
+                    let held = live.bytes();
+                    assert!(held <= received + FrameReader::SLACK + OWN, "{held} bytes of {received}");
+                    let room = (buffer.capacity() - buffer.len()).min(piece);
+                    if received == 0 {
+                        buffer.extend_from_slice(&front);
+                        received += front.len();
+                    } else {
+                        let len = room.min(left - 4);
+                        buffer.resize(buffer.len() + len, 7);
+                        (received, left) = (received + len, left - len);
+                    }
+                    link.handle_read(Instant::ZERO, &mut buffer);
+                    while left > 4 && link.poll_events().is_some() {}
+                }
+            });
+            let Some(LinkEvents::Received(frames)) = link.poll_events() else { panic!("no event") };
+            assert!(frames.iter().all(|event| event.payload() == vec![7; LEN - 4]));
+            assert!(bytes < 2 * LEN, "{bytes} bytes were allocated for pieces of {piece}");
+        }
     }
 }
 

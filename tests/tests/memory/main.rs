@@ -32,7 +32,7 @@ const OWN: usize = 2_048;
 /// The largest datagram there is.
 const DATAGRAM: usize = 65_507;
 
-const RULES: [(&str, fn()); 20] = [
+const RULES: [(&str, fn()); 21] = [
     ("decoding_hostile_lists_stays_within_what_is_stated", decoding_hostile_lists),
     ("decoding_arbitrary_datagrams_stays_within_what_is_stated", decoding_arbitrary_datagrams),
     ("datagrams_of_the_native_dialect_allocate_nothing", native::datagrams),
@@ -46,6 +46,7 @@ const RULES: [(&str, fn()); 20] = [
     ("busy_links_allocate_nothing", links::busy),
     ("overlapping_writes_allocate_nothing", links::overlapping),
     ("what_is_read_in_place_takes_what_was_received", links::read_in_place),
+    ("a_long_frame_is_not_copied_for_each_piece", links::long_in_pieces),
     ("a_flooded_broadcaster_stays_within_its_limits", broadcaster::flooded),
     ("a_broadcaster_that_is_filled_again_takes_no_more_than_at_first", broadcaster::refilled),
     ("a_pool_takes_what_is_stated", broadcaster::many_pools),

@@ -105,8 +105,11 @@ impl FrameReader {
         self.room.filled(buffer);
         let scan = Scan::of(buffer, self.max_frame);
         self.counts.add(scan.counts);
-        let frames = buffer.split_to(scan.counts.bytes);
-        self.whole.unsplit(frames);
+        if scan.counts.bytes > 0 {
+            // Of no bytes it would still hold on to the memory, and to make that larger would take a copy.
+            let frames = buffer.split_to(scan.counts.bytes);
+            self.whole.unsplit(frames);
+        }
         if scan.too_long {
             // It is found once the frames before it are taken.
             self.push(Bytes::copy_from_slice(buffer.get(..LENGTH_LEN).unwrap_or_default()));

@@ -74,7 +74,12 @@ impl Room {
         }
         if whole > self.block {
             self.goes = true;
-            return grow(buffer, whole.min(buffer.len() + FrameReader::SLACK));
+            let left = whole.saturating_sub(buffer.len());
+            // Not at every read: what is made larger may have to be moved.
+            if buffer.capacity() - buffer.len() < left.min(LONG_BLOCK) {
+                grow(buffer, buffer.len() + left.min(FrameReader::SLACK));
+            }
+            return;
         }
         let wanted = (self.block - buffer.len().min(self.block)).max(1);
         let spare = buffer.capacity() - buffer.len();
