@@ -247,3 +247,74 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+
+    use super::*;
+    use crate::{Budget, LinkConfig};
+
+    /// A whole frame.
+    const MSG: &[u8] = b"\x07\0\0\0\x03\0\0\0msg";
+
+    #[test]
+    fn an_event_is_urgent_unless_one_was_just_before_and_nothing_came() {
+        let micros = |micros| Instant::ZERO + Duration::from_micros(micros);
+        let mut link = Link::new(LinkConfig::default(), Instant::ZERO);
+        assert!(link.is_urgent(micros(1_000)));
+        assert!(
+            !link.is_urgent(micros(1_001)) && !link.is_urgent(micros(1_049)),
+            "more of the same may come"
+        );
+        assert!(link.is_urgent(micros(1_050)) && !link.is_urgent(micros(1_060)));
+        link.handle_bytes(micros(1_061), Bytes::from_static(MSG));
+        assert!(link.is_urgent(micros(1_062)), "an answer");
+        let mut buffer = BytesMut::from(MSG);
+        link.handle_read(micros(1_063), &mut buffer);
+        assert!(link.is_urgent(micros(1_064)) && !link.is_urgent(micros(1_065)));
+    }
+
+    #[test]
+    fn what_is_sent_while_nothing_waits_is_the_senders_to_write() {
+        let micros = |micros| Instant::ZERO + Duration::from_micros(micros);
+        let mut link = Link::with_budget(LinkConfig::default(), Instant::ZERO, Budget::new(30));
+        let mut batch = link.batch();
+        assert!(link.wants_batch(link.sent_until()));
+        link.send("e", &[0; 10]).unwrap();
+        assert_eq!((link.turn(|| micros(1_000)), link.wants_batch(link.sent_until())), (Turn::Sender, false));
+        assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Nobody, "it was said");
+        assert_eq!(link.send("e", &[0; 10]), Err(SendError::Full));
+        assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Nobody, "of what is behind others");
+        while link.poll_transmit().is_some() {}
+        link.send("e", &[0; 10]).unwrap();
+        assert_eq!(link.turn(|| micros(1_001)), Turn::Writer, "of what may be one of many");
+        while link.poll_transmit().is_some() {}
+        let _ = batch.push("e", &[0; 10]);
+        link.send_batch(&mut batch).unwrap();
+        assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Sender, "of many at once");
+        let _ = batch.push("e", &[]);
+        link.send_batch(&mut batch).unwrap();
+        assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Nobody);
+        while link.poll_transmit().is_some() {}
+        assert!(link.send("e", &[0; 30]).is_err());
+        assert_eq!(link.turn(|| panic!("no clock is read")), Turn::Writer, "there may be a new deadline");
+        let _ = link.send("e", &[]);
+        link.close(Instant::ZERO);
+        assert!(link.queued() > 0 && link.wants_batch(u64::MAX), "to be told that it is closed");
+    }
+
+    #[test]
+    fn a_batch_waits_for_what_was_sent_before_and_not_for_what_is_sent_since() {
+        let mut link = Link::new(LinkConfig { pack: 19, ..LinkConfig::default() }, Instant::ZERO);
+        link.send("e", &[0; 10]).unwrap();
+        let before = link.sent_until();
+        assert_eq!((before, link.wants_batch(before)), (19, false));
+        let _ = link.poll_transmit();
+        link.send("e", &[0; 10]).unwrap();
+        assert!(!link.wants_batch(before), "it is being written");
+        let _ = link.poll_transmit();
+        link.send("e", &[0; 10]).unwrap();
+        assert_eq!((link.wants_batch(before), link.queued(), link.sent_until()), (true, 38, 57));
+    }
+}

@@ -236,4 +236,19 @@ mod tests {
         room.make(&mut buffer, 70_000);
         assert_eq!(buffer.capacity(), FrameReader::SLACK);
     }
+
+    #[test]
+    fn the_memory_of_a_long_frame_is_not_made_larger_at_every_read() {
+        let (mut room, mut buffer) = (Room::default(), BytesMut::new());
+        let (whole, mut made) = (3_000_000, 0);
+        read(&mut buffer, 0);
+        while buffer.len() < whole {
+            let before = buffer.capacity();
+            room.make(&mut buffer, whole);
+            made += u32::from(buffer.capacity() != before);
+            read(&mut buffer, 1_000);
+            room.filled(&buffer);
+        }
+        assert!(made < 20, "{made} times");
+    }
 }
