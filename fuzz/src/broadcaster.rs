@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{Dialect, MAX_ANSWER, Request, RequestFault, Response, canonical};
+use poolmesh_proto::wire::{MAX_ANSWER, Request, RequestFault, Response, canonical, classic};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Machine, Output, RandomSource,
 };
@@ -124,7 +124,7 @@ impl World {
     fn receive(&mut self, from: SocketAddr, datagram: &[u8]) {
         let now = self.clock.now();
         let before = self.broadcaster.stats();
-        let known = match Dialect::of(datagram).decode_request(datagram) {
+        let known = match classic::decode_request(datagram) {
             Ok(Request::Ping(pool)) if datagram.len() <= self.config.max_datagram => {
                 self.model.ping(&pool, from, self.clock.latest())
             }
@@ -162,7 +162,7 @@ impl World {
     fn request(&mut self, from: SocketAddr, request: &Request) {
         let mut datagram = core::mem::take(&mut self.scratch);
         datagram.clear();
-        Dialect::Classic.encode_request(request, &mut datagram);
+        classic::encode_request(request, &mut datagram);
         self.receive(from, &datagram);
         self.scratch = datagram;
     }
@@ -198,7 +198,7 @@ impl World {
     fn list(&mut self, from: SocketAddr) {
         self.drain(|_, _, _| {});
         self.request(from, &Request::List);
-        let count = self.broadcaster.pool_count().min(Dialect::Classic.list_capacity());
+        let count = self.broadcaster.pool_count().min(classic::LIST_CAPACITY);
         let latest = self.clock.latest();
         self.drain(|model, _, answer| {
             if let Some(Response::Pools(ids)) = answer {
@@ -281,12 +281,11 @@ impl World {
 /// Reads an answer: it is short, and can't set two broadcasters talking for ever.
 fn answer(payload: &[u8]) -> Response {
     assert!(payload.len() <= MAX_ANSWER, "{} bytes", payload.len());
-    let dialect = Dialect::of(payload);
-    match dialect.decode_request(payload) {
+    match classic::decode_request(payload) {
         Err(RequestFault::Answer | RequestFault::NotAPoolId(_) | RequestFault::UnknownType(_)) => {}
         other => panic!("an answer that another broadcaster takes for {other:?}"),
     }
-    dialect.decode_response(payload).expect("a broadcaster sends responses")
+    classic::decode_response(payload).expect("a broadcaster sends responses")
 }
 
 /// Small limits, so that a few operations reach them, and whether there are two broadcasters.

@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{Dialect, MAX_DECODED, Request};
+use poolmesh_proto::wire::{MAX_DECODED, Request, classic};
 use poolmesh_proto::{CallError, Client, ClientConfig, ClientEvent, Instant, Machine, Output, PoolId};
 
 use crate::clock::Clock;
@@ -265,8 +265,7 @@ impl World {
         match self.client.act(Client::poll_output) {
             Output::Transmit(transmit) => {
                 assert_eq!(transmit.destination, server());
-                let request =
-                    Dialect::Classic.decode_request(&transmit.payload).expect("a client sends requests");
+                let request = classic::decode_request(&transmit.payload).expect("a client sends requests");
                 self.model.transmitted(&request);
                 self.sent += 1;
             }

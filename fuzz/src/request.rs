@@ -1,9 +1,9 @@
 //! What a broadcaster reads: a datagram as a request.
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{Dialect, RequestFault};
+use poolmesh_proto::wire::{Dialect, RequestFault, classic};
 
-/// The longest encoded request, as `Dialect::encode_request` promises it, in bytes.
+/// The longest encoded request, as `encode_request` promises it, in bytes.
 const MAX_REQUEST: usize = 68;
 
 /// What stands in the buffer already: encoding appends.
@@ -23,8 +23,7 @@ pub fn check(data: &[u8]) {
 /// # Panics
 /// As [`check`].
 pub fn decodes(data: &[u8]) -> bool {
-    let dialect = Dialect::of(data);
-    let request = match dialect.decode_request(data) {
+    let request = match classic::decode_request(data) {
         Ok(request) => request,
         Err(fault) => {
             check_fault(data, fault);
@@ -32,12 +31,12 @@ pub fn decodes(data: &[u8]) -> bool {
         }
     };
     let mut out = BytesMut::from(BEFORE);
-    dialect.encode_request(&request, &mut out);
+    classic::encode_request(&request, &mut out);
     let encoded = out.split_off(BEFORE.len());
     assert_eq!(out, BEFORE);
     assert!(encoded.len() <= MAX_REQUEST);
-    assert_eq!(Dialect::of(&encoded), dialect);
-    assert_eq!(dialect.decode_request(&encoded), Ok(request));
+    assert_eq!(Dialect::of(&encoded), Dialect::Classic);
+    assert_eq!(classic::decode_request(&encoded), Ok(request));
     assert!(data.starts_with(&encoded), "{request:?} is not what was read");
     true
 }
@@ -68,12 +67,9 @@ fn check_missing(data: &[u8], missing: u64) {
     for _ in 0..2 {
         let mut short = whole.clone();
         short.resize(whole.len() + missing - 1, 0);
-        assert!(matches!(
-            Dialect::of(&short).decode_request(&short),
-            Err(RequestFault::Truncated { missing: 1 })
-        ));
+        assert!(matches!(classic::decode_request(&short), Err(RequestFault::Truncated { missing: 1 })));
         whole.resize(whole.len() + missing, 0);
-        match Dialect::of(&whole).decode_request(&whole) {
+        match classic::decode_request(&whole) {
             Err(RequestFault::Truncated { missing: more }) if more <= 4_096 => {
                 missing = usize::try_from(more).expect("it is at most 4,096");
             }

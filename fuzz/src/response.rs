@@ -1,7 +1,7 @@
 //! What a client reads: a datagram as an answer or a notice of a broadcaster.
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{Dialect, MAX_ANSWER, Refusal, Response, ResponseFault, Words};
+use poolmesh_proto::wire::{MAX_ANSWER, Refusal, Response, ResponseFault, Words, classic};
 
 /// A classic answer's type byte and the length of its string, in bytes.
 const HEADER: usize = 5;
@@ -23,32 +23,31 @@ pub fn check(data: &[u8]) {
 /// # Panics
 /// As [`check`].
 pub fn decodes(data: &[u8]) -> bool {
-    let dialect = Dialect::of(data);
-    let response = match dialect.decode_response(data) {
+    let response = match classic::decode_response(data) {
         Ok(response) => response,
         Err(fault) => {
             check_fault(data, fault);
             return false;
         }
     };
-    let encoded = encoded(dialect, &response);
+    let encoded = encoded(&response);
     assert!(encoded.len() <= MAX_ANSWER, "{} bytes", encoded.len());
-    assert!(dialect.decode_request(&encoded).is_err(), "an answer that is a request");
+    assert!(classic::decode_request(&encoded).is_err(), "an answer that is a request");
     if matches!(response, Response::Refused(_)) {
         assert!(
             encoded.get(HEADER..).is_some_and(|text| text.starts_with(b"ERROR: ")),
             "gop2p's prefix is missing"
         );
     }
-    let again = dialect.decode_response(&encoded).expect("what was encoded is a response");
+    let again = classic::decode_response(&encoded).expect("what was encoded is a response");
     check_cut(&response, &again, encoded.len());
-    assert_eq!(self::encoded(dialect, &again), encoded, "what was read encodes to something else");
+    assert_eq!(self::encoded(&again), encoded, "what was read encodes to something else");
     true
 }
 
-fn encoded(dialect: Dialect, response: &Response) -> BytesMut {
+fn encoded(response: &Response) -> BytesMut {
     let mut out = BytesMut::from(BEFORE);
-    dialect.encode_response(response, &mut out);
+    classic::encode_response(response, &mut out);
     let encoded = out.split_off(BEFORE.len());
     assert_eq!(out, BEFORE);
     encoded
@@ -87,7 +86,7 @@ fn check_fault(data: &[u8], fault: ResponseFault) {
             let kept = data.len().checked_sub(count).expect("no more bytes than there are");
             assert!(count > 0);
             let cut = data.get(..kept).unwrap_or_default();
-            let cut = Dialect::of(cut).decode_response(cut);
+            let cut = classic::decode_response(cut);
             assert!(!matches!(
                 cut,
                 Err(ResponseFault::TrailingBytes { .. } | ResponseFault::Truncated { .. })

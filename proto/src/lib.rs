@@ -78,8 +78,7 @@
 //!
 //! # Features
 //!
-//! None is on by default. `native` adds `wire::native`, the datagrams of the native dialect, which the machines
-//! don't speak yet; `std` adds the module `driver`, what drivers over sockets have in common, and `Shard`,
+//! None is on by default. `std` adds the module `driver`, what drivers over sockets have in common, and `Shard`,
 //! a broadcaster in several threads; `trace` adds the
 //! module `trace`, inputs as values that can be written to a file and played again; `tracing` logs through the crate
 //! of that name. None changes what the machines do.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::{Bytes, BytesMut};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use poolmesh_proto::wire::{Dialect, Request, Response};
+use poolmesh_proto::wire::{Request, Response, classic};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, Instant, Link, LinkConfig, LinkEvents, Machine, Output, PoolId,
     RandomSource, Write,
@@ -24,7 +24,7 @@ type Asked = (SocketAddr, BytesMut);
 
 fn encoded(request: Request) -> BytesMut {
     let mut out = BytesMut::new();
-    Dialect::Classic.encode_request(&request, &mut out);
+    classic::encode_request(&request, &mut out);
     out
 }
 
@@ -43,7 +43,7 @@ fn filled(pools: u32) -> (Broadcaster<impl RandomSource>, Vec<(SocketAddr, PoolI
         let host = SocketAddr::from(((0x0100_0000 + number).to_be_bytes(), 5_000));
         broadcaster.handle_datagram(Instant::ZERO, host, &encoded(Request::Create));
         drain(&mut broadcaster, |answer| {
-            if let Ok(Response::Joined(info)) = Dialect::Classic.decode_response(&answer) {
+            if let Ok(Response::Joined(info)) = classic::decode_response(&answer) {
                 hosts.push((host, info.id()));
             }
         });

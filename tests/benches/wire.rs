@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::{Bytes, BytesMut};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use poolmesh_proto::wire::{Dialect, FrameReader, Request, Response};
+use poolmesh_proto::wire::{FrameReader, Request, Response, classic};
 use poolmesh_proto::{Packet, PacketReader, PoolId, PoolInfo};
 
 fn main() {
@@ -22,7 +22,7 @@ fn pool(number: u32) -> PoolId {
 
 fn encoded(request: Request) -> BytesMut {
     let mut out = BytesMut::new();
-    Dialect::Classic.encode_request(&request, &mut out);
+    classic::encode_request(&request, &mut out);
     out
 }
 
@@ -39,15 +39,13 @@ fn list(pools: u32) -> Response {
 fn decode_ping(bencher: Bencher<'_, '_>) {
     let ping = encoded(Request::Ping(pool(1)));
     let bytes = BytesCount::from(ping.len());
-    bencher.counter(bytes).bench(|| Dialect::Classic.decode_request(black_box(&ping)).is_ok());
+    bencher.counter(bytes).bench(|| classic::decode_request(black_box(&ping)).is_ok());
 }
 
 #[divan::bench]
 fn decode_list_request(bencher: Bencher<'_, '_>) {
     let list = encoded(Request::List);
-    bencher
-        .counter(ItemsCount::from(1_u8))
-        .bench(|| Dialect::Classic.decode_request(black_box(&list)).is_ok());
+    bencher.counter(ItemsCount::from(1_u8)).bench(|| classic::decode_request(black_box(&list)).is_ok());
 }
 
 #[divan::bench(args = [1, 8, 50])]
@@ -62,11 +60,11 @@ fn encode_list_answer(bencher: Bencher<'_, '_>, pools: u32) {
 
 fn encode(bencher: Bencher<'_, '_>, response: &Response) {
     let mut out = BytesMut::with_capacity(CHUNK);
-    Dialect::Classic.encode_response(response, &mut out);
+    classic::encode_response(response, &mut out);
     let bytes = BytesCount::from(out.len());
     bencher.counter(bytes).bench_local(|| {
         out.clear();
-        Dialect::Classic.encode_response(black_box(response), &mut out);
+        classic::encode_response(black_box(response), &mut out);
         black_box(&out);
     });
 }
@@ -83,9 +81,9 @@ fn decode_list_answer(bencher: Bencher<'_, '_>, pools: u32) {
 
 fn decode(bencher: Bencher<'_, '_>, response: &Response) {
     let mut out = BytesMut::new();
-    Dialect::Classic.encode_response(response, &mut out);
+    classic::encode_response(response, &mut out);
     let bytes = BytesCount::from(out.len());
-    bencher.counter(bytes).bench(|| Dialect::Classic.decode_response(black_box(&out)).is_ok());
+    bencher.counter(bytes).bench(|| classic::decode_response(black_box(&out)).is_ok());
 }
 
 /// A chunk full of frames of that length.

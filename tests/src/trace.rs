@@ -11,7 +11,7 @@ use poolmesh_proto::trace::{
     AnyOutput, Difference, Entry, Header, Input, Reader, Recorder, Replay, Start, Summary, TraceError,
     TraceFault,
 };
-use poolmesh_proto::wire::Dialect;
+use poolmesh_proto::wire::classic;
 use poolmesh_proto::{LinkEvent, LinksOutput, Output, Write as LinkWrite};
 
 /// How much is read at a time, in bytes.
@@ -169,11 +169,10 @@ impl Lines {
     fn describe(&self, Entry { program, input, .. }: &Entry) -> String {
         match input {
             Input::Datagram { from, datagram } => {
-                let dialect = Dialect::of(datagram);
                 let meaning = if self.broadcasters.contains(program) {
-                    meaning(dialect.decode_request(datagram))
+                    meaning(classic::decode_request(datagram))
                 } else {
-                    meaning(dialect.decode_response(datagram))
+                    meaning(classic::decode_response(datagram))
                 };
                 format!("Datagram from {from}, {} bytes: {meaning}", datagram.len())
             }
@@ -200,10 +199,10 @@ fn meaning<T: fmt::Debug, E: fmt::Display>(decoded: Result<T, E>) -> String {
 fn describe_output(output: &AnyOutput) -> String {
     match output {
         AnyOutput::Broadcaster(output) => {
-            describe_datagram(output, |payload| meaning(Dialect::of(payload).decode_response(payload)))
+            describe_datagram(output, |payload| meaning(classic::decode_response(payload)))
         }
         AnyOutput::Client(output) => {
-            describe_datagram(output, |payload| meaning(Dialect::of(payload).decode_request(payload)))
+            describe_datagram(output, |payload| meaning(classic::decode_request(payload)))
         }
         AnyOutput::Mesh(output) => format!("{output:?}"),
         AnyOutput::Links(LinksOutput::Write { peer, write: LinkWrite::Bytes(bytes) }) => {

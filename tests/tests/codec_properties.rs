@@ -7,7 +7,7 @@ use core::iter;
 use core::net::{IpAddr, SocketAddr};
 
 use bytes::{Bytes, BytesMut};
-use poolmesh_proto::wire::{Dialect, Frame, FrameReader, FrameTooLong, Request, Response, Words};
+use poolmesh_proto::wire::{Frame, FrameReader, FrameTooLong, Request, Response, Words, classic};
 use poolmesh_proto::{
     Instant, Link, LinkConfig, LinkEvent, Packet, PacketReader, PoolId, PoolInfo, Refusal, Write,
 };
@@ -99,7 +99,7 @@ fn wire_len(response: &Response) -> usize {
 
 fn encoded(response: &Response) -> BytesMut {
     let mut out = BytesMut::from(&b"before"[..]);
-    Dialect::Classic.encode_response(response, &mut out);
+    classic::encode_response(response, &mut out);
     out.split_off(6)
 }
 
@@ -233,12 +233,12 @@ proptest! {
     #[test]
     fn a_request_is_read_as_it_was_meant(request in request(), behind in vec(any::<u8>(), 0..20)) {
         let mut out = BytesMut::new();
-        Dialect::Classic.encode_request(&request, &mut out);
+        classic::encode_request(&request, &mut out);
         prop_assert!(out.len() <= LONGEST_REQUEST);
-        prop_assert_eq!(Dialect::of(&out).decode_request(&out), Ok(request));
+        prop_assert_eq!(classic::decode_request(&out), Ok(request));
         if request != Request::List {
             out.extend_from_slice(&behind);
-            prop_assert_eq!(Dialect::of(&out).decode_request(&out), Ok(request), "what follows is ignored");
+            prop_assert_eq!(classic::decode_request(&out), Ok(request), "what follows is ignored");
         }
     }
 
@@ -246,11 +246,11 @@ proptest! {
     fn a_request_cut_short_is_refused_and_says_by_how_much(id in pool_id(), cut in any::<prop::sample::Index>()) {
         for request in [Request::Ping(id), Request::Join(id)] {
             let mut out = BytesMut::new();
-            Dialect::Classic.encode_request(&request, &mut out);
+            classic::encode_request(&request, &mut out);
             let len = 1 + cut.index(out.len() - 1);
             // Without the whole of its length, only that is known to be missing.
             let expected = if len < 5 { 5 - len } else { out.len() - len };
-            let fault = Dialect::Classic.decode_request(&out[..len]).unwrap_err();
+            let fault = classic::decode_request(&out[..len]).unwrap_err();
             let missing = expected as u64;
             prop_assert_eq!(fault, poolmesh_proto::wire::RequestFault::Truncated { missing });
         }
@@ -266,20 +266,20 @@ proptest! {
     ) {
         prop_assume!(wire_len(&response) <= MAX_ANSWER);
         let out = encoded(&response);
-        prop_assert_eq!(Dialect::of(&out).decode_response(&out), Ok(response));
+        prop_assert_eq!(classic::decode_response(&out), Ok(response));
     }
 
     #[test]
     fn a_refusal_is_read_as_it_was_meant(refusal in refusal()) {
         let response = Response::Refused(refusal);
-        prop_assert_eq!(Dialect::Classic.decode_response(&encoded(&response)), Ok(response));
+        prop_assert_eq!(classic::decode_response(&encoded(&response)), Ok(response));
     }
 
     #[test]
     fn any_answer_is_at_most_1024_bytes_and_cut_at_a_whole_item(response in response()) {
         let out = encoded(&response);
         prop_assert!(out.len() <= MAX_ANSWER);
-        let decoded = Dialect::Classic.decode_response(&out).unwrap();
+        let decoded = classic::decode_response(&out).unwrap();
         match (&decoded, &response) {
             (Response::Joined(cut), Response::Joined(whole)) => {
                 prop_assert_eq!((cut.id(), cut.host(), cut.you()), (whole.id(), whole.host(), whole.you()));
@@ -302,7 +302,7 @@ proptest! {
     fn what_follows_an_answer_spoils_it(response in response(), behind in vec(any::<u8>(), 1..20)) {
         let mut out = encoded(&response);
         out.extend_from_slice(&behind);
-        prop_assert!(Dialect::Classic.decode_response(&out).is_err());
+        prop_assert!(classic::decode_response(&out).is_err());
     }
 
     #[test]
@@ -331,8 +331,8 @@ proptest! {
     ) {
         let claimed = claimed.to_le_bytes();
         for bytes in [rest.clone(), [&[kind][..], &rest].concat(), [&[kind][..], &claimed, &rest].concat()] {
-            let request = Dialect::of(&bytes).decode_request(&bytes);
-            let response = Dialect::of(&bytes).decode_response(&bytes);
+            let request = classic::decode_request(&bytes);
+            let response = classic::decode_response(&bytes);
             let _ = format!("{request:?} {response:?}");
             if let Ok(response) = response {
                 prop_assert!(encoded(&response).len() <= MAX_ANSWER);

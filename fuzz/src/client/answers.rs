@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{Dialect, Request, Response, Words};
+use poolmesh_proto::wire::{Request, Response, Words, classic};
 use poolmesh_proto::{PoolId, PoolInfo, Refusal};
 
 use super::model::Model;
@@ -11,7 +11,7 @@ use super::{LONGEST, pool};
 use crate::input::Input;
 
 fn encode(response: &Response, out: &mut BytesMut) {
-    Dialect::Classic.encode_response(response, out);
+    classic::encode_response(response, out);
 }
 
 fn me() -> SocketAddr {

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::{Asker, BroadcasterEvent};
 use crate::Output;
 use crate::output::Outbox;
-use crate::wire::{AnswerRoom, Dialect};
+use crate::wire::classic::AnswerRoom;
 
 /// A block of memory, in bytes.
 const BLOCK: usize = 32 * 1_024;
@@ -52,7 +52,7 @@ impl Answers {
 
     /// Sends what `write` writes, which says how long it is: at most [`MAX_ANSWER`](crate::wire::MAX_ANSWER) bytes.
     #[inline]
-    pub(super) fn send(&mut self, to: Asker, write: impl FnOnce(Dialect, &mut AnswerRoom) -> usize) {
+    pub(super) fn send(&mut self, to: Asker, write: impl FnOnce(&mut AnswerRoom) -> usize) {
         if !self.has_room() {
             // Spares the writing; the outbox counts the drop.
             return self.outbox.transmit(to.address, Bytes::new());
@@ -61,7 +61,7 @@ impl Answers {
             self.prepare();
         }
         let Some(room) = self.block.first_chunk_mut() else { return };
-        let len = write(to.dialect, room);
+        let len = write(room);
         let payload = self.block.split_to(len).freeze();
         self.outbox.transmit(to.address, payload);
     }
@@ -84,8 +84,8 @@ mod tests {
 
     /// Sends an answer of `len` bytes, behind which something was written, and polls it.
     fn sent(answers: &mut Answers, len: usize) -> Bytes {
-        let to = Asker { address: ([192, 0, 2, 1], 1).into(), dialect: Dialect::Classic };
-        answers.send(to, |_, room| {
+        let to = Asker { address: ([192, 0, 2, 1], 1).into() };
+        answers.send(to, |room| {
             room[..len + 48].fill(7);
             len
         });

@@ -29,7 +29,7 @@ use shards::Shard;
 pub use stats::BroadcasterStats;
 
 use crate::log::{debug, trace};
-use crate::wire::{Dialect, Refusal, canonical};
+use crate::wire::{Refusal, canonical, classic};
 use crate::{Instant, PoolId};
 use answers::Answers;
 use pool_key::PoolKey;
@@ -63,12 +63,11 @@ pub enum BroadcasterEvent {
     },
 }
 
-/// Who has sent a datagram, and how to answer.
+/// Who has sent a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Asker {
     /// As the driver's socket names it.
     address: SocketAddr,
-    dialect: Dialect,
 }
 
 impl Asker {
@@ -202,14 +201,14 @@ impl<R: RandomSource> Broadcaster<R> {
         let id = key.id();
         debug!(pool = %id, %host, "pool ended: its host was quiet");
         self.stats.pools_ended += 1;
-        self.answers.send(notify, Dialect::write_pool_ended);
+        self.answers.send(notify, classic::write_pool_ended);
         self.answers.tell(BroadcasterEvent::PoolEnded { pool: id, host });
     }
 
     fn refuse(&mut self, to: Asker, refusal: Refusal) {
         trace!(to = %to.address, %refusal, "refused");
         self.stats.refused += 1;
-        self.answers.send(to, |dialect, room| dialect.write_refusal(&refusal, room));
+        self.answers.send(to, |room| classic::write_refusal(&refusal, room));
     }
 
     fn refuse_unknown(&mut self, to: Asker, id: &[u8]) {
@@ -217,6 +216,6 @@ impl<R: RandomSource> Broadcaster<R> {
         self.stats.refused += 1;
         self.stats.refused_unknown_pool += 1;
         // By the id as it lies there: who asks for what there isn't shall cost no memory.
-        self.answers.send(to, |dialect, room| dialect.write_no_such_pool(id, room));
+        self.answers.send(to, |room| classic::write_no_such_pool(id, room));
     }
 }

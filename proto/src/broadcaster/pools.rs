@@ -10,7 +10,7 @@ use super::address::{HostAddress, PeerList, Zone};
 use super::chunks::Chunks;
 use super::pool_key::{Numbering, PoolKey, RandomSource};
 use super::wheel::{Timed, Wheel};
-use crate::wire::{Dialect, uuid};
+use crate::wire::uuid;
 use crate::{Instant, PoolId};
 
 /// How often a new id is drawn when the random source repeats itself, before create is refused.
@@ -20,8 +20,6 @@ const DRAWS: usize = 4;
 #[derive(Debug)]
 struct Pool {
     host: HostAddress,
-    /// How to tell the host of the end.
-    dialect: Dialect,
     /// When the host pinged last, or created the pool.
     last_ping: Instant,
     peers: PeerList,
@@ -250,8 +248,7 @@ impl Pools {
 
         let (host, zone) = HostAddress::new(notify.address);
         let place = u32::try_from(self.living).ok()?;
-        let dialect = notify.dialect;
-        let pool = Pool { host, dialect, last_ping: now, peers: PeerList::default(), place, next: 0 };
+        let pool = Pool { host, last_ping: now, peers: PeerList::default(), place, next: 0 };
         let made = Slot { key, pool: Some(pool) };
         match self.slots.get_mut(slot) {
             Some(freed) => *freed = made,
@@ -307,7 +304,7 @@ impl Pools {
         self.peers -= pool.peers.count();
         let host = pool.host.told();
         self.hosted.take(host.ip());
-        let notify = Asker { address: pool.host.of_socket(self.zones.remove(&slot)), dialect: pool.dialect };
+        let notify = Asker { address: pool.host.of_socket(self.zones.remove(&slot)) };
         Some(Ended { key, host, notify })
     }
 }
@@ -368,7 +365,7 @@ mod tests {
     }
 
     fn asker(port: u16) -> Asker {
-        Asker { address: host(port), dialect: Dialect::Classic }
+        Asker { address: host(port) }
     }
 
     fn pools(count: u16) -> (Pools, Vec<u32>) {

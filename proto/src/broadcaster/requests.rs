@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use super::pool_key::PoolKey;
 use super::{Asker, Broadcaster, BroadcasterEvent, RandomSource};
 use crate::log::{debug, trace};
-use crate::wire::{Asked, Dialect, Refusal, RequestFault};
+use crate::wire::{Asked, Refusal, RequestFault, classic};
 use crate::{Instant, Machine, Output};
 
 impl<R: RandomSource> Machine for Broadcaster<R> {
@@ -14,8 +14,8 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         self.advance(now);
         self.stats.datagrams += 1;
-        let from = Asker { address: from, dialect: Dialect::of(datagram) };
-        match from.dialect.read_request(datagram) {
+        let from = Asker { address: from };
+        match classic::read_request(datagram) {
             // Before the length: an answer is never answered.
             Err(fault @ RequestFault::Answer) => self.refuse_fault(from, fault),
             _ if datagram.len() > self.config.max_datagram => {
@@ -72,7 +72,7 @@ impl<R: RandomSource> Broadcaster<R> {
     /// anywhere.
     #[inline]
     pub(super) fn slot_of(&self, datagram: &[u8]) -> Option<u32> {
-        Dialect::of(datagram).guess_pool(datagram).map(|id| self.pools.slot_of(id))
+        classic::guess_pool(datagram).map(|id| self.pools.slot_of(id))
     }
 
     fn create(&mut self, from: Asker) {
@@ -106,9 +106,8 @@ impl<R: RandomSource> Broadcaster<R> {
         let id = pool.id();
         debug!(pool = %id, %host, "pool created");
         self.stats.pools_created += 1;
-        self.answers.send(from, |dialect, room| {
-            dialect.write_joined(pool.uuid(), host, host, [host].into_iter(), room)
-        });
+        self.answers
+            .send(from, |room| classic::write_joined(pool.uuid(), host, host, [host].into_iter(), room));
         self.answers.tell(BroadcasterEvent::PoolCreated { pool: id, host });
     }
 
@@ -123,13 +122,13 @@ impl<R: RandomSource> Broadcaster<R> {
 
     fn list(&mut self, from: Asker) {
         self.stats.lists += 1;
-        let capacity = from.dialect.list_capacity();
+        let capacity = classic::LIST_CAPACITY;
         match &self.shard {
             Some(shard) => shard.list(capacity, &mut self.listed),
             None => self.pools.list(capacity, self.now, &mut self.listed),
         }
         let uuids = self.listed.iter().map(PoolKey::uuid);
-        self.answers.send(from, |dialect, room| dialect.write_pools(uuids, room));
+        self.answers.send(from, |room| classic::write_pools(uuids, room));
     }
 
     fn join(&mut self, from: Asker, id: &[u8]) {
@@ -167,7 +166,7 @@ impl<R: RandomSource> Broadcaster<R> {
         let (you, host) = (from.peer(), pool.host());
         let others = pool.peers().filter(|peer| *peer != you);
         let named = [you].into_iter().chain((host != you).then_some(host)).chain(others);
-        self.answers.send(from, |dialect, room| dialect.write_joined(pool.uuid(), host, you, named, room));
+        self.answers.send(from, |room| classic::write_joined(pool.uuid(), host, you, named, room));
     }
 
     fn refuse_by_limit(&mut self, to: Asker, refusal: Refusal) {

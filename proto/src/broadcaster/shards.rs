@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::pool_key::{Numbering, PoolKey};
 use super::pools::Sources;
-use crate::wire::{Asked, Dialect};
+use crate::wire::{Asked, classic};
 
 /// One of the machines that are a broadcaster together, each for a thread of its own (feature `std`): see
 /// [`Broadcaster::of_shard`](super::Broadcaster::of_shard).
@@ -89,7 +89,7 @@ impl Shard {
     /// another one: a ping or a join of a pool that was created there. All else may be handled by any of them.
     #[must_use]
     pub fn owner(&self, datagram: &[u8]) -> Option<usize> {
-        let (Ok(Asked::Ping(id)) | Ok(Asked::Join(id))) = Dialect::of(datagram).read_request(datagram) else {
+        let (Ok(Asked::Ping(id)) | Ok(Asked::Join(id))) = classic::read_request(datagram) else {
             return None;
         };
         let owner = self.numbering.shard(PoolKey::parse(id)?) as usize;
@@ -213,7 +213,7 @@ mod tests {
 
     fn encoded(request: &Request) -> Bytes {
         let mut datagram = BytesMut::new();
-        Dialect::Classic.encode_request(request, &mut datagram);
+        classic::encode_request(request, &mut datagram);
         datagram.freeze()
     }
 
@@ -223,7 +223,7 @@ mod tests {
         let mut answer = None;
         loop {
             match machine.poll_output() {
-                Output::Transmit(sent) => answer = Dialect::Classic.decode_response(&sent.payload).ok(),
+                Output::Transmit(sent) => answer = classic::decode_response(&sent.payload).ok(),
                 Output::Event(_) => {}
                 Output::Wait(_) => return answer,
             }
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn any_shard_lists_all_pools_in_turn() {
         let (_, mut machines) = machines(3, |_| {});
-        let capacity = Dialect::Classic.list_capacity();
+        let capacity = classic::LIST_CAPACITY;
         let mut pools = [(); 3].map(|()| BTreeSet::new());
         for number in 0..2 * capacity {
             pools[number % 3].insert(created(&mut machines[number % 3], 1));

@@ -7,7 +7,7 @@ use core::time::Duration;
 use bytes::BytesMut;
 
 use super::*;
-use crate::wire::{Dialect, MAX_ANSWER, Request, Response};
+use crate::wire::{MAX_ANSWER, Request, Response, classic};
 use crate::{Machine, Output, Transmit};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ fn drain(machine: &mut Broadcaster<impl RandomSource>) -> (Vec<(SocketAddr, Resp
         match machine.poll_output() {
             Output::Transmit(Transmit { destination, payload }) => {
                 assert!(payload.len() <= MAX_ANSWER);
-                sent.push((destination, Dialect::Classic.decode_response(&payload).unwrap()));
+                sent.push((destination, classic::decode_response(&payload).unwrap()));
             }
             Output::Event(_) => {}
             Output::Wait(deadline) => return (sent, deadline),
@@ -52,7 +52,7 @@ fn ask(
     request: Request,
 ) -> Vec<(SocketAddr, Response)> {
     let mut datagram = BytesMut::new();
-    Dialect::Classic.encode_request(&request, &mut datagram);
+    classic::encode_request(&request, &mut datagram);
     machine.handle_datagram(now, from, &datagram);
     drain(machine).0
 }
@@ -356,7 +356,7 @@ fn to_look_ahead_changes_nothing() {
     let datagrams: Vec<BytesMut> = requests
         .map(|request| {
             let mut datagram = BytesMut::new();
-            Dialect::Classic.encode_request(&request, &mut datagram);
+            classic::encode_request(&request, &mut datagram);
             datagram
         })
         .collect();

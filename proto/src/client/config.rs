@@ -12,7 +12,7 @@ use crate::wire::Dialect;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientConfig {
-    /// What the client speaks. Default: [`Dialect::Classic`].
+    /// What the client speaks. Default: [`Dialect::Native`].
     pub dialect: Dialect,
     /// Within this time every call has its outcome. Default: 5 s.
     pub call_timeout: Duration,
@@ -39,7 +39,7 @@ pub struct ClientConfig {
 impl Default for ClientConfig {
     fn default() -> Self {
         Self {
-            dialect: Dialect::Classic,
+            dialect: Dialect::Native,
             call_timeout: Duration::from_secs(5),
             resend_after: Duration::from_millis(250),
             recreate_after: Some(Duration::from_secs(2)),

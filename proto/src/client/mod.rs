@@ -20,7 +20,7 @@ pub use failure::CallFailed;
 
 use crate::log::trace;
 use crate::output::Outbox;
-use crate::wire::{Refusal, Request, canonical};
+use crate::wire::{Refusal, Request, canonical, classic};
 use crate::{Instant, Machine, Output, PoolId, PoolInfo};
 use hosting::Hosting;
 
@@ -281,7 +281,7 @@ impl Client {
 
     fn transmit(&mut self, request: &Request) {
         self.stats.sent += 1;
-        self.config.dialect.encode_request(request, &mut self.scratch);
+        classic::encode_request(request, &mut self.scratch);
         let payload = self.scratch.split().freeze();
         self.outbox.transmit(self.broadcaster, payload);
     }
@@ -341,7 +341,7 @@ impl Machine for Client {
         } else if datagram.len() > self.config.max_datagram {
             self.stats.spoiled += 1;
         } else {
-            match self.config.dialect.decode_response(datagram) {
+            match classic::decode_response(datagram) {
                 Ok(response) => self.handle_response(response),
                 Err(fault) => {
                     let _ = fault;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Transmit;
-use crate::wire::{Dialect, Response, Words};
+use crate::wire::{Response, Words, classic};
 
 fn broadcaster() -> SocketAddr {
     ([192, 0, 2, 9], 6_969).into()
@@ -42,7 +42,7 @@ fn drain(client: &mut Client) -> Vec<Did> {
         match client.poll_output() {
             Output::Transmit(Transmit { destination, payload }) => {
                 assert_eq!(destination, broadcaster());
-                did.push(Sent(Dialect::Classic.decode_request(&payload).unwrap()));
+                did.push(Sent(classic::decode_request(&payload).unwrap()));
             }
             Output::Event(event) => did.push(Said(event)),
             Output::Wait(_) => return did,
@@ -59,7 +59,7 @@ fn deadline(client: &mut Client) -> Option<Instant> {
 
 fn answer(client: &mut Client, now: Instant, response: &Response) -> Vec<Did> {
     let mut datagram = BytesMut::new();
-    Dialect::Classic.encode_response(response, &mut datagram);
+    classic::encode_response(response, &mut datagram);
     client.handle_datagram(now, broadcaster(), &datagram);
     drain(client)
 }

@@ -107,12 +107,14 @@ pub(super) fn machine(input: &[u8]) -> Parsed<'_, Polled> {
 pub(super) fn dialect_number(dialect: Dialect) -> u64 {
     match dialect {
         Dialect::Classic => 0,
+        Dialect::Native => 1,
     }
 }
 
 pub(super) fn dialect(number: u64) -> Option<Dialect> {
     match number {
         0 => Some(Dialect::Classic),
+        1 => Some(Dialect::Native),
         _ => None,
     }
 }

@@ -1,8 +1,7 @@
 //! The wire: what programs say to each other, apart from how it looks in bytes.
 //!
-//! The machines speak in meanings: a [`Request`] to a broadcaster, its [`Response`], the [`Message`]s of a link. A
-//! [`Dialect`] turns a meaning into bytes and back. Today there is one, [`Dialect::Classic`], the wire of gop2p; the
-//! first byte of a datagram tells which dialect it is in.
+//! Clients and broadcasters have two [`Dialect`]s: [`native`], and [`classic`], the wire of gop2p. The first byte of a datagram
+//! tells which one it is in. Links have one wire, the frames of gop2p.
 //!
 //! # Panics and memory
 //!
@@ -10,12 +9,11 @@
 //! its input's length, reading frames at most [`FrameReader::SLACK`] beyond what was received. Nothing is ever
 //! reserved on the strength of a length that a peer claims.
 
-mod classic;
+pub mod classic;
 mod dialect;
 mod error;
 pub(crate) mod fields;
 mod message;
-#[cfg(feature = "native")]
 pub mod native;
 mod pool_id;
 mod pool_info;
@@ -25,8 +23,8 @@ pub(crate) mod uuid;
 pub use classic::frame::{Frame, FrameReader, FrameTooLong};
 pub(crate) use classic::frame::{HEADER_LEN, header};
 pub use classic::frames::{Frames, FramesIter};
-pub(crate) use dialect::AnswerRoom;
-pub use dialect::{Dialect, MAX_ANSWER, MAX_DECODED};
+pub use classic::{MAX_ANSWER, MAX_DECODED};
+pub use dialect::Dialect;
 pub use error::{RequestFault, ResponseFault};
 pub(crate) use message::Asked;
 pub use message::{Message, MessageRef, Request, Response};

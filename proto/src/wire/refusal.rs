@@ -54,7 +54,7 @@ pub enum Refusal {
     },
     /// The broadcaster could not make an id that is new.
     NoFreshId,
-    /// Something else, in the broadcaster's words. Made by [`Dialect::decode_response`](super::Dialect), which
+    /// Something else, in the broadcaster's words. Made by [`decode_response`](super::classic::decode_response), which
     /// turns the texts it knows into the variants above.
     Other(Words),
 }

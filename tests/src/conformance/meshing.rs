@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use poolmesh_proto::driver::{ConnectFailed, Event};
-use poolmesh_proto::wire::{Dialect, Request};
+use poolmesh_proto::wire::{Request, classic};
 use poolmesh_proto::{ConnectError, DialFailure, Fault, MeshConfig, Side};
 
 use super::{Server, client, linked, mesh};
@@ -43,7 +43,7 @@ pub fn partial_success<A: Runtime, B: Runtime>() {
     // One who joins, but listens nowhere.
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut join = bytes::BytesMut::new();
-    Dialect::Classic.encode_request(&Request::Join(pool.id()), &mut join);
+    classic::encode_request(&Request::Join(pool.id()), &mut join);
     silent.send_to(&join, server.address()).unwrap();
     silent.recv(&mut [0; 1_024]).unwrap();
     let silent = silent.local_addr().unwrap();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use poolmesh_proto::driver::Event;
-use poolmesh_proto::wire::{Dialect, Request, Response};
+use poolmesh_proto::wire::{Request, Response, classic};
 use poolmesh_proto::{BroadcasterConfig, ClientConfig, CloseReason, Instant, MeshConfig, Message, PeerId};
 
 use super::{Driver, Heard, Scripted, Server, Settings, SocketId, Subject, Told, Turn, World};
@@ -91,14 +91,14 @@ pub(super) fn plain(_: &mut ClientConfig, _: &mut MeshConfig) {}
 /// The bytes of an answer.
 pub(super) fn answer(response: &Response) -> Vec<u8> {
     let mut out = BytesMut::new();
-    Dialect::Classic.encode_response(response, &mut out);
+    classic::encode_response(response, &mut out);
     out.to_vec()
 }
 
 /// The bytes of a request.
 pub(super) fn request(request: &Request) -> Vec<u8> {
     let mut out = BytesMut::new();
-    Dialect::Classic.encode_request(request, &mut out);
+    classic::encode_request(request, &mut out);
     out.to_vec()
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use poolmesh_proto::wire::{Dialect, Request, Response};
+use poolmesh_proto::wire::{Request, Response, classic};
 use poolmesh_proto::{Instant, PoolId, PoolInfo};
 
 use crate::sim::{Actor, ConnId, Rng, Wire};
@@ -118,7 +118,7 @@ impl Attacker {
             2 => Request::Ping(pool),
             _ => Request::Join(pool),
         };
-        encoded(|out| Dialect::Classic.encode_request(&request, out))
+        encoded(|out| classic::encode_request(&request, out))
     }
 
     fn forge(&self, wire: &mut Wire<'_>, broadcaster: SocketAddr) {
@@ -149,13 +149,13 @@ impl Attacker {
             2 => Response::Joined(PoolInfo::new(pool, victim, victim, [victim, broadcaster])),
             _ => return some(wire, &self.heard).unwrap_or_default(),
         };
-        encoded(|out| Dialect::Classic.encode_response(&answer, out))
+        encoded(|out| classic::encode_response(&answer, out))
     }
 
     /// Many join a pool, from ports where nobody is.
     fn crowd(&self, wire: &mut Wire<'_>, broadcaster: SocketAddr) {
         let Some(pool) = some(wire, &self.pools) else { return };
-        let join = encoded(|out| Dialect::Classic.encode_request(&Request::Join(pool), out));
+        let join = encoded(|out| classic::encode_request(&Request::Join(pool), out));
         for _ in 0..CROWD {
             let Some(mut from) = some(wire, &self.victims) else { return };
             from.set_port(wire.rng().range(10_000, 60_000) as u16);
@@ -179,7 +179,7 @@ impl Actor for Attacker {
         if self.heard.len() >= KEPT && wire.rng().chance(800_000) {
             return;
         }
-        if let Ok(Response::Pools(pools)) = Dialect::Classic.decode_response(datagram) {
+        if let Ok(Response::Pools(pools)) = classic::decode_response(datagram) {
             self.pools = pools;
         }
         if self.heard.len() >= KEPT {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{Dialect, Request, Response};
+use poolmesh_proto::wire::{Request, Response, classic};
 use poolmesh_proto::{BroadcasterConfig, PoolId};
 use poolmesh_testkit::patience::{PATIENCE, guarded};
 use poolmesh_testkit::runtime::{Runtime, SmolInFour, StdInFour};
@@ -20,12 +20,12 @@ fn client() -> UdpSocket {
 
 fn ask(client: &UdpSocket, at: SocketAddr, request: &Request) -> Response {
     let mut datagram = BytesMut::new();
-    Dialect::Classic.encode_request(request, &mut datagram);
+    classic::encode_request(request, &mut datagram);
     client.send_to(&datagram, at).unwrap();
     let mut answer = [0; 2_000];
     let (len, from) = client.recv_from(&mut answer).unwrap();
     assert_eq!(from, at, "whoever answers, it is the same address");
-    Dialect::Classic.decode_response(&answer[..len]).unwrap()
+    classic::decode_response(&answer[..len]).unwrap()
 }
 
 fn made(client: &UdpSocket, at: SocketAddr) -> Option<PoolId> {
@@ -38,7 +38,7 @@ fn made(client: &UdpSocket, at: SocketAddr) -> Option<PoolId> {
 fn many_are_served<R: Runtime>() {
     let mut config = BroadcasterConfig::default();
     config.ping_timeout = 6 * PATIENCE;
-    config.max_pools = Dialect::Classic.list_capacity();
+    config.max_pools = classic::LIST_CAPACITY;
     config.max_peers_total = 2 * MANY;
     let serving = R::serve("127.0.0.1:0".parse().unwrap(), config.clone()).unwrap();
     let (at, clients) = (serving.local, Vec::from_iter((0..MANY).map(|_| client())));

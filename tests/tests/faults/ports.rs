@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
 
-use poolmesh_proto::wire::{Dialect, Request};
+use poolmesh_proto::wire::{Request, classic};
 use poolmesh_proto::{CallFailed, ClientConfig};
 use poolmesh_testkit::conformance::{Server, client_config};
 use poolmesh_testkit::patience::{PATIENCE, eventually, guarded, until};
@@ -62,7 +62,7 @@ fn a_broadcaster_outlives_it<R: Runtime>() {
     let client = R::Client::connect_with(&server.address().to_string(), client_config()).unwrap();
     let request = |request| {
         let mut datagram = bytes::BytesMut::new();
-        Dialect::Classic.encode_request(&request, &mut datagram);
+        classic::encode_request(&request, &mut datagram);
         datagram
     };
     let (create, list) = (request(Request::Create), request(Request::List));

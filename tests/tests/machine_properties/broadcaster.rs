@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{Dialect, Request, Response};
+use poolmesh_proto::wire::{Request, Response, classic};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Machine, Output, PoolId, RandomSource,
 };
@@ -93,7 +93,7 @@ fn datagram(ask: &Ask, made: &[PoolId]) -> Vec<u8> {
         Ask::Bytes(bytes) => return bytes.clone(),
     };
     let mut out = BytesMut::new();
-    Dialect::Classic.encode_request(&request, &mut out);
+    classic::encode_request(&request, &mut out);
     out.to_vec()
 }
 
@@ -110,7 +110,7 @@ impl Seen {
         match &output {
             Output::Transmit(transmit) => {
                 assert!(transmit.payload.len() <= 1_024);
-                assert!(Dialect::Classic.decode_response(&transmit.payload).is_ok(), "{transmit:?}");
+                assert!(classic::decode_response(&transmit.payload).is_ok(), "{transmit:?}");
             }
             Output::Event(BroadcasterEvent::PoolCreated { pool, .. }) => {
                 assert!(!self.made.contains(pool), "{pool} was made twice");
@@ -223,7 +223,7 @@ proptest! {
         machine.handle_datagram(now, "192.0.2.2:1".parse().unwrap(), &[0]);
         drain(&mut machine, &mut seen);
         let answers: Vec<Response> = seen.outputs.iter().filter_map(|output| match output {
-            Output::Transmit(transmit) => Dialect::Classic.decode_response(&transmit.payload).ok(),
+            Output::Transmit(transmit) => classic::decode_response(&transmit.payload).ok(),
             _ => None,
         }).collect();
         prop_assert!(

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{Dialect, Request, Response, Words};
+use poolmesh_proto::wire::{Request, Response, Words, classic};
 use poolmesh_proto::{
     CallError, CallId, Client, ClientConfig, ClientEvent, Instant, Machine, Outcome, Output, PoolId,
     PoolInfo, Refusal,
@@ -112,7 +112,7 @@ fn settings() -> impl Strategy<Value = ClientConfig> {
 
 fn encoded(response: &Response) -> BytesMut {
     let mut datagram = BytesMut::new();
-    Dialect::Classic.encode_response(response, &mut datagram);
+    classic::encode_response(response, &mut datagram);
     datagram
 }
 
@@ -135,7 +135,7 @@ impl Seen {
         match &output {
             Output::Transmit(transmit) => {
                 assert_eq!(transmit.destination, server());
-                assert!(Dialect::Classic.decode_request(&transmit.payload).is_ok(), "{transmit:?}");
+                assert!(classic::decode_request(&transmit.payload).is_ok(), "{transmit:?}");
             }
             Output::Event(ClientEvent::Finished { call, outcome }) => {
                 assert!(self.pending.remove(call), "{call:?} was not under way: {outcome:?}");
@@ -263,7 +263,7 @@ fn sent_without_an_answer(client: &mut Client, until: Instant) -> Vec<(Instant, 
     loop {
         match client.poll_output() {
             Output::Transmit(transmit) => {
-                sent.push((now, Dialect::Classic.decode_request(&transmit.payload).unwrap()));
+                sent.push((now, classic::decode_request(&transmit.payload).unwrap()));
             }
             Output::Event(_) => {}
             Output::Wait(Some(deadline)) if deadline <= until => {

@@ -3,7 +3,7 @@
 use core::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{Dialect, Request};
+use poolmesh_proto::wire::{Request, classic};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Machine, Output, PoolId, RandomSource,
 };
@@ -68,7 +68,7 @@ fn flood(
     let mut datagram = BytesMut::with_capacity(100);
     for number in 0..config.max_peers_total + config.max_queued + 1_000 {
         datagram.clear();
-        Dialect::Classic.encode_request(&Request::Join(ids[number % ids.len()]), &mut datagram);
+        classic::encode_request(&Request::Join(ids[number % ids.len()]), &mut datagram);
         machine.handle_datagram(now, ip(100_000 + number), &datagram);
     }
     for _ in 0..config.max_queued {
@@ -163,7 +163,7 @@ fn take_within(
             match machine.poll_output() {
                 Output::Event(BroadcasterEvent::PoolCreated { pool, .. }) => {
                     datagram.clear();
-                    Dialect::Classic.encode_request(&Request::Join(pool), &mut datagram);
+                    classic::encode_request(&Request::Join(pool), &mut datagram);
                 }
                 Output::Wait(_) => break,
                 _ => {}
@@ -200,7 +200,7 @@ pub(super) fn busy() {
     let mut machine = broadcaster(&config);
     let datagram = |request: Request| {
         let mut datagram = BytesMut::new();
-        Dialect::Classic.encode_request(&request, &mut datagram);
+        classic::encode_request(&request, &mut datagram);
         datagram
     };
     let pings: Vec<BytesMut> = ids.iter().map(|id| datagram(Request::Ping(*id))).collect();

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use poolmesh_proto::trace::{
     Input, Reader, RecordLimits, RecordedBroadcaster, Recorder, Sink, TraceFault, entries,
 };
-use poolmesh_proto::wire::{Dialect, FrameReader, MAX_DECODED};
+use poolmesh_proto::wire::{FrameReader, MAX_DECODED, classic};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Link, LinkConfig, Machine, Output, SendError,
 };
@@ -113,9 +113,9 @@ impl Numbers {
 }
 
 fn decode_within(datagram: &[u8]) {
-    let (bytes, _) = allocated(|| Dialect::of(datagram).decode_request(datagram).is_ok());
+    let (bytes, _) = allocated(|| classic::decode_request(datagram).is_ok());
     assert!(bytes <= datagram.len() + MAX_DECODED, "request: {bytes} bytes for {}", datagram.len());
-    let (bytes, _) = allocated(|| Dialect::of(datagram).decode_response(datagram));
+    let (bytes, _) = allocated(|| classic::decode_response(datagram));
     assert!(bytes <= datagram.len() + MAX_DECODED, "response: {bytes} bytes for {}", datagram.len());
 }
 
@@ -153,7 +153,7 @@ fn decoding_hostile_lists() {
     }
     // The bound is not idle: what a list of the shortest ids decodes to reaches it.
     let ids = list("", "a");
-    let (bytes, decoded) = allocated(|| Dialect::Classic.decode_response(&datagram(2, ids.len(), &ids)));
+    let (bytes, decoded) = allocated(|| classic::decode_response(&datagram(2, ids.len(), &ids)));
     assert!(decoded.is_ok() && bytes > MAX_DECODED, "{bytes}");
 }
 

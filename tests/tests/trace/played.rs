@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use poolmesh_proto::trace::{
     Departure, Digest, Entry, Input, Polled, RecordLimits, RecordedBroadcaster, Recorder, Replay, entries,
 };
-use poolmesh_proto::wire::{Dialect, Request};
+use poolmesh_proto::wire::{Request, classic};
 use poolmesh_proto::{Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Machine, Output, PoolId};
 use poolmesh_testkit::trace::replay;
 use proptest::collection::vec;
@@ -52,7 +52,7 @@ fn address(choice: u8) -> SocketAddr {
 
 fn encode(request: Request) -> Vec<u8> {
     let mut out = BytesMut::new();
-    Dialect::Classic.encode_request(&request, &mut out);
+    classic::encode_request(&request, &mut out);
     out.to_vec()
 }
 

@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use poolmesh_proto::wire::{Dialect, Request, Response};
+use poolmesh_proto::wire::{Request, Response, classic};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, Instant, Machine, Output, PoolId, PoolInfo, RandomSource,
 };
@@ -78,7 +78,7 @@ impl<R: RandomSource> Play<R> {
 
     fn compare(&mut self, captured: &Vector, answer: &[u8]) {
         let name = &captured.name;
-        let response = Dialect::Classic.decode_response(answer).unwrap();
+        let response = classic::decode_response(answer).unwrap();
         match captured.number("type") {
             Some(2) => {
                 let Response::Pools(ids) = response else { panic!("{name}: {response:?}") };
@@ -131,7 +131,7 @@ fn every_captured_request_is_answered_as_the_original_did() {
             match expected {
                 None => assert_eq!(answer, None, "{}", request.name),
                 Some("") => {
-                    let Ok(Response::Pools(ids)) = Dialect::Classic.decode_response(&answer.unwrap()) else {
+                    let Ok(Response::Pools(ids)) = classic::decode_response(&answer.unwrap()) else {
                         panic!("{}", request.name)
                     };
                     assert_eq!(ids.len(), 3);
@@ -160,9 +160,7 @@ fn a_pool_that_times_out_is_told_of_and_answered_as_captured() {
     let host = address(notice, "dst");
     let mut play = play();
     let created = play.ask(host, &[0]).unwrap();
-    let Ok(Response::Joined(info)) = Dialect::Classic.decode_response(&created) else {
-        panic!("{created:?}")
-    };
+    let Ok(Response::Joined(info)) = classic::decode_response(&created) else { panic!("{created:?}") };
     let text = error.text("error_text").unwrap();
     let theirs = text.strip_prefix("ERROR: pool with id ").unwrap().strip_suffix(" doesn't exist").unwrap();
     play.ids.insert(theirs.into(), info.id().as_bytes().to_vec());
@@ -174,7 +172,7 @@ fn a_pool_that_times_out_is_told_of_and_answered_as_captured() {
 
     let mut ping = bytes::BytesMut::new();
     let pool: PoolId = theirs.parse().unwrap();
-    Dialect::Classic.encode_request(&Request::Ping(pool), &mut ping);
+    classic::encode_request(&Request::Ping(pool), &mut ping);
     let answer = play.ask(host, &ping).unwrap();
     play.compare(error, &answer);
 }

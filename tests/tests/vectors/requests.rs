@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::BytesMut;
 use poolmesh_proto::PoolId;
-use poolmesh_proto::wire::{Dialect, Request, RequestFault};
+use poolmesh_proto::wire::{Request, RequestFault, classic};
 use poolmesh_testkit::model::wire::{Asked, asked};
 
 use crate::file::Vector;
@@ -14,13 +14,13 @@ use crate::file::Vector;
 pub(crate) fn check(vectors: &[Vector]) -> BTreeSet<String> {
     let mut covered = BTreeSet::new();
     for vector in vectors.iter().filter(|vector| vector.is_for_broadcaster()) {
-        let decoded = Dialect::of(&vector.bytes).decode_request(&vector.bytes);
+        let decoded = classic::decode_request(&vector.bytes);
         let id = vector.pool_id();
         assert_eq!(decoded, expected(vector, id.as_deref()), "{}", vector.name);
         assert_eq!(asked(&vector.bytes), by_hand(decoded), "{}", vector.name);
         if let Ok(request) = decoded {
             let mut encoded = BytesMut::new();
-            Dialect::Classic.encode_request(&request, &mut encoded);
+            classic::encode_request(&request, &mut encoded);
             assert_eq!(encoded, vector.bytes, "{}", vector.name);
         }
         covered.insert(vector.name.clone());

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use std::collections::BTreeSet;
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{Dialect, Response, Words};
+use poolmesh_proto::wire::{Response, Words, classic};
 use poolmesh_proto::{PoolId, PoolInfo, Refusal};
 use poolmesh_testkit::model::wire::{Said, said};
 
@@ -15,7 +15,7 @@ use crate::file::{Vector, shown};
 pub(crate) fn check(vectors: &[Vector]) -> BTreeSet<String> {
     let mut covered = BTreeSet::new();
     for vector in vectors.iter().filter(|vector| vector.is_from_broadcaster()) {
-        let decoded = Dialect::of(&vector.bytes).decode_response(&vector.bytes).unwrap();
+        let decoded = classic::decode_response(&vector.bytes).unwrap();
         assert_eq!(decoded, expected(vector), "{}", vector.name);
         let by_hand = match said(&vector.bytes).unwrap() {
             Said::Pools(ids) => Response::Pools(ids),
@@ -25,7 +25,7 @@ pub(crate) fn check(vectors: &[Vector]) -> BTreeSet<String> {
         };
         assert_eq!(by_hand, decoded, "{}", vector.name);
         let mut encoded = BytesMut::new();
-        Dialect::Classic.encode_response(&decoded, &mut encoded);
+        classic::encode_response(&decoded, &mut encoded);
         assert_eq!(encoded, vector.bytes, "{}", vector.name);
         if let Some(text) = vector.text("error_text") {
             assert_eq!(shown(&encoded[5..]), text, "{}", vector.name);

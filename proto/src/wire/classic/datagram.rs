@@ -7,7 +7,6 @@ use bytes::{BufMut, BytesMut};
 
 use super::filling::{ANSWER_HEADER, Filling, put_header};
 use super::refusal_text;
-use crate::wire::dialect::{AnswerRoom, MAX_ANSWER, MAX_DECODED};
 use crate::wire::{
     Asked, PoolId, PoolInfo, Refusal, Request, RequestFault, Response, ResponseFault, fields, uuid,
 };
@@ -24,11 +23,23 @@ const UUID_ITEM: usize = 37;
 /// The shortest peer (`1.1.1.1:1`) and the space before it.
 const SHORTEST_PEER: usize = 10;
 
-/// UUID ids in one answer: 27.
-pub(crate) const LIST_CAPACITY: usize = (MAX_ANSWER - ANSWER_HEADER + 1) / UUID_ITEM;
-/// Peers in one answer at the very most.
-pub(crate) const PEER_CAPACITY: usize = (MAX_ANSWER - ANSWER_HEADER) / SHORTEST_PEER;
+/// The longest answer a broadcaster gives, in bytes: what a gop2p client reads of a datagram.
+pub const MAX_ANSWER: usize = 1_024;
 
+/// Where an answer is written, and some bytes more: an item is written before it is seen that it doesn't fit. The longest
+/// is an id of 63 bytes with the space behind it.
+pub(crate) type AnswerRoom = [u8; MAX_ANSWER + 64 + 1];
+
+/// What decoding one datagram may allocate beyond the datagram's own length, in bytes.
+pub const MAX_DECODED: usize = 128 * 1_024;
+
+/// How many pool ids made by [`Broadcaster`](crate::Broadcaster) fit one answer: 27.
+pub const LIST_CAPACITY: usize = (MAX_ANSWER - ANSWER_HEADER + 1) / UUID_ITEM;
+/// How many peers can at most fit one answer, whatever their addresses are.
+pub const PEER_CAPACITY: usize = (MAX_ANSWER - ANSWER_HEADER) / SHORTEST_PEER;
+
+/// Reads a request, whose id is left as it stands there. Nothing is copied.
+///
 /// `request = create | ping, string | list | join, string`; what follows is ignored.
 pub(crate) fn read_request(datagram: &[u8]) -> Result<Asked<'_>, RequestFault<'_>> {
     let (fields, kind) = fields::byte(datagram).map_err(|_| RequestFault::Empty)?;
@@ -43,7 +54,8 @@ pub(crate) fn read_request(datagram: &[u8]) -> Result<Asked<'_>, RequestFault<'_
     }
 }
 
-/// Where the id stands in a ping and in a join: behind the type byte and its length.
+/// The id of the pool that a request may be about, if it is one that [`Broadcaster`](crate::Broadcaster) makes: found with
+/// as little as can be, for one that is about none has nobody's id. Where it stands in a ping and in a join: behind the type byte and its length.
 #[inline]
 pub(crate) fn guess_pool(datagram: &[u8]) -> Option<&[u8; uuid::LEN]> {
     datagram.get(ANSWER_HEADER..)?.first_chunk()
@@ -66,7 +78,11 @@ fn id(fields: &[u8]) -> Result<&[u8], RequestFault<'_>> {
     Ok(id)
 }
 
-pub(crate) fn decode_request(datagram: &[u8]) -> Result<Request, RequestFault<'_>> {
+/// Reads a request to a broadcaster. Bytes after the request's fields are ignored.
+///
+/// # Errors
+/// What is wrong with the datagram, so that a broadcaster can say it.
+pub fn decode_request(datagram: &[u8]) -> Result<Request, RequestFault<'_>> {
     let pool_id = |id| PoolId::new(id).map_err(|_| RequestFault::NotAPoolId(id));
     Ok(match read_request(datagram)? {
         Asked::Create => Request::Create,
@@ -76,7 +92,8 @@ pub(crate) fn decode_request(datagram: &[u8]) -> Result<Request, RequestFault<'_
     })
 }
 
-pub(crate) fn encode_request(request: &Request, out: &mut BytesMut) {
+/// Appends a request to `out`: at most 68 bytes.
+pub fn encode_request(request: &Request, out: &mut BytesMut) {
     match request {
         Request::Create => out.put_u8(CREATE),
         Request::Ping(id) => {
@@ -91,8 +108,14 @@ pub(crate) fn encode_request(request: &Request, out: &mut BytesMut) {
     }
 }
 
+/// Reads an answer or a notice of a broadcaster. Lists longer than what [`MAX_DECODED`] bytes hold (2,048 pool ids, 4,096
+/// peers) are cut there.
+///
 /// `response = list, string array | join, string array | error, string | ping timeout`
-pub(crate) fn decode_response(datagram: &[u8]) -> Result<Response, ResponseFault> {
+///
+/// # Errors
+/// What is wrong with the datagram. It is for counters and logs: a spoiled answer is to be ignored.
+pub fn decode_response(datagram: &[u8]) -> Result<Response, ResponseFault> {
     let (fields, kind) = fields::byte(datagram).map_err(|_| ResponseFault::Empty)?;
     match kind {
         LIST => Ok(Response::Pools(pool_ids(only_string(fields)?)?)),
@@ -147,7 +170,9 @@ fn address(text: &[u8]) -> Option<SocketAddr> {
     core::str::from_utf8(text).ok()?.parse().ok()
 }
 
-pub(crate) fn encode_response(response: &Response, out: &mut BytesMut) {
+/// Appends an answer or a notice to `out`: at most [`MAX_ANSWER`] bytes. A list that would be longer is cut at a whole item,
+/// from the end.
+pub fn encode_response(response: &Response, out: &mut BytesMut) {
     match response {
         Response::Joined(info) => append(out, |room| {
             let (host, you, peers) = (info.host(), info.you(), info.peers().iter().copied());

@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 use core::net::{SocketAddr, SocketAddrV4};
 
-use crate::wire::dialect::{AnswerRoom, MAX_ANSWER};
+use super::{AnswerRoom, MAX_ANSWER};
 use crate::wire::uuid;
 
 /// Type byte and length of the one string that an answer consists of.

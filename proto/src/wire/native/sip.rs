@@ -1,11 +1,7 @@
 //! Tags and keyed bytes (PROTOCOL.md, section 1.2): SipHash-2-4 of Aumasson and Bernstein (2012).
 
 use core::fmt;
-use core::hash::Hasher as _;
 use core::hint::black_box;
-
-use siphasher::sip::SipHasher24;
-use siphasher::sip128::{Hasher128 as _, SipHasher24 as SipHasher24Of128};
 
 use super::field::{self, Field, Parsed, Put};
 use super::{Cookie, Tx};
@@ -112,7 +108,14 @@ impl<'a> Field<'a> for Seal {
 /// The tag over `bytes`: SipHash-2-4 with 64 bits of output.
 #[must_use]
 pub fn tag(key: &Key, bytes: &[u8]) -> [u8; 8] {
-    SipHasher24::new_with_key(&key.0).hash(bytes).to_le_bytes()
+    let mut hash = SipHash::new(key, 0);
+    let mut rest = bytes;
+    while let Some((word, behind)) = rest.split_first_chunk() {
+        hash.word(u64::from_le_bytes(*word));
+        rest = behind;
+    }
+    hash.word(last_word(rest, bytes.len()));
+    hash.finish(0xff).to_le_bytes()
 }
 
 /// The PRF over `bytes`: SipHash-2-4 with 128 bits of output.
@@ -124,23 +127,108 @@ pub fn prf(key: &Key, bytes: &[u8]) -> [u8; 16] {
 }
 
 /// The PRF over what is put into it.
-pub(super) struct Prf(SipHasher24Of128);
+pub(super) struct Prf {
+    hash: SipHash,
+    /// What is not yet a word, in so many of its first bytes.
+    partial: [u8; 8],
+    filled: usize,
+    len: usize,
+}
 
 impl Prf {
     pub(super) fn new(key: &Key) -> Self {
-        Self(SipHasher24Of128::new_with_key(&key.0))
+        Self { hash: SipHash::new(key, 0xee), partial: [0; 8], filled: 0, len: 0 }
     }
 
-    pub(super) fn finish(self) -> [u8; 16] {
-        let hash = self.0.finish128();
-        (u128::from(hash.h1) | u128::from(hash.h2) << 64).to_le_bytes()
+    pub(super) fn finish(mut self) -> [u8; 16] {
+        let rest = self.partial.get(..self.filled).unwrap_or_default();
+        self.hash.word(last_word(rest, self.len));
+        let first = self.hash.finish(0xee);
+        self.hash.v1 ^= 0xdd;
+        self.hash.rounds(4);
+        (u128::from(first) | u128::from(self.hash.all()) << 64).to_le_bytes()
     }
 }
 
 impl Put for Prf {
     fn put(&mut self, bytes: &[u8]) {
-        self.0.write(bytes);
+        self.len = self.len.wrapping_add(bytes.len());
+        for byte in bytes {
+            if let Some(place) = self.partial.get_mut(self.filled) {
+                *place = *byte;
+                self.filled += 1;
+            }
+            if self.filled == self.partial.len() {
+                self.hash.word(u64::from_le_bytes(self.partial));
+                self.filled = 0;
+            }
+        }
     }
+}
+
+/// SipHash-2-4, after the paper's section 2 and its reference implementation, which adds the outputs of 128 bits. It stands
+/// here because the core depends on nothing but its parser and its buffers; the tests hold it against a library.
+struct SipHash {
+    v0: u64,
+    v1: u64,
+    v2: u64,
+    v3: u64,
+}
+
+impl SipHash {
+    /// What `v1` begins with says how long the output is.
+    #[inline]
+    fn new(key: &Key, output: u64) -> Self {
+        let key = u128::from_le_bytes(key.0);
+        let (k0, k1) = (key as u64, (key >> 64) as u64);
+        Self {
+            v0: k0 ^ 0x736f_6d65_7073_6575,
+            v1: k1 ^ 0x646f_7261_6e64_6f6d ^ output,
+            v2: k0 ^ 0x6c79_6765_6e65_7261,
+            v3: k1 ^ 0x7465_6462_7974_6573,
+        }
+    }
+
+    #[inline]
+    fn rounds(&mut self, count: u32) {
+        for _ in 0..count {
+            self.v0 = self.v0.wrapping_add(self.v1);
+            self.v1 = self.v1.rotate_left(13) ^ self.v0;
+            self.v0 = self.v0.rotate_left(32);
+            self.v2 = self.v2.wrapping_add(self.v3);
+            self.v3 = self.v3.rotate_left(16) ^ self.v2;
+            self.v0 = self.v0.wrapping_add(self.v3);
+            self.v3 = self.v3.rotate_left(21) ^ self.v0;
+            self.v2 = self.v2.wrapping_add(self.v1);
+            self.v1 = self.v1.rotate_left(17) ^ self.v2;
+            self.v2 = self.v2.rotate_left(32);
+        }
+    }
+
+    #[inline]
+    fn word(&mut self, word: u64) {
+        self.v3 ^= word;
+        self.rounds(2);
+        self.v0 ^= word;
+    }
+
+    fn all(&self) -> u64 {
+        self.v0 ^ self.v1 ^ self.v2 ^ self.v3
+    }
+
+    #[inline]
+    fn finish(&mut self, output: u64) -> u64 {
+        self.v2 ^= output;
+        self.rounds(4);
+        self.all()
+    }
+}
+
+/// The word that ends the input: what is left of it, fewer than eight bytes, and the last byte of its length.
+#[inline]
+fn last_word(rest: &[u8], len: usize) -> u64 {
+    let rest = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    rest | (len as u64) << 56
 }
 
 /// Whether these are the same bytes. How long it takes depends on their number alone: all are looked at before anything
@@ -176,6 +264,30 @@ mod tests {
         assert_eq!(prf(&KEY, &[]), expected.to_be_bytes());
         let expected = 0xda87_c1d8_6b99_af44_3476_5911_9b22_fc45_u128;
         assert_eq!(prf(&KEY, &bytes(1)), expected.to_be_bytes());
+    }
+
+    #[test]
+    fn a_library_says_the_same() {
+        use core::hash::Hasher as _;
+        use siphasher::sip::SipHasher24;
+        use siphasher::sip128::{Hasher128 as _, SipHasher24 as SipHasher24Of128};
+
+        let mut key = [0; 16];
+        for len in 0..=255 {
+            let bytes = bytes(len);
+            let expected = SipHasher24::new_with_key(&key).hash(&bytes);
+            assert_eq!(tag(&Key(key), &bytes), expected.to_le_bytes(), "{len} bytes");
+            let mut hasher = SipHasher24Of128::new_with_key(&key);
+            hasher.write(&bytes);
+            let expected = hasher.finish128();
+            let drawn = prf(&Key(key), &bytes);
+            assert_eq!(
+                drawn,
+                (u128::from(expected.h1) | u128::from(expected.h2) << 64).to_le_bytes(),
+                "{len} bytes"
+            );
+            key = drawn;
+        }
     }
 
     #[test]

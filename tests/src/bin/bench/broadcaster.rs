@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::BytesMut;
 use poolmesh_proto::PoolId;
-use poolmesh_proto::wire::{Dialect, Request, Response};
+use poolmesh_proto::wire::{Request, Response, classic};
 use poolmesh_testkit::patience::now;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
@@ -135,13 +135,13 @@ fn many_decks(server: &mut Server, count: usize) -> Fallible<Vec<Deck>> {
 
 pub(crate) fn encoded(request: Request) -> Vec<u8> {
     let mut out = BytesMut::new();
-    Dialect::Classic.encode_request(&request, &mut out);
+    classic::encode_request(&request, &mut out);
     out.to_vec()
 }
 
 /// The pool that an answer names.
 pub(crate) fn joined(answer: &[u8]) -> Fallible<PoolId> {
-    match Dialect::Classic.decode_response(answer) {
+    match classic::decode_response(answer) {
         Ok(Response::Joined(info)) => Ok(info.id()),
         other => Err(format!("no pool but {other:?}").into()),
     }

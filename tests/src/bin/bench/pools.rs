@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{Dialect, Request, Response};
+use poolmesh_proto::wire::{Request, Response, classic};
 use poolmesh_proto::{Broadcaster, BroadcasterConfig, Instant, Machine, Output, PoolId, RandomSource};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
@@ -110,7 +110,7 @@ fn filled(count: u32) -> Fallible<(Broadcaster<impl RandomSource>, Vec<Ping>)> {
 
 fn encoded(request: Request) -> Vec<u8> {
     let mut out = BytesMut::new();
-    Dialect::Classic.encode_request(&request, &mut out);
+    classic::encode_request(&request, &mut out);
     out.to_vec()
 }
 
@@ -118,7 +118,7 @@ fn created(broadcaster: &mut Broadcaster<impl RandomSource>) -> Fallible<PoolId>
     let mut created = None;
     loop {
         match broadcaster.poll_output() {
-            Output::Transmit(answer) => match Dialect::Classic.decode_response(&answer.payload) {
+            Output::Transmit(answer) => match classic::decode_response(&answer.payload) {
                 Ok(Response::Joined(info)) => created = Some(info.id()),
                 other => return Err(format!("no pool but {other:?}").into()),
             },

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use poolmesh_proto::wire::{Dialect, Request};
+use poolmesh_proto::wire::{Request, classic};
 use poolmesh_proto::{
     CallError, CallId, Client, ClientConfig, ClientEvent, Instant, Outcome, PoolId, Transmit,
 };
@@ -115,7 +115,7 @@ impl CallCheck {
         if transmit.payload.first() != Some(&PING) {
             return Ok(());
         }
-        let Ok(Request::Ping(pool)) = Dialect::Classic.decode_request(&transmit.payload) else {
+        let Ok(Request::Ping(pool)) = classic::decode_request(&transmit.payload) else {
             return Err(format!("A5: {:?} is no ping", transmit.payload));
         };
         let before = self.pinged.insert(pool, first);

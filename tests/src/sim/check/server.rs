@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use poolmesh_proto::wire::{Dialect, MAX_ANSWER, Request, Response};
+use poolmesh_proto::wire::{MAX_ANSWER, Request, Response, classic};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, PoolId, RandomSource, Transmit,
 };
@@ -75,7 +75,7 @@ impl ServerCheck {
         if datagram.len() > self.config.max_datagram {
             return;
         }
-        match Dialect::of(datagram).decode_request(datagram) {
+        match classic::decode_request(datagram) {
             Ok(Request::Create) => {
                 self.owed += 1;
                 self.creates.push((from, self.latest));
@@ -197,7 +197,7 @@ impl ServerCheck {
         let Some(Response::Pools(ids)) = response(transmit) else {
             return Err(format!("A5: {:?} is no answer", transmit.payload));
         };
-        let capacity = Dialect::Classic.list_capacity();
+        let capacity = classic::LIST_CAPACITY;
         let mut unlike: Vec<PoolId> = ids.clone();
         unlike.sort_unstable();
         unlike.dedup();
@@ -280,5 +280,5 @@ impl ServerCheck {
 }
 
 fn response(transmit: &Transmit) -> Option<Response> {
-    Dialect::of(&transmit.payload).decode_response(&transmit.payload).ok()
+    classic::decode_response(&transmit.payload).ok()
 }

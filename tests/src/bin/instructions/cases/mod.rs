@@ -14,7 +14,7 @@ mod wire;
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{Dialect, Request, Response};
+use poolmesh_proto::wire::{Request, Response, classic};
 use poolmesh_proto::{PoolId, PoolInfo};
 
 /// How often what is small is done.
@@ -60,12 +60,12 @@ fn info(number: u32, host: SocketAddr, you: SocketAddr, peers: u32) -> PoolInfo 
 
 fn request(request: &Request) -> BytesMut {
     let mut out = BytesMut::new();
-    Dialect::Classic.encode_request(request, &mut out);
+    classic::encode_request(request, &mut out);
     out
 }
 
 fn response(response: &Response) -> BytesMut {
     let mut out = BytesMut::new();
-    Dialect::Classic.encode_response(response, &mut out);
+    classic::encode_response(response, &mut out);
     out
 }

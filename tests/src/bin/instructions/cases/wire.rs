@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};
-use poolmesh_proto::wire::{Dialect, Frame, FrameReader, Refusal, Request, Response, Words};
+use poolmesh_proto::wire::{Frame, FrameReader, Refusal, Request, Response, Words, classic};
 use poolmesh_proto::{Packet, PacketReader};
 
 use super::{NAME, TIMES, address, info, pool, request, response, times};
@@ -21,12 +21,12 @@ pub(super) fn all() {
         count(&format!("encode request, {name}"), TIMES, || {
             times(|| {
                 out.clear();
-                Dialect::Classic.encode_request(black_box(message), &mut out);
+                classic::encode_request(black_box(message), &mut out);
             });
         });
         let bytes = request(message);
         count(&format!("decode request, {name}"), TIMES, || {
-            times(|| _ = black_box(Dialect::Classic.decode_request(black_box(&bytes))));
+            times(|| _ = black_box(classic::decode_request(black_box(&bytes))));
         });
     }
     for (name, message) in &responses() {
@@ -34,12 +34,12 @@ pub(super) fn all() {
         count(&format!("encode answer, {name}"), TIMES, || {
             times(|| {
                 out.clear();
-                Dialect::Classic.encode_response(black_box(message), &mut out);
+                classic::encode_response(black_box(message), &mut out);
             });
         });
         let bytes = response(message);
         count(&format!("decode answer, {name}"), TIMES, || {
-            times(|| _ = black_box(Dialect::Classic.decode_response(black_box(&bytes))));
+            times(|| _ = black_box(classic::decode_response(black_box(&bytes))));
         });
     }
     frames();
