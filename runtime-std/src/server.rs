@@ -196,7 +196,7 @@ impl BroadcasterServer {
         on_event: &mut impl FnMut(BroadcasterEvent),
     ) -> io::Result<()> {
         let clock = Clock::start();
-        let mut receiver = Receiver::new(self.config.max_datagram);
+        let mut receiver = Receiver::new(self.config.longest_datagram());
         let mut mail = Mail::default();
         let mut deadline = self.drain(machine, sender, on_event);
         let mut count_at = Instant::ZERO;

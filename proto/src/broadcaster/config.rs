@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::wire::native::MAX_DATAGRAM;
+
 use super::Limits;
 use crate::wire::native::Secret;
 
@@ -53,6 +55,12 @@ pub struct BroadcasterConfig {
 }
 
 impl BroadcasterConfig {
+    /// The longest datagram that is of any use, in bytes: a driver may cut off what is longer, if it keeps one byte more.
+    #[must_use]
+    pub fn longest_datagram(&self) -> usize {
+        if self.classic { MAX_DATAGRAM.max(self.max_datagram) } else { MAX_DATAGRAM }
+    }
+
     /// With the classic dialect besides the native one.
     #[must_use]
     pub fn with_classic(mut self) -> Self {
