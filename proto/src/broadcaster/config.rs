@@ -2,10 +2,8 @@
 
 use core::time::Duration;
 
-use crate::wire::native::MAX_DATAGRAM;
-
 use super::Limits;
-use crate::wire::native::Secret;
+use crate::wire::native::{MAX_DATAGRAM, Secret};
 
 /// The limits of a [`Broadcaster`](super::Broadcaster). Take the default and change what is to differ.
 ///
