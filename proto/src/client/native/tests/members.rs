@@ -226,9 +226,10 @@ fn changes_that_are_old_are_ignored_and_for_others_the_first_page_is_asked_for()
     assert_eq!((rig.news(), rig.said()), (vec![], vec!["ask 0".to_string()]), "once");
     rig.wait(1_300);
     assert_eq!(rig.last().text, "ask 0", "and again");
-    rig.page(&two(8), None, &two(8).members, false);
+    let asked = rig.take_sent().pop().unwrap();
+    rig.page_at(&asked, &two(8), None, &two(8).members, false);
     assert_eq!(rig.news(), ["+ 2 b"]);
-    assert_eq!(rig.last().text, "ask 0", "a later one was heard of");
+    assert_eq!(rig.said(), ["ask 0"], "a later one was heard of");
 
     let mut rig = Rig::joined_as(1, &now);
     rig.changed(
@@ -305,6 +306,23 @@ fn an_offer_that_is_void_sends_the_call_back_to_its_request() {
     assert!(
         matches!(&told[..], [ClientEvent::Finished { call: of, outcome: Outcome::Joined(_) }] if *of == call)
     );
+}
+
+#[test]
+fn an_offer_that_was_not_void_goes_on_where_it_was() {
+    let mut rig = Rig::new();
+    rig.client.join(rig.time(), Door::Id(id()), b"me").unwrap();
+    let request = rig.last();
+    rig.answer(&request, Reply::Joined(offer(2)));
+    rig.wait(1_300);
+    assert_eq!(rig.last().count, 2);
+    rig.unknown();
+    let again = rig.last();
+    assert_eq!(again.text, "join");
+    rig.answer(&again, Reply::Joined(offer(2)));
+    assert_eq!((rig.last().text.as_str(), rig.last().count), ("ping", 3));
+    rig.roster(&pool(&[(2, "me")]));
+    assert!(matches!(rig.outcome(), Outcome::Joined(_)));
 }
 
 #[test]
