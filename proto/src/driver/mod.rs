@@ -17,6 +17,6 @@ pub use event::Event;
 pub use fault::Severity;
 pub use handlers::{HandedOut, Handler, Handlers, Lookup};
 pub use inbox::Inbox;
-pub use news::{PoolInbox, PoolNews};
+pub use news::{PoolInbox, PoolNews, to_enter};
 pub use pages::Pages;
 pub use peers::Peers;

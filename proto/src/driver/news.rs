@@ -1,8 +1,9 @@
 //! What happens in the pools of a client, on its way to the application.
 
 use alloc::collections::{BTreeSet, VecDeque};
+use core::net::SocketAddr;
 
-use crate::{ClientConfig, ClientEvent, PoolEnd, PoolEvent, PoolId};
+use crate::{Client, ClientConfig, ClientEvent, PoolEnd, PoolEvent, PoolId, PoolInfo};
 
 /// What happens in the pools of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,12 +36,32 @@ impl PoolNews {
         }
     }
 
+    /// Whom a mesh that has entered the pool is to dial now: a member that came, of a lower number than the client's own,
+    /// for numbers are given with the offer of a place and some take theirs later. Whoever has a higher one dials us.
+    #[must_use]
+    pub fn to_dial(&self, client: &Client) -> Option<SocketAddr> {
+        let Self::Event { pool, event: PoolEvent::Joined(member) } = self else { return None };
+        let me = client.membership(pool)?.me();
+        (member.number < me).then_some(member.address)
+    }
+
     /// The pool.
     #[must_use]
     pub fn pool(&self) -> PoolId {
         match self {
             Self::Event { pool, .. } | Self::Ended { pool, .. } => *pool,
         }
+    }
+}
+
+/// The pool that a mesh is to enter: `pool`, as the client knows it by now. Who came since is dialed by
+/// [`PoolNews::to_dial`].
+#[must_use]
+pub fn to_enter(client: &Client, pool: &PoolInfo) -> PoolInfo {
+    match client.membership(&pool.id()) {
+        Some(membership) if pool.has_returned() => membership.info().returned(),
+        Some(membership) => membership.info(),
+        None => pool.clone(),
     }
 }
 

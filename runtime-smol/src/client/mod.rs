@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 
-use poolmesh_proto::driver::Pages;
+use poolmesh_proto::driver::{Pages, to_enter};
 use poolmesh_proto::wire::native::{PoolCode, PoolSpec};
 use poolmesh_proto::{
     CallError, CallFailed, CallId, ClientConfig, ClientStats, Door, Instant, ListFilter, Membership, Outcome,
@@ -18,6 +18,7 @@ use poolmesh_proto::{
 use poolmesh_sockets::tcp::HeldPort;
 use smol::net::AsyncToSocketAddrs;
 
+use crate::mesh::Dialer;
 use crate::sockets;
 pub use events::PoolEvents;
 use shared::{Forget, Owner, Shared};
@@ -166,6 +167,7 @@ impl Client {
     pub fn release(&self, pool: PoolId) -> bool {
         let mut state = self.shared().lock();
         let released = state.machine.release(pool);
+        state.dialers.remove(&pool);
         self.shared().pump(&mut state);
         self.shared().hurry.notify(1);
         released
@@ -199,9 +201,15 @@ impl Client {
         }
     }
 
-    /// The TCP socket that holds our port number, once.
-    pub(crate) fn take_held(&self) -> Option<HeldPort> {
-        self.shared().lock().held.take()
+    /// Has `dialer` dial those who come into a pool and are to be dialed. The pool as it is known by now, and the TCP socket
+    /// that holds our port number, once.
+    pub(crate) fn enter(&self, pool: &PoolInfo, dialer: Dialer) -> (PoolInfo, Option<HeldPort>) {
+        let mut state = self.shared().lock();
+        let known = to_enter(&state.machine, pool);
+        if state.machine.membership(&pool.id()).is_some() {
+            state.dialers.insert(pool.id(), dialer);
+        }
+        (known, state.held.take())
     }
 
     fn shared(&self) -> &Shared {

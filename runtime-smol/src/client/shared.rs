@@ -7,13 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_listener::Event as Signal;
 use poolmesh_proto::driver::{PoolNews, Severity};
-use poolmesh_proto::{CallId, ClientConfig, ClientEvent, Instant, Machine, Outcome, Output, Transmit};
+use poolmesh_proto::{
+    CallId, ClientConfig, ClientEvent, Instant, Machine, Outcome, Output, PoolId, Transmit,
+};
 use poolmesh_sockets::tcp::{self, HeldPort};
 use smol::future::{FutureExt, yield_now};
 use smol::{Async, Task, Timer};
 
 use super::events::PoolFeed;
 use crate::clock::Clock;
+use crate::mesh::Dialer;
 
 /// Closes the client when the last clone goes; its task holds only what is shared.
 pub(super) struct Owner {
@@ -38,6 +41,8 @@ pub(super) struct State {
     pub(super) machine: poolmesh_proto::Client,
     deadline: Option<Instant>,
     pub(super) outcomes: BTreeMap<CallId, Outcome>,
+    /// The meshes that are in pools, by these.
+    pub(super) dialers: BTreeMap<PoolId, Dialer>,
     /// The TCP port of our number, for a mesh.
     pub(super) held: Option<HeldPort>,
     closed: bool,
@@ -64,6 +69,20 @@ impl Drop for Forget<'_> {
     }
 }
 
+impl State {
+    /// Has the mesh in a pool do what follows from news.
+    fn follow(&mut self, news: &PoolNews) {
+        if matches!(news, PoolNews::Ended { .. }) {
+            self.dialers.remove(&news.pool());
+        }
+        if let Some(address) = news.to_dial(&self.machine) {
+            if let Some(dialer) = self.dialers.get(&news.pool()) {
+                dialer.dial(address);
+            }
+        }
+    }
+}
+
 impl Owner {
     pub(super) fn start(broadcaster: SocketAddr, config: ClientConfig) -> io::Result<Self> {
         let mut seed = [0; 32];
@@ -75,6 +94,7 @@ impl Owner {
             deadline: None,
             outcomes: BTreeMap::new(),
             machine: poolmesh_proto::Client::new(config, broadcaster, seed),
+            dialers: BTreeMap::new(),
             held: Some(own.held),
             closed: false,
         };
@@ -132,6 +152,7 @@ impl Shared {
                 }
                 Output::Event(event) => {
                     if let Some(news) = PoolNews::of(event) {
+                        state.follow(&news);
                         self.feed.tell(news);
                     }
                 }

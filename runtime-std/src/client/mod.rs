@@ -8,7 +8,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
-use poolmesh_proto::driver::Pages;
+use poolmesh_proto::driver::{Pages, to_enter};
 use poolmesh_proto::wire::native::{PoolCode, PoolSpec};
 use poolmesh_proto::{
     CallError, CallFailed, CallId, ClientConfig, ClientStats, Door, Instant, ListFilter, Membership, Outcome,
@@ -16,6 +16,7 @@ use poolmesh_proto::{
 };
 use poolmesh_sockets::tcp::HeldPort;
 
+use crate::mesh::Dialer;
 use crate::sockets;
 pub use events::PoolEvents;
 use shared::{Owner, Shared};
@@ -163,6 +164,7 @@ impl Client {
     pub fn release(&self, pool: PoolId) -> bool {
         let mut state = self.shared().lock();
         let released = state.machine.release(pool);
+        state.dialers.remove(&pool);
         self.shared().pump(&mut state);
         released
     }
@@ -191,9 +193,15 @@ impl Client {
         self.owner.close();
     }
 
-    /// The TCP socket that holds our port number, once.
-    pub(crate) fn take_held(&self) -> Option<HeldPort> {
-        self.shared().lock().held.take()
+    /// Has `dialer` dial those who come into a pool and are to be dialed. The pool as it is known by now, and the TCP socket
+    /// that holds our port number, once.
+    pub(crate) fn enter(&self, pool: &PoolInfo, dialer: Dialer) -> (PoolInfo, Option<HeldPort>) {
+        let mut state = self.shared().lock();
+        let known = to_enter(&state.machine, pool);
+        if state.machine.membership(&pool.id()).is_some() {
+            state.dialers.insert(pool.id(), dialer);
+        }
+        (known, state.held.take())
     }
 
     fn shared(&self) -> &Shared {

@@ -8,12 +8,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use poolmesh_proto::driver::{PoolNews, Severity};
-use poolmesh_proto::{CallId, ClientConfig, ClientEvent, Instant, Machine, Outcome, Output, Transmit};
+use poolmesh_proto::{
+    CallId, ClientConfig, ClientEvent, Instant, Machine, Outcome, Output, PoolId, Transmit,
+};
 use poolmesh_sockets::tcp::{self, HeldPort};
 use socket2::SockRef;
 
 use super::events::PoolFeed;
 use crate::clock::Clock;
+use crate::mesh::Dialer;
 
 /// The receiver looks up at least this often, should a system not wake it when the socket is shut down.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -38,9 +41,25 @@ pub(super) struct State {
     pub(super) machine: poolmesh_proto::Client,
     deadline: Option<Instant>,
     pub(super) outcomes: BTreeMap<CallId, Outcome>,
+    /// The meshes that are in pools, by these.
+    pub(super) dialers: BTreeMap<PoolId, Dialer>,
     /// The TCP port of our number, for a mesh.
     pub(super) held: Option<HeldPort>,
     closed: bool,
+}
+
+impl State {
+    /// Has the mesh in a pool do what follows from news.
+    fn follow(&mut self, news: &PoolNews) {
+        if matches!(news, PoolNews::Ended { .. }) {
+            self.dialers.remove(&news.pool());
+        }
+        if let Some(address) = news.to_dial(&self.machine) {
+            if let Some(dialer) = self.dialers.get(&news.pool()) {
+                dialer.dial(address);
+            }
+        }
+    }
 }
 
 impl Owner {
@@ -54,6 +73,7 @@ impl Owner {
             deadline: None,
             outcomes: BTreeMap::new(),
             machine: poolmesh_proto::Client::new(config, broadcaster, seed),
+            dialers: BTreeMap::new(),
             held: Some(own.held),
             closed: false,
         };
@@ -136,6 +156,7 @@ impl Shared {
                 }
                 Output::Event(event) => {
                     if let Some(news) = PoolNews::of(event) {
+                        state.follow(&news);
                         self.feed.tell(news);
                     }
                 }
