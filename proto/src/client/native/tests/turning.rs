@@ -49,6 +49,19 @@ fn who_is_unknown_resumes_at_once_at_the_same() {
 }
 
 #[test]
+fn a_copy_of_unknown_changes_nothing() {
+    let (mut rig, _) = in_pool_of(&[0]);
+    let ping = rig.until("ping");
+    rig.challenge(&ping, None);
+    let resume = rig.last();
+    rig.challenge(&ping, None);
+    rig.notice(server(0), HANDLE, News::Pong { count: ping.count });
+    rig.answer(&resume, Reply::Joined(again()));
+    rig.wait(1_000);
+    assert_eq!(rig.last().handle, Some(Handle(88)));
+}
+
+#[test]
 fn only_an_answer_to_what_was_said_is_believed_to_be_unknown() {
     let (mut rig, _) = in_pool_of(&[0]);
     let ping = rig.until("ping");
