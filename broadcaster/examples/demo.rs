@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
-use poolmesh_proto::{BroadcasterConfig, BroadcasterEvent, Packet, PoolId, PoolInfo};
+use poolmesh_proto::{BroadcasterConfig, BroadcasterEvent, ClientConfig, Packet, PoolId, PoolInfo};
 use smol::block_on;
 
 /// How long anything may take that should happen at once.
@@ -60,7 +60,7 @@ impl Blocking {
     fn start(name: &'static str, broadcaster: &str, sightings: Sightings) -> Outcome<Self> {
         use poolmesh_std::{Client, Event, Mesh};
 
-        let (client, mesh) = (Client::connect(broadcaster)?, Mesh::new());
+        let (client, mesh) = (Client::connect_with(broadcaster, ClientConfig::classic())?, Mesh::new());
         let events = mesh.events();
         thread::spawn(move || {
             for event in events {
@@ -91,7 +91,7 @@ impl Smol {
     async fn start(name: &'static str, broadcaster: &str, sightings: Sightings) -> Outcome<Self> {
         use poolmesh_smol::{Client, Event, Mesh};
 
-        let (client, mesh) = (Client::connect(broadcaster).await?, Mesh::new());
+        let (client, mesh) = (Client::connect_with(broadcaster, ClientConfig::classic()).await?, Mesh::new());
         let mut events = mesh.events();
         smol::spawn(async move {
             while let Some(event) = events.next().await {
@@ -155,7 +155,7 @@ fn run() -> Outcome<()> {
     let bob = block_on(Smol::start("bob", &broadcaster, sightings.clone()))?;
     let listed = block_on(bob.client.list())?;
     println!("bob (smol) is told of {} pool: {}", listed.len(), pool.id());
-    let first = *listed.first().ok_or("no pool is listed")?;
+    let first = listed.first().ok_or("no pool is listed")?.id();
     block_on(async { bob.enter(&bob.client.join(first).await?).await })?;
     let cleo = Blocking::start("cleo", &broadcaster, sightings.clone())?;
     cleo.enter(&cleo.client.join(pool.id())?)?;

@@ -24,19 +24,21 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use bytes::Bytes;
-use poolmesh_proto::driver::Event;
-use poolmesh_proto::{BroadcasterConfig, ClientConfig, CloseReason, MeshConfig, Message, PoolId};
+use poolmesh_proto::driver::{Event, PoolNews};
+use poolmesh_proto::wire::Dialect;
+use poolmesh_proto::{BroadcasterConfig, ClientConfig, CloseReason, MeshConfig, Message, PoolEnd, PoolId};
 
 use crate::patience::{now, until};
-use crate::runtime::{Client, Events, Mesh, Peer, Runtime, Serving};
+use crate::runtime::{Client, Events, Mesh, Peer, PoolEvents, Runtime, Serving};
 
-/// How long a pool lives without a ping in these tests: short, and long enough for a busy machine.
+/// How long a pool lives without a ping in these tests, and a member: short, and long enough for a busy machine.
 pub const PING_TIMEOUT: Duration = Duration::from_millis(600);
 
 /// A broadcaster that can be stopped and started again.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    config: BroadcasterConfig,
     serving: Option<Serving>,
 }
 
@@ -50,8 +52,14 @@ impl Server {
     /// Starts a broadcaster at `address`.
     #[must_use]
     pub fn start_at<R: Runtime>(address: SocketAddr) -> Self {
-        let serving = R::serve(address, broadcaster_config()).unwrap();
-        Self { address: serving.local, serving: Some(serving) }
+        Self::start_with::<R>(address, broadcaster_config::<R>())
+    }
+
+    /// Starts a broadcaster at `address`, with settings of its own.
+    #[must_use]
+    pub fn start_with<R: Runtime>(address: SocketAddr, config: BroadcasterConfig) -> Self {
+        let serving = R::serve(address, config.clone()).unwrap();
+        Self { address: serving.local, config, serving: Some(serving) }
     }
 
     /// Where it serves.
@@ -70,10 +78,10 @@ impl Server {
         serving.thread.join().unwrap().unwrap();
     }
 
-    /// Starts it again at the same address, without memory.
+    /// Starts it again at the same address and with the same settings, without memory.
     pub fn restart<R: Runtime>(&mut self) {
         self.stop();
-        self.serving = Some(R::serve(self.address, broadcaster_config()).unwrap());
+        self.serving = Some(R::serve(self.address, self.config.clone()).unwrap());
     }
 }
 
@@ -85,16 +93,20 @@ impl Drop for Server {
     }
 }
 
-fn broadcaster_config() -> BroadcasterConfig {
-    let mut config = BroadcasterConfig::default().with_classic();
+/// A broadcaster's settings, in the dialect of the runtime.
+#[must_use]
+pub fn broadcaster_config<R: Runtime>() -> BroadcasterConfig {
+    let mut config = BroadcasterConfig::default();
     config.ping_timeout = PING_TIMEOUT;
+    config.classic = R::DIALECT == Dialect::Classic;
     config
 }
 
-/// A client's settings to go with [`PING_TIMEOUT`].
+/// A client's settings to go with them.
 #[must_use]
-pub fn client_config() -> ClientConfig {
-    let mut config = ClientConfig::classic();
+pub fn client_config<R: Runtime>() -> ClientConfig {
+    let classic = R::DIALECT == Dialect::Classic;
+    let mut config = if classic { ClientConfig::classic() } else { ClientConfig::default() };
     config.ping_interval = Duration::from_millis(50);
     config.resend_after = Duration::from_millis(50);
     config.recreate_after = Some(PING_TIMEOUT + Duration::from_millis(200));
@@ -102,11 +114,28 @@ pub fn client_config() -> ClientConfig {
 }
 
 fn client<R: Runtime>(broadcaster: SocketAddr) -> R::Client {
-    client_with::<R>(broadcaster, client_config())
+    client_with::<R>(broadcaster, client_config::<R>())
 }
 
 fn client_with<R: Runtime>(broadcaster: SocketAddr, config: ClientConfig) -> R::Client {
     R::Client::connect_with(&broadcaster.to_string(), config).unwrap()
+}
+
+/// The ids of the pools there are.
+#[must_use]
+pub fn ids<C: Client>(client: &C) -> Vec<PoolId> {
+    client.list().unwrap().iter().map(poolmesh_proto::PoolListing::id).collect()
+}
+
+/// Waits for the end of a pool: which, and why. What else happens in pools is passed over.
+pub fn pool_ended<C: Client>(events: &mut C::Events) -> (PoolId, PoolEnd) {
+    loop {
+        match events.next() {
+            Some(PoolNews::Ended { pool, reason }) => return (pool, reason),
+            Some(_) => {}
+            None => panic!("the events end"),
+        }
+    }
 }
 
 fn mesh<R: Runtime>() -> R::Mesh {
@@ -177,7 +206,7 @@ fn expect_numbers<R: Runtime>(events: &mut R::Events, range: std::ops::Range<u32
 
 /// Waits until the broadcaster lists `pool`, or no longer does.
 fn until_listed<C: Client>(client: &C, pool: PoolId, listed: bool) {
-    until("the list has changed", || client.list().is_ok_and(|ids| ids.contains(&pool) == listed));
+    until("the list has changed", || ids(client).contains(&pool) == listed);
 }
 
 /// Fills a link until it takes no more, and says how many events were queued.

@@ -19,7 +19,7 @@ fn broadcaster(flags: &[&str]) -> (Program, String) {
 }
 
 fn chat(name: &str, broadcaster: &str, command: &[&str]) -> Program {
-    Program::start(name, [&["--broadcaster", broadcaster], command].concat())
+    Program::start(name, [&["--classic", "--broadcaster", broadcaster], command].concat())
 }
 
 /// The id in `pool ID host ADDR you ADDR`.
@@ -241,7 +241,7 @@ fn talk(host_name: &str, peer_name: &str, address: &str) {
     let pool = pool_of(&host.line());
     for name in CHATS {
         let mut list = chat(name, address, &["list"]);
-        assert_eq!(list.rest(), [pool.as_str()]);
+        assert_eq!(list.rest(), [format!("{pool} classic")]);
         assert!(list.wait().success());
     }
     let mut peer = chat(peer_name, address, &["join", &pool]);

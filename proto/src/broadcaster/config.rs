@@ -53,10 +53,11 @@ pub struct BroadcasterConfig {
 }
 
 impl BroadcasterConfig {
-    /// The longest datagram that is of any use, in bytes: a driver may cut off what is longer, if it keeps one byte more.
+    /// The longest datagram that is read in any dialect, in bytes. A driver receives so much, and one more, so that the machine
+    /// sees what is too long.
     #[must_use]
     pub fn longest_datagram(&self) -> usize {
-        if self.classic { MAX_DATAGRAM.max(self.max_datagram) } else { MAX_DATAGRAM }
+        self.max_datagram.max(MAX_DATAGRAM)
     }
 
     /// With the classic dialect besides the native one.

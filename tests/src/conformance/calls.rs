@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use poolmesh_proto::{CallError, CallFailed, Refusal};
 
-use super::{Server, client, client_config, client_with};
+use super::{Server, client, client_config, client_with, ids};
 use crate::patience::{PATIENCE, now};
-use crate::runtime::{Client, Runtime};
+use crate::runtime::{Client, PoolEvents, Runtime};
 
 /// What is created is listed and can be joined, by more than one; joining twice is like joining once.
 pub fn list_create_join<A: Runtime, B: Runtime>() {
     let server = Server::start::<A>();
     let (host, joiner) = (client::<A>(server.address()), client::<B>(server.address()));
-    assert_eq!(joiner.list().unwrap(), []);
+    assert_eq!(ids(&joiner), []);
     let created = host.create().unwrap();
-    assert_eq!(joiner.list().unwrap(), [created.id()]);
+    assert_eq!(ids(&joiner), [created.id()]);
     let joined = joiner.join(created.id()).unwrap();
     assert_eq!((joined.id(), joined.host()), (created.id(), created.you()));
     assert!(!joined.is_host());
@@ -38,7 +38,7 @@ pub fn concurrent_calls<R: Runtime>() {
             let created: Vec<_> = (0..4).map(|_| client.create().unwrap().id()).collect();
             for pool in &created {
                 assert_eq!(client.join(*pool).unwrap().id(), *pool);
-                assert!(client.list().unwrap().contains(pool) || created.len() * 8 > 27);
+                assert!(ids(&client).contains(pool) || created.len() * 8 > 27);
                 let unknown = "no-such-pool".parse().unwrap();
                 assert!(matches!(client.join(unknown), Err(CallFailed::Refused(_))));
             }
@@ -66,7 +66,7 @@ pub fn no_broadcaster<R: Runtime>() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for address in [silent.local_addr().unwrap(), closed] {
-        let mut config = client_config();
+        let mut config = client_config::<R>();
         config.call_timeout = Duration::from_millis(200);
         let client = client_with::<R>(address, config);
         let start = now();
@@ -87,7 +87,7 @@ pub fn no_broadcaster<R: Runtime>() {
 /// More calls, or more hosted pools, than allowed are the caller's mistake, and say so.
 pub fn too_many<R: Runtime>() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut config = client_config();
+    let mut config = client_config::<R>();
     config.max_calls = 2;
     let stuck = client_with::<R>(silent.local_addr().unwrap(), config.clone());
     let calls = [stuck.clone(), stuck.clone()].map(|client| thread::spawn(move || client.create()));
@@ -107,7 +107,7 @@ pub fn too_many<R: Runtime>() {
     let pool = host.create().unwrap().id();
     let misuse = host.create().unwrap_err();
     assert_eq!(misuse, CallFailed::Misuse(CallError::TooManyPools { limit: 1 }));
-    assert!(host.release(&pool));
+    assert!(host.release(pool));
     assert!(host.create().is_ok());
 }
 
@@ -117,7 +117,7 @@ pub fn closing_ends_calls<R: Runtime>() {
     let client = client::<R>(silent.local_addr().unwrap());
     let under_way = thread::spawn({
         let client = client.clone();
-        move || (client.list().unwrap_err(), client.next_ended())
+        move || (client.list().unwrap_err(), client.events().next())
     });
     silent.recv(&mut [0; 64]).unwrap();
     client.close();

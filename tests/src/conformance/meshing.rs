@@ -19,7 +19,7 @@ pub fn listens_at_the_clients_port<R: Runtime>() {
     let client = client::<R>(server.address());
     let mesh = mesh::<R>();
     let mut events = mesh.events();
-    let port = client.local_addr().unwrap().port();
+    let port = client.local_addr().port();
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "the port is held, not open");
     let report = mesh.connect_to_pool(&client, &client.create().unwrap()).unwrap();
     assert_eq!(report.listening.unwrap().port(), port);

@@ -34,18 +34,18 @@ macro_rules! tests {
 /// Each scenario on each runtime.
 macro_rules! on_each {
     ($($scenarios:tt)*) => {
-        tests! { on_std on [Std]: $($scenarios)* }
-        tests! { on_smol on [Smol]: $($scenarios)* }
+        tests! { on_std on [ClassicStd]: $($scenarios)* }
+        tests! { on_smol on [ClassicSmol]: $($scenarios)* }
     };
 }
 
 /// Each scenario between two runtimes.
 macro_rules! on_each_pair {
     ($($scenarios:tt)*) => {
-        tests! { std_with_std on [Std, Std]: $($scenarios)* }
-        tests! { smol_with_smol on [Smol, Smol]: $($scenarios)* }
-        tests! { std_with_smol on [Std, Smol]: $($scenarios)* }
-        tests! { smol_with_std on [Smol, Std]: $($scenarios)* }
+        tests! { std_with_std on [ClassicStd, ClassicStd]: $($scenarios)* }
+        tests! { smol_with_smol on [ClassicSmol, ClassicSmol]: $($scenarios)* }
+        tests! { std_with_smol on [ClassicStd, ClassicSmol]: $($scenarios)* }
+        tests! { smol_with_std on [ClassicSmol, ClassicStd]: $($scenarios)* }
     };
 }
 
@@ -176,8 +176,8 @@ on_each_pair! {
 #[cfg(target_os = "linux")]
 macro_rules! in_threads {
     ($($scenarios:tt)*) => {
-        tests! { on_std_in_threads on [StdInFour]: $($scenarios)* }
-        tests! { on_smol_in_threads on [SmolInFour]: $($scenarios)* }
+        tests! { on_std_in_threads on [ClassicStdInFour]: $($scenarios)* }
+        tests! { on_smol_in_threads on [ClassicSmolInFour]: $($scenarios)* }
     };
 }
 
@@ -209,7 +209,7 @@ in_threads! {
 
 #[cfg(target_os = "linux")]
 tests! {
-    pairs_in_threads on [StdInFour, SmolInFour]:
+    pairs_in_threads on [ClassicStdInFour, ClassicSmolInFour]:
     calls {
         list_create_join
     }

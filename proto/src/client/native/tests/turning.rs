@@ -278,6 +278,7 @@ fn who_starts_again_comes_back_with_what_it_saved() {
         panic!("{told:?}")
     };
     assert_eq!((*of, info.me(), info.members()[1].number), (call, Some(member(2)), member(2)));
+    assert!(info.has_returned() && info.to_dial().eq(info.others()), "it has no links");
     check_pace(&rig.take_sent());
 
     for (refusal, outcome) in [
