@@ -33,7 +33,8 @@ pub(super) fn jittered(wait: Duration, rng: &mut Rng) -> Duration {
     wait - wait / 4 + Duration::from_micros(rng.below(2 * quarter))
 }
 
-/// This long, and up to as much again: for who was told to wait.
+/// This long or 250 ms, and up to as much again: for who was told to wait.
 pub(super) fn at_least(wait: u16, rng: &mut Rng) -> Duration {
-    Duration::from_millis(u64::from(wait) + rng.below(u64::from(wait)))
+    let wait = u64::from(wait).max(250);
+    Duration::from_millis(wait + rng.below(wait))
 }

@@ -297,13 +297,12 @@ impl Client {
             return events.push(Event::Ended(reason));
         }
         let heard = seat.hear(&notice.news, now, &mut self.rng);
-        let taken = match self.call.as_ref().filter(|_| self.offered).map(|call| &call.wish) {
-            // A pool that is coming back says no more than that it hears.
-            Some(Wish::Resume(..)) => {
-                matches!(notice.news, News::Pong { .. } | News::Page(_)).then_some(Event::Back)
-            }
-            Some(_) => seat.roster().is_some().then_some(Event::Admitted),
-            None => None,
+        let heard_of = matches!(notice.news, News::Pong { .. } | News::Page(_));
+        let taken = match self.call.as_ref().map(|call| &call.wish) {
+            // A pool that is coming back says no more than that it hears; in the old session, that nothing was lost.
+            Some(Wish::Resume(..)) => heard_of.then_some(Event::Back),
+            Some(_) if self.offered => seat.roster().is_some().then_some(Event::Admitted),
+            Some(_) | None => None,
         };
         if let Some(event) = taken {
             self.call = None;
@@ -328,7 +327,7 @@ impl Client {
                 let ordered = seat.just_ordered(challenge.count);
                 match if pinged || ordered { seat.take_end() } else { None } {
                     Some(order) => self.done(order, Some(Ok(())), events),
-                    None if pinged => self.come_back(now, events),
+                    None if pinged || ordered => self.come_back(now, events),
                     None => {}
                 }
             }

@@ -11,8 +11,8 @@ use poolmesh_testkit::sim::Rng;
 use super::again::{Again, at_least, jittered};
 use super::roster::{Roster, Rosters, Told};
 
-/// So long a ping waits for its answer.
-const PING_AGAIN: Duration = Duration::from_secs(1);
+/// So long a ping or a question waits for its answer.
+const AGAIN: Duration = Duration::from_secs(1);
 /// So long an order is sent again, as a request is.
 const ORDER_PATIENCE: Duration = Duration::from_secs(8);
 
@@ -139,7 +139,7 @@ impl Seat {
 
     pub(super) fn write_ping(&mut self, now: Instant, rng: &mut Rng, out: &mut BytesMut) {
         self.unanswered += 1;
-        self.ping_at = now + jittered(PING_AGAIN, rng);
+        self.ping_at = now + jittered(AGAIN, rng);
         // In a new session it wants the page again, whose seal makes the ticket of that session.
         let epoch = self.roster().filter(|_| self.is_told()).map(|roster| roster.state.epoch);
         self.write_counted(Act::Ping(epoch), out);
@@ -147,7 +147,8 @@ impl Seat {
     }
 
     pub(super) fn write_ask(&mut self, out: &mut BytesMut) {
-        if let Some((_, from)) = self.ask.take() {
+        if let Some((at, from)) = self.ask {
+            self.ask = Some((at + AGAIN, from));
             self.write_counted(Act::Ask(from), out);
         }
     }
@@ -179,6 +180,7 @@ impl Seat {
 
     /// Takes what was said in the session, but for its end.
     pub(super) fn hear(&mut self, news: &News<'_>, now: Instant, rng: &mut Rng) -> Heard {
+        let was_coming_back = self.is_coming_back();
         let told = match news {
             News::Pong { .. } => {
                 self.answered(now, rng);
@@ -200,6 +202,10 @@ impl Seat {
         if matches!(news, News::Page(_)) {
             self.answered(now, rng);
         }
+        if was_coming_back && self.is_told() {
+            // From now on it pings no more often than others.
+            self.ping_at = now + jittered(self.interval(), rng);
+        }
         Heard::Told(told)
     }
 
@@ -216,7 +222,7 @@ impl Seat {
     fn answered(&mut self, now: Instant, rng: &mut Rng) {
         if self.unanswered > 0 {
             self.unanswered = 0;
-            let wait = if self.is_told() { self.interval() } else { PING_AGAIN };
+            let wait = if self.is_told() { self.interval() } else { AGAIN };
             self.ping_at = now + jittered(wait, rng);
         }
     }
@@ -226,6 +232,8 @@ impl Seat {
             return Heard::Nothing;
         };
         if let Some(wait) = outcome.err().and_then(Refusal::wait) {
+            // The refusal is what this count has been answered for good.
+            self.order_count += 1;
             way.again.at = now + at_least(wait, rng);
             return Heard::Nothing;
         }

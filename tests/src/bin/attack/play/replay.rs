@@ -146,7 +146,8 @@ impl Stage {
                 sent += 2;
             }
             seen = recording.len();
-            // Whatever was ever said: a quarter of the time each in order, backwards, and in any order twice.
+            let latest = seen.min(self.before.len());
+            // Whatever was ever said: a quarter of the time each in order, backwards, in any order, and the latest alone.
             let due = (passed.as_secs_f64() * f64::from(options.rate)) as u64;
             while sent < due {
                 let nth = (sent / 2) as usize % seen.max(1);
@@ -154,7 +155,8 @@ impl Stage {
                 let nth = match quarter as u32 {
                     0 => nth,
                     1 => seen - 1 - nth,
-                    _ => rng.index(seen),
+                    2 => rng.index(seen),
+                    _ => seen - 1 - rng.index(latest),
                 };
                 let Some((from, datagram)) = recording.get(nth) else { break };
                 injector.send(*from, datagram)?;
