@@ -3,37 +3,38 @@
 mod address;
 mod answers;
 mod chunks;
+mod classic;
 mod config;
-mod pool_key;
-mod pools;
-mod requests;
-#[cfg(not(feature = "std"))]
-#[path = "alone.rs"]
-mod shards;
-#[cfg(feature = "std")]
-mod shards;
+mod limits;
+mod machine;
+mod native;
+mod random;
+mod rates;
+mod sources;
 mod stats;
-#[cfg(test)]
-mod tests;
 mod wheel;
 
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 use core::net::SocketAddr;
 
-pub use config::BroadcasterConfig;
-pub use pool_key::RandomSource;
 #[cfg(feature = "std")]
-pub use shards::Shard;
+pub use classic::Shard;
 #[cfg(not(feature = "std"))]
-use shards::Shard;
+use classic::Shard;
+pub use config::BroadcasterConfig;
+pub use limits::Limits;
+pub use random::RandomSource;
 pub use stats::BroadcasterStats;
 
-use crate::log::{debug, trace};
-use crate::wire::{Refusal, canonical, classic};
+use crate::wire::canonical;
+use crate::wire::native::{LeaveReason, Member, Term};
 use crate::{Instant, PoolId};
 use answers::Answers;
-use pool_key::PoolKey;
-use pools::{Ended, Pools};
+use classic::Classic;
+use native::{Desk, Native};
+
+/// What is stated for each datagram that may be queued, in bytes: members are still to be told changes of as much.
+const QUEUED: usize = 1_500;
 
 /// What a [`Broadcaster`] tells its driver. For logs and metrics: nothing has to be done. Dropped and counted if the
 /// driver doesn't poll.
@@ -54,12 +55,42 @@ pub enum BroadcasterEvent {
         /// Who.
         peer: SocketAddr,
     },
-    /// A pool ended, because its host was quiet for the ping timeout.
+    /// A pool ended: of the classic dialect, because its host was quiet for the ping timeout; of the native one, because its
+    /// last member has left, or its host wanted it so.
     PoolEnded {
         /// The pool.
         pool: PoolId,
         /// Who hosted it.
         host: SocketAddr,
+    },
+    /// A member left a pool that goes on without it. Of the native dialect.
+    MemberLeft {
+        /// The pool.
+        pool: PoolId,
+        /// Which member.
+        member: Member,
+        /// Where it was.
+        address: SocketAddr,
+        /// Why it left.
+        reason: LeaveReason,
+    },
+    /// A pool has another host. Of the native dialect.
+    HostChanged {
+        /// The pool.
+        pool: PoolId,
+        /// Which member is host now.
+        member: Member,
+        /// The how manieth host it is.
+        term: Term,
+        /// Where it is.
+        address: SocketAddr,
+    },
+    /// A pool is back that another broadcaster had, or this one before it was restarted. Of the native dialect.
+    PoolRestored {
+        /// The pool.
+        pool: PoolId,
+        /// How many members have come back with it.
+        members: u16,
     },
 }
 
@@ -109,13 +140,11 @@ pub struct Broadcaster<R> {
     config: BroadcasterConfig,
     random: R,
     now: Instant,
-    pools: Pools,
-    /// Memory for a list.
-    listed: Vec<PoolKey>,
+    classic: Classic,
+    /// None before it is needed: its secrets are drawn then.
+    native: Option<Box<Native>>,
     answers: Answers,
     stats: BroadcasterStats,
-    /// If it is not alone.
-    shard: Option<Shard>,
 }
 
 impl<R: RandomSource> Broadcaster<R> {
@@ -140,29 +169,33 @@ impl<R: RandomSource> Broadcaster<R> {
     }
 
     fn with(config: BroadcasterConfig, random: R, shard: Option<Shard>) -> Self {
-        let numbering = shard.as_ref().map(Shard::numbering).unwrap_or_default();
         Self {
             random,
             now: Instant::ZERO,
-            pools: Pools::new(config.ping_timeout, numbering),
-            listed: Vec::new(),
+            classic: Classic::new(&config, shard),
+            native: None,
             answers: Answers::new(config.max_queued),
             stats: BroadcasterStats::default(),
-            shard,
             config,
         }
     }
 
-    /// How many pools there are.
+    /// How many pools there are, of both dialects.
     #[must_use]
     pub fn pool_count(&self) -> usize {
-        self.pools.len()
+        self.classic.pools.len() + self.native.as_ref().map_or(0, |native| native.pool_count())
     }
 
-    /// How many peers all pools have together, their hosts not counted.
+    /// How many members all pools of the native dialect have together.
+    #[must_use]
+    pub fn member_count(&self) -> usize {
+        self.native.as_ref().map_or(0, |native| native.member_count())
+    }
+
+    /// How many peers all pools of the classic dialect have together, their hosts not counted.
     #[must_use]
     pub fn peer_count(&self) -> usize {
-        self.pools.peers()
+        self.classic.pools.peers()
     }
 
     /// What was done and refused so far.
@@ -180,42 +213,36 @@ impl<R: RandomSource> Broadcaster<R> {
     /// Moves on to `now` and ends what is due, as far as there is room for the notices; `poll_output` goes on.
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        while self.answers.has_room() && self.end_next() {}
-    }
-
-    /// Ends the next pool whose time is up.
-    #[inline(always)]
-    fn end_next(&mut self) -> bool {
-        let peers = self.pools.peers();
-        let Some(ended) = self.pools.end_next(self.now) else { return false };
-        self.ended(ended, peers);
-        true
-    }
-
-    /// A pool has ended. All had so many peers before.
-    #[cold]
-    fn ended(&mut self, Ended { key, host, notify }: Ended, peers: usize) {
-        if let Some(shard) = &self.shard {
-            shard.ended(key, host.ip(), peers - self.pools.peers());
+        while self.answers.has_room() && self.end_next_pool() {}
+        if let (Some(native), mut desk) = self.native_half() {
+            native.expire(&mut desk);
         }
-        let id = key.id();
-        debug!(pool = %id, %host, "pool ended: its host was quiet");
-        self.stats.pools_ended += 1;
-        self.answers.send(notify, classic::write_pool_ended);
-        self.answers.tell(BroadcasterEvent::PoolEnded { pool: id, host });
     }
 
-    fn refuse(&mut self, to: Asker, refusal: Refusal) {
-        trace!(to = %to.address, %refusal, "refused");
-        self.stats.refused += 1;
-        self.answers.send(to, |room| classic::write_refusal(&refusal, room));
+    /// The native half, if there is something that it keeps, and what it works with.
+    #[inline]
+    fn native_half(&mut self) -> (&mut Option<Box<Native>>, Desk<'_>) {
+        let desk = Desk {
+            now: self.now,
+            limits: &self.config.limits,
+            most_news: self.config.max_queued.saturating_mul(QUEUED),
+            random: &mut self.random,
+            answers: &mut self.answers,
+            stats: &mut self.stats,
+            classic: self.config.classic.then_some(&self.classic),
+        };
+        (&mut self.native, desk)
     }
 
-    fn refuse_unknown(&mut self, to: Asker, id: &[u8]) {
-        trace!(to = %to.address, refusal = %Refusal::NoSuchPool(crate::wire::Words::new(id)), "refused");
-        self.stats.refused += 1;
-        self.stats.refused_unknown_pool += 1;
-        // By the id as it lies there: who asks for what there isn't shall cost no memory.
-        self.answers.send(to, |room| classic::write_no_such_pool(id, room));
+    fn handle_native(&mut self, from: SocketAddr, datagram: &[u8]) {
+        if self.native.is_none() {
+            let config = self.config.clone();
+            let (native, mut desk) = self.native_half();
+            *native = Some(Box::new(Native::new(&config, &mut desk)));
+        }
+        let (native, mut desk) = self.native_half();
+        if let Some(native) = native {
+            native.handle(&mut desk, from, datagram);
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::pool_key::{Numbering, PoolKey};
 
 /// What nobody has: see `shards.rs`.
 #[derive(Debug)]
-pub(super) enum Shard {}
+pub(in crate::broadcaster) enum Shard {}
 
 /// What is shared by nobody.
 #[derive(Debug)]
@@ -15,6 +15,10 @@ pub(super) enum AllPools {}
 
 impl Shard {
     pub(super) fn numbering(&self) -> Numbering {
+        match *self {}
+    }
+
+    pub(super) fn is_first(&self) -> bool {
         match *self {}
     }
 
