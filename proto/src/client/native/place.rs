@@ -187,7 +187,7 @@ impl Place {
         let orders_at = if session.whole { self.orders.send_at() } else { Instant::NEVER };
         let due = session.ping_at().min(session.ask_at()).min(orders_at).max(self.may_send());
         let search = self.search.as_ref().map_or(Instant::NEVER, Search::due_at);
-        due.min(search)
+        due.min(search.max(self.pace.quick()))
     }
 
     /// Leaves without waiting for an answer.

@@ -9,7 +9,7 @@ use super::place::Place;
 use super::session::Session;
 use super::shared::Core;
 use crate::wire::native::{
-    About, Address, Answer, Call, Handle, Name, PoolUuid, Reply, Tx, UnverifiedAnswer,
+    About, Address, Answer, Call, Handle, Joined, Name, PoolUuid, Reply, Tx, UnverifiedAnswer,
 };
 use crate::{Instant, log::debug};
 
@@ -118,6 +118,14 @@ impl Place {
             }
             Step::Looking(..) | Step::Joining(_) | Step::Entering(..) => {}
         }
+        if self.pace.quick().is_due(core.now) {
+            self.send_search(core, &mut search);
+        }
+        self.search = Some(search);
+    }
+
+    /// Sends what is due.
+    fn send_search(&mut self, core: &mut Core, search: &mut Search) {
         match &mut search.step {
             Step::Waiting => {}
             Step::Looking(_, asking) => {
@@ -145,7 +153,6 @@ impl Place {
                 }
             }
         }
-        self.search = Some(search);
     }
 
     /// Asks the broadcaster of that place, or rests if there is none before the member's own.
@@ -187,7 +194,7 @@ impl Place {
                     self.look_at(core, search, next);
                 }
             }
-            (Step::Joining(_), Reply::Joined(joined)) if joined.pool == self.pool => {
+            (Step::Joining(_), Reply::Joined(joined)) if self.is_of(joined) => {
                 debug!(pool = %self.pool, "the pool is in two places");
                 search.step = Step::Entering(Box::new(Session::new(core, from, *joined)), core.now + OFFER);
             }
@@ -199,6 +206,12 @@ impl Place {
             }
             _ => core.stats.unexpected += 1,
         }
+    }
+
+    /// Whether it is a place in this pool.
+    fn is_of(&self, joined: &Joined) -> bool {
+        let application = self.membership.as_ref().map(super::Membership::application);
+        joined.pool == self.pool && Some(joined.application) == application
     }
 
     /// What was offered elsewhere is not taken.

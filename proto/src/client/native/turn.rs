@@ -215,11 +215,9 @@ impl Place {
 
     /// The broadcaster that was silent has answered in the session.
     pub(super) fn end_turn(&mut self, core: &mut Core) {
-        if self.turn.take().is_some() {
-            self.orders.begin_anew(core);
-            if self.session.as_ref().is_some_and(|session| session.whole) {
-                self.tell_restored(core);
-            }
+        let was = self.turn.take().is_some();
+        if was && self.session.as_ref().is_some_and(|session| session.whole) {
+            self.tell_restored(core);
         }
     }
 
