@@ -11,7 +11,6 @@ mod recovery;
 mod requests;
 mod state;
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -47,7 +46,6 @@ pub(super) struct Luck {
 pub struct NativeModel {
     states: Vec<State>,
     classic: Vec<PoolId>,
-    pools: BTreeSet<PoolId>,
 }
 
 /// More there are not: what is sent tells them apart.
@@ -58,7 +56,7 @@ impl NativeModel {
     #[must_use]
     pub fn new(limits: Limits, secret: &Secret) -> Self {
         let state = State::new(Rc::new(limits), Rc::new(Keys::of(secret)));
-        Self { states: vec![state], classic: Vec::new(), pools: BTreeSet::new() }
+        Self { states: vec![state], classic: Vec::new() }
     }
 
     /// The pools of the classic dialect that it has beside, from now on.
@@ -105,8 +103,6 @@ impl NativeModel {
             Err(_) => self.states = states,
         }
         self.states.truncate(MOST);
-        let pools = self.states.iter().flat_map(|state| state.pools.keys());
-        self.pools.extend(pools.map(|pool| PoolId::from(*pool)));
     }
 
     /// The implementation sent a datagram.
@@ -135,12 +131,6 @@ impl NativeModel {
     pub fn deadline(&self) -> Option<Instant> {
         let ends = self.states.iter().map(|state| state.next_end().map_or(Instant::NEVER, |(at, _)| at));
         ends.max().filter(|at| *at != Instant::NEVER)
-    }
-
-    /// Whether it ever had a pool of this id, or was about to.
-    #[must_use]
-    pub fn had(&self, pool: PoolId) -> bool {
-        self.pools.contains(&pool)
     }
 
     /// The pools there are, offered ones not among them, how many have come to them, and where these are.

@@ -304,8 +304,7 @@ impl ServerCheck {
         else {
             return None;
         };
-        let native = self.native.model().is_none_or(|model| model.had(*pool));
-        (native && !self.pools.contains_key(pool)).then_some(*pool)
+        self.native.had(*pool).then_some(*pool)
     }
 
     pub(in crate::sim) fn native(&self) -> Option<&crate::model::NativeModel> {

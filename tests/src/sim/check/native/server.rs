@@ -1,5 +1,6 @@
 //! What must hold of the native half of a broadcaster.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use poolmesh_proto::wire::native::{
@@ -27,12 +28,14 @@ pub(in crate::sim) struct NativeServer {
     asked: Vec<(SocketAddr, Tx, Key)>,
     /// What it has to say, if its secret is known.
     model: Option<NativeModel>,
+    /// The pools that it has offered to anybody.
+    pools: BTreeSet<PoolId>,
 }
 
 impl NativeServer {
     pub(in crate::sim) fn new(config: &BroadcasterConfig, own: SocketAddr) -> Self {
         let model = config.secret.as_ref().map(|secret| NativeModel::new(config.limits.clone(), secret));
-        Self { own, proofs: Proofs::default(), asked: Vec::new(), model }
+        Self { own, proofs: Proofs::default(), asked: Vec::new(), model, pools: BTreeSet::new() }
     }
 
     pub(in crate::sim) fn timeout(&mut self, now: Instant) {
@@ -75,12 +78,15 @@ impl NativeServer {
     }
 
     /// Notes a place that is offered.
-    fn given(&self, to: SocketAddr, payload: &[u8], book: &mut Book) -> Result<(), String> {
+    fn given(&mut self, to: SocketAddr, payload: &[u8], book: &mut Book) -> Result<(), String> {
         let Ok(FromBroadcaster::Answer(answer)) = FromBroadcaster::read(payload) else { return Ok(()) };
         let of = |(of, tx, _): &&(SocketAddr, Tx, Key)| *of == to && *tx == answer.tx();
         let said = self.asked.iter().filter(of).find_map(|(_, _, key)| answer.verify(key).ok());
         match said.map(|said| said.reply) {
-            Some(Reply::Joined(joined)) => book.give(self.own, &joined),
+            Some(Reply::Joined(joined)) => {
+                self.pools.insert(joined.pool.into());
+                book.give(self.own, &joined);
+            }
             Some(Reply::Cookie(_) | Reply::Refused(_) | Reply::Pools { .. }) => {}
             None => return Err(format!("A2: {to} is answered, and has not asked: {payload:?}")),
         }
@@ -121,6 +127,11 @@ impl NativeServer {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Whether it has offered a place in that pool to anybody.
+    pub(in crate::sim) fn had(&self, pool: PoolId) -> bool {
+        self.pools.contains(&pool)
     }
 
     pub(in crate::sim) fn model(&self) -> Option<&NativeModel> {
