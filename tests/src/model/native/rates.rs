@@ -1,0 +1,114 @@
+//! Who asks how often.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use poolmesh_proto::{Instant, Limits};
+
+use super::state::source;
+
+/// So many asks in a row, and so many more each second.
+#[derive(Clone, Debug)]
+struct Bucket {
+    since: Instant,
+    /// In millionths.
+    left: u64,
+}
+
+const ONE: u64 = 1_000_000;
+/// Where counting differs by rounding: so many asks are neither within a rate nor beyond it.
+const SLACK: u64 = 2 * ONE;
+
+impl Bucket {
+    const fn full(now: Instant, row: u32) -> Self {
+        Self { since: now, left: row as u64 * ONE }
+    }
+
+    fn level(&mut self, now: Instant, row: u32, second: u32) -> u64 {
+        let passed = now.saturating_duration_since(self.since).as_micros();
+        let gained = u64::try_from(passed).unwrap_or(u64::MAX).saturating_mul(second.into());
+        self.since = now.max(self.since);
+        self.left = self.left.saturating_add(gained).min(u64::from(row) * ONE);
+        self.left
+    }
+
+    fn take(&mut self) {
+        self.left = self.left.saturating_sub(ONE);
+    }
+}
+
+/// The rates of all sources.
+#[derive(Clone, Debug)]
+pub(super) struct Rates {
+    second: u32,
+    row: u32,
+    codes: usize,
+    of: BTreeMap<IpAddr, Bucket>,
+    /// As if all sources shared one place.
+    all: Bucket,
+    wrong: BTreeMap<IpAddr, Vec<Instant>>,
+    /// How often sources were beyond their rates, and how often they were told.
+    pub(super) beyond: u64,
+    pub(super) told: u64,
+}
+
+impl Rates {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let all = Bucket::full(Instant::ZERO, limits.requests_in_a_row);
+        Self {
+            second: limits.requests_per_second,
+            row: limits.requests_in_a_row,
+            codes: limits.wrong_codes_per_minute as usize,
+            of: BTreeMap::new(),
+            all,
+            wrong: BTreeMap::new(),
+            beyond: 0,
+            told: 0,
+        }
+    }
+
+    /// Whether it is within somebody's rate to ask: for certain, for certain not, or maybe (none).
+    pub(super) fn may_ask(&mut self, from: SocketAddr, now: Instant) -> Option<bool> {
+        let (row, second) = (self.row, self.second);
+        let own =
+            self.of.entry(source(from)).or_insert_with(|| Bucket::full(now, row)).level(now, row, second);
+        if self.all.level(now, row, second) >= ONE + SLACK {
+            Some(true)
+        } else if own + SLACK < ONE {
+            Some(false)
+        } else {
+            None
+        }
+    }
+
+    /// Somebody asks, and is let in or not.
+    pub(super) fn asks(&mut self, from: SocketAddr, within: bool) {
+        self.all.take();
+        if !within {
+            self.beyond += 1;
+        } else if let Some(own) = self.of.get_mut(&source(from)) {
+            own.take();
+        }
+    }
+
+    /// Somebody asked for a code of no pool.
+    pub(super) fn wrong_code(&mut self, from: SocketAddr, now: Instant) {
+        self.wrong.entry(source(from)).or_default().push(now);
+    }
+
+    /// Whether somebody may ask for codes: for certain, for certain not, or maybe.
+    pub(super) fn codes(&self, from: SocketAddr, now: Instant) -> Option<bool> {
+        let within = |at: &&Instant| !(**at + Duration::from_secs(60)).is_due(now);
+        let all: usize = self.wrong.values().flatten().filter(within).count();
+        let own = self.wrong.get(&source(from)).map_or(0, |wrong| wrong.iter().filter(within).count());
+        // From which moment on a minute is counted is the broadcaster's affair.
+        if own >= 2 * self.codes {
+            Some(false)
+        } else if all < self.codes {
+            Some(true)
+        } else {
+            None
+        }
+    }
+}
