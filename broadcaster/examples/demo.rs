@@ -132,7 +132,7 @@ fn main() -> ExitCode {
 fn run() -> Outcome<()> {
     let (sightings, seen) = mpsc::channel();
 
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     config.ping_timeout = PING_TIMEOUT;
     let server = poolmesh_std::BroadcasterServer::bind("127.0.0.1:0".parse()?, config)?;
     let (broadcaster, stopper) = (server.local_addr().to_string(), server.stopper());

@@ -96,7 +96,7 @@ pub(crate) enum Io {
 impl Cli {
     /// The limits that the flags give.
     pub(crate) fn config(&self) -> BroadcasterConfig {
-        let mut config = BroadcasterConfig::default();
+        let mut config = BroadcasterConfig::default().with_classic();
         config.ping_timeout = self.ping_timeout;
         config.max_pools = self.max_pools;
         config.max_pools_per_source = self.max_pools_per_source;
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_library() {
-        assert_eq!(parse(&[]).unwrap().config(), BroadcasterConfig::default());
+        assert_eq!(parse(&[]).unwrap().config(), BroadcasterConfig::default().with_classic());
     }
 
     #[test]

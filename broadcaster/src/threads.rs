@@ -61,7 +61,7 @@ mod tests {
         use poolmesh_proto::BroadcasterConfig;
         use poolmesh_proto::trace::RecordLimits;
 
-        let (at, config) = ("127.0.0.1:0".parse().unwrap(), BroadcasterConfig::default());
+        let (at, config) = ("127.0.0.1:0".parse().unwrap(), BroadcasterConfig::default().with_classic());
         let (mut trace, limits) = (Vec::new(), RecordLimits::default());
         let one = poolmesh_std::BroadcasterServer::bind_shards(at, &config, 2).unwrap().remove(0);
         let error = one.run_recorded(&mut trace, limits.clone(), |_| {}).unwrap_err();

@@ -290,7 +290,7 @@ fn answer(payload: &[u8]) -> Response {
 
 /// Small limits, so that a few operations reach them, and whether there are two broadcasters.
 fn config(input: &mut Input<'_>) -> (BroadcasterConfig, bool) {
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     config.ping_timeout = match input.u8() {
         255 => Duration::MAX,
         millis => Duration::from_millis(millis.into()),

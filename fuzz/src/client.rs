@@ -7,8 +7,10 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{MAX_DECODED, Request, classic};
-use poolmesh_proto::{CallError, Client, ClientConfig, ClientEvent, Instant, Machine, Output, PoolId};
+use poolmesh_proto::wire::{Request, classic};
+use poolmesh_proto::{
+    CallError, Client, ClientConfig, ClientEvent, Instant, Machine, Output, PoolId, PoolListing,
+};
 
 use crate::clock::Clock;
 use crate::input::Input;
@@ -28,7 +30,8 @@ const DATAGRAM: usize = 512;
 const OWN: usize = 8 * 1_024;
 
 /// A list in memory is at most this many times as long as on the wire: an id of one byte, and the space behind it.
-const PER_BYTE: usize = size_of::<PoolId>() / 2;
+const PER_BYTE: usize = size_of::<PoolListing>() / 2;
+const LONGEST_LIST: usize = 160 * 1_024;
 
 /// Does what the bytes say, sometimes to two of them. Every call ends once, in time, with an outcome that is one of
 /// what was asked; what is pinged is what was told; counts and memory stay within what is stated; deadlines lie ahead
@@ -82,7 +85,7 @@ impl World {
         let model = Model::new(MOST_STEPS);
         let scratch = BytesMut::with_capacity(LONGEST);
         let live = Live::start();
-        let client = Twins::new(|| Client::new(config.clone(), server()), twice);
+        let client = Twins::new(|| Client::new(config.clone(), server(), [7; 32]), twice);
         Self {
             client,
             config,
@@ -151,10 +154,10 @@ impl World {
             Err(CallError::TooManyCalls { limit }) => {
                 assert!(untold >= limit && limit == self.config.max_calls);
             }
-            Err(CallError::TooManyHosted { limit }) => {
+            Err(CallError::TooManyPools { limit }) => {
                 let creating = self.model.creating();
-                assert!(request == Request::Create && limit == self.config.max_hosted);
-                assert!(self.client.hosted().count() + creating >= limit);
+                assert!(request == Request::Create && limit == self.config.max_pools);
+                assert!(self.client.pools().count() + creating >= limit);
             }
             Err(error) => assert!(error == CallError::Closed && closed),
         }
@@ -247,7 +250,7 @@ impl World {
         let again = self.client.act(Client::poll_output);
         assert_eq!(again, Output::Wait(self.deadline), "a second drain yields nothing");
         self.drained = true;
-        assert!(self.client.hosted().eq(self.model.hosted().iter().copied()), "it pings what was told");
+        assert!(self.client.pools().eq(self.model.hosted().iter().copied()), "it pings what was told");
         let stats = self.client.stats();
         assert_eq!(stats.sent, self.sent + stats.outputs_dropped);
         // No interval is shorter than a millisecond.
@@ -272,7 +275,7 @@ impl World {
             Output::Event(ClientEvent::Finished { call, outcome }) => {
                 self.model.finished(call, &outcome, self.clock.latest());
             }
-            Output::Event(ClientEvent::PoolEnded { pool }) => {
+            Output::Event(ClientEvent::PoolEnded { pool, .. }) => {
                 assert!(self.model.released(&pool), "{pool} was not hosted");
             }
             Output::Event(event) => panic!("{event:?} is not known here"),
@@ -286,13 +289,13 @@ impl World {
 
     fn check_counts(&self) {
         assert!(self.model.untold() <= self.config.max_calls);
-        assert!(self.client.hosted().count() <= self.config.max_hosted);
+        assert!(self.client.pools().count() <= self.config.max_pools);
     }
 
     /// What is in use is what [`ClientConfig`] states.
     fn check_memory(&self) {
-        let entries = (self.config.max_calls + self.config.max_hosted) * CALL_OR_HOSTED;
-        let outcomes = self.config.max_calls * MAX_DECODED.min(self.longest * PER_BYTE);
+        let entries = (self.config.max_calls + self.config.max_pools) * CALL_OR_HOSTED;
+        let outcomes = self.config.max_calls * LONGEST_LIST.min(self.longest * PER_BYTE);
         let most = entries + outcomes + self.config.max_queued * DATAGRAM + OWN;
         self.live.check(self.client.count() * most);
     }
@@ -312,7 +315,7 @@ impl World {
 
 /// Small limits and short times, so that a few operations reach them, and whether there are two clients.
 fn config(input: &mut Input<'_>) -> (ClientConfig, bool) {
-    let mut config = ClientConfig::default();
+    let mut config = ClientConfig::classic();
     config.call_timeout = match input.u8() {
         255 => Duration::MAX,
         time => Duration::from_millis(u64::from(time) * 8),
@@ -324,7 +327,7 @@ fn config(input: &mut Input<'_>) -> (ClientConfig, bool) {
     };
     config.ping_interval = Duration::from_millis(input.u8().into());
     config.max_calls = input.one_to(8);
-    config.max_hosted = input.one_to(6);
+    config.max_pools = input.one_to(6);
     let bits = input.u8();
     config.max_queued = usize::from(bits % 16);
     config.max_datagram = if bits & 0x10 == 0 { 65_535 } else { 48 };

@@ -39,7 +39,7 @@ fn front(starts: impl IntoIterator<Item = Start>) -> Bytes {
 }
 
 fn starts() -> [Start; 2] {
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     config.max_queued = 8;
     let mut mesh = MeshConfig::default();
     mesh.link.max_frame = 256;
@@ -49,7 +49,7 @@ fn starts() -> [Start; 2] {
     mesh.max_queued_total = 512;
     mesh.max_dialing = 2;
     let broadcaster = ([192, 0, 2, 1], 1).into();
-    let peer = PeerStart { client: ClientConfig::default(), broadcaster, mesh };
+    let peer = PeerStart { client: ClientConfig::classic(), broadcaster, mesh, seed: [7; 32] };
     [Start::Broadcaster(Box::new(config)), Start::Peer(Box::new(peer))]
 }
 

@@ -35,8 +35,8 @@
 //!
 //! let (server, me): (SocketAddr, SocketAddr) = ("192.0.2.1:6969".parse()?, "192.0.2.2:5000".parse()?);
 //! let mut ids = 0;
-//! let mut broadcaster = Broadcaster::new(BroadcasterConfig::default(), move || { ids += 1; ids });
-//! let mut client = Client::new(ClientConfig::default(), server);
+//! let mut broadcaster = Broadcaster::new(BroadcasterConfig::default().with_classic(), move || { ids += 1; ids });
+//! let mut client = Client::new(ClientConfig::classic(), server, [7; 32]);
 //! let (mut to_server, mut to_client, mut events) = (vec![], vec![], vec![]);
 //!
 //! let now = Instant::ZERO;
@@ -118,7 +118,10 @@ pub use bytes::Bytes;
 pub use broadcaster::Shard;
 pub use broadcaster::{Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, RandomSource};
 pub use budget::Budget;
-pub use client::{CallError, CallFailed, CallId, Client, ClientConfig, ClientEvent, ClientStats, Outcome};
+pub use client::{
+    CallError, CallFailed, CallId, Client, ClientConfig, ClientEvent, ClientStats, Cursor, Door,
+    InvalidSaved, ListFilter, Membership, Outcome, PoolEnd, PoolEvent, PoolListing, PoolPage, Saved,
+};
 pub use fault::Fault;
 pub use link::{
     Batch, Chunks, CloseReason, Encoded, Interest, Link, LinkConfig, LinkEvent, LinkEvents, LinkStats,
@@ -133,4 +136,4 @@ pub use output::{Machine, Output, Transmit};
 pub use packet::{AmbiguousArray, Packet, PacketError, PacketReader};
 pub use payload::Payload;
 pub use time::Instant;
-pub use wire::{InvalidPoolId, Message, MessageRef, PoolId, PoolInfo, Refusal};
+pub use wire::{InvalidPoolId, Message, MessageRef, PoolId, PoolInfo, PoolMember, Refusal};

@@ -58,7 +58,7 @@ fn faults_and_ends_say_what_happened() {
 fn the_callers_errors_say_the_limit() {
     check([
         (boxed(CallError::TooManyCalls { limit: 77 }), "77"),
-        (boxed(CallError::TooManyHosted { limit: 77 }), "77"),
+        (boxed(CallError::TooManyPools { limit: 77 }), "77"),
         (boxed(CallError::Closed), "client"),
         (boxed(SendError::Full), "slowly"),
         (boxed(SendError::TooLong { len: 77, max: 9 }), "77"),

@@ -27,7 +27,7 @@ use wait::Wait;
 /// use poolmesh_smol::{BroadcasterConfig, BroadcasterServer};
 ///
 /// # smol::block_on(async {
-/// let server = BroadcasterServer::bind("127.0.0.1:6969".parse()?, BroadcasterConfig::default())?;
+/// let server = BroadcasterServer::bind("127.0.0.1:6969".parse()?, BroadcasterConfig::default().with_classic())?;
 /// println!("listening on {}", server.local_addr());
 /// let stats = server.run(|event| println!("{event:?}")).await?; // until `server.stopper().stop()` is called
 /// # Ok::<(), Box<dyn std::error::Error>>(()) });
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn a_full_mailbox_is_no_reason_to_let_nobody_else_run() {
         let asker = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut config = BroadcasterConfig::default();
+        let mut config = BroadcasterConfig::default().with_classic();
         config.max_pools = 2 * Mailbox::LIMIT;
         config.max_pools_per_source = config.max_pools;
         let server =

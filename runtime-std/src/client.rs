@@ -74,15 +74,15 @@ impl Client {
     /// A client of the broadcaster at `broadcaster`, a name or an address with a port. Sends nothing yet.
     ///
     /// # Errors
-    /// If the name can't be resolved, or no socket can be opened.
+    /// If the name can't be resolved, no socket can be opened, or the system has no random numbers.
     pub fn connect(broadcaster: impl ToSocketAddrs + std::fmt::Debug) -> io::Result<Self> {
-        Self::connect_with(broadcaster, ClientConfig::default())
+        Self::connect_with(broadcaster, ClientConfig::classic())
     }
 
     /// As [`connect`](Self::connect), with settings and limits.
     ///
     /// # Errors
-    /// If the name can't be resolved, or no socket can be opened.
+    /// If the name can't be resolved, no socket can be opened, or the system has no random numbers.
     pub fn connect_with(
         broadcaster: impl ToSocketAddrs + std::fmt::Debug,
         config: ClientConfig,
@@ -90,12 +90,14 @@ impl Client {
         let broadcaster = sockets::resolve(broadcaster)?;
         let (socket, held) = tcp::udp_with_tcp_port(broadcaster)?;
         let max_datagram = config.max_datagram;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed)?;
         let state = State {
             deadline: None,
             outcomes: BTreeMap::new(),
             ended: VecDeque::new(),
-            max_ended: config.max_hosted,
-            machine: poolmesh_proto::Client::new(config, broadcaster),
+            max_ended: config.max_pools,
+            machine: poolmesh_proto::Client::new(config, broadcaster, seed),
             held: Some(held),
             closed: false,
         };
@@ -118,7 +120,8 @@ impl Client {
     /// # Errors
     /// If the broadcaster refuses or doesn't answer, or too many calls are under way.
     pub fn list(&self) -> Result<Vec<PoolId>, CallFailed> {
-        self.call(poolmesh_proto::Client::list)?.into_list(self.broadcaster())
+        let page = self.call(poolmesh_proto::Client::list)?.into_list(self.broadcaster())?;
+        Ok(page.ids().collect())
     }
 
     /// A new pool with this program as its host, which pings it from now on. gop2p: `CreatePool`.
@@ -269,7 +272,7 @@ impl Shared {
                     state.outcomes.insert(call, outcome);
                     self.changed.notify_all();
                 }
-                Output::Event(ClientEvent::PoolEnded { pool }) => {
+                Output::Event(ClientEvent::PoolEnded { pool, .. }) => {
                     if state.ended.len() >= state.max_ended {
                         state.ended.pop_front();
                     }

@@ -87,7 +87,7 @@ mod tests {
 
     /// A ping of a pool of this shard.
     fn ping(shard: &Shard, host: SocketAddr) -> Vec<u8> {
-        let mut machine = Broadcaster::of_shard(BroadcasterConfig::default(), || 7, shard);
+        let mut machine = Broadcaster::of_shard(BroadcasterConfig::default().with_classic(), || 7, shard);
         machine.handle_datagram(Instant::ZERO, host, &[0]);
         let Output::Transmit(answer) = machine.poll_output() else { panic!("no answer") };
         [&[1, 36, 0, 0, 0], &answer.payload[5..41]].concat()

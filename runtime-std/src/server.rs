@@ -28,7 +28,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// ```no_run
 /// use poolmesh_std::{BroadcasterConfig, BroadcasterServer};
 ///
-/// let server = BroadcasterServer::bind("127.0.0.1:6969".parse()?, BroadcasterConfig::default())?;
+/// let server = BroadcasterServer::bind("127.0.0.1:6969".parse()?, BroadcasterConfig::default().with_classic())?;
 /// println!("listening on {}", server.local_addr());
 /// let stats = server.run(|event| println!("{event:?}"))?; // until `server.stopper().stop()` is called
 /// # Ok::<(), Box<dyn std::error::Error>>(())

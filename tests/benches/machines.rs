@@ -35,7 +35,7 @@ fn filled(pools: u32) -> (Broadcaster<impl RandomSource>, Vec<(SocketAddr, PoolI
         seed = seed.wrapping_mul(0x2d99_7879_26d4_6932_a4c1_f326_80f7_0c55).wrapping_add(1);
         seed
     };
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     config.max_pools = pools as usize;
     let mut broadcaster = Broadcaster::new(config, random);
     let mut hosts = Vec::new();

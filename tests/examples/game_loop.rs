@@ -33,8 +33,9 @@ struct Player {
 
 impl Player {
     fn new(name: &str, network: System, broadcaster: SocketAddr) -> io::Result<Self> {
-        let (client, mesh) = (ClientConfig::default(), MeshConfig::default());
-        let program = EventLoop::start(network, Settings { client, mesh, broadcaster })?;
+        let (client, mesh) = (ClientConfig::classic(), MeshConfig::default());
+        let seed = [7; 32]; // a real one draws from the system's random source, for each program anew
+        let program = EventLoop::start(network, Settings { client, mesh, broadcaster, seed })?;
         Ok(Self { name: name.into(), program, pool: None, heard: 0 })
     }
 
@@ -79,8 +80,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ids += 1;
             ids
         };
-        let server =
-            ServerLoop::bind(network, ([127, 0, 0, 1], 0).into(), BroadcasterConfig::default(), random)?;
+        let server = ServerLoop::bind(
+            network,
+            ([127, 0, 0, 1], 0).into(),
+            BroadcasterConfig::default().with_classic(),
+            random,
+        )?;
         for name in ["ann", "bob"] {
             players.push(Player::new(name, network, server.local_addr())?);
         }

@@ -86,7 +86,7 @@ impl Drop for Server {
 }
 
 fn broadcaster_config() -> BroadcasterConfig {
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     config.ping_timeout = PING_TIMEOUT;
     config
 }
@@ -94,7 +94,7 @@ fn broadcaster_config() -> BroadcasterConfig {
 /// A client's settings to go with [`PING_TIMEOUT`].
 #[must_use]
 pub fn client_config() -> ClientConfig {
-    let mut config = ClientConfig::default();
+    let mut config = ClientConfig::classic();
     config.ping_interval = Duration::from_millis(50);
     config.resend_after = Duration::from_millis(50);
     config.recreate_after = Some(PING_TIMEOUT + Duration::from_millis(200));

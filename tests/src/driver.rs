@@ -62,6 +62,8 @@ pub struct Settings {
     pub mesh: MeshConfig,
     /// Where the client's broadcaster is.
     pub broadcaster: SocketAddr,
+    /// The client's randomness: of its own for each program. A real one draws it from the system.
+    pub seed: [u8; 32],
 }
 
 /// What a program is told by its driver.
@@ -86,12 +88,14 @@ impl Told {
     #[must_use]
     pub fn of(event: ClientEvent, broadcaster: SocketAddr) -> Option<Self> {
         match event {
-            ClientEvent::Finished { outcome: Outcome::Listed(pools), .. } => Some(Self::Listed(pools)),
+            ClientEvent::Finished { outcome: Outcome::Listed(pools), .. } => {
+                Some(Self::Listed(pools.ids().collect()))
+            }
             ClientEvent::Finished { outcome, .. } => {
                 Some(outcome.into_pool(broadcaster).map_or_else(Self::Failed, Self::Pool))
             }
-            ClientEvent::PoolEnded { pool } => Some(Self::PoolEnded(pool)),
-            _ => None,
+            ClientEvent::PoolEnded { pool, .. } => Some(Self::PoolEnded(pool)),
+            ClientEvent::Pool { .. } | _ => None,
         }
     }
 }

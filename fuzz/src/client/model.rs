@@ -159,7 +159,7 @@ impl Model {
             }
             Outcome::TimedOut { sent } => assert!(*sent > 0 && call.deadline.is_due(now)),
             Outcome::Closed => assert!(self.closed),
-            other => panic!("{other:?} is not known here"),
+            other @ (Outcome::Done | _) => panic!("{other:?} is not known here"),
         }
     }
 

@@ -36,6 +36,17 @@ pub struct BroadcasterConfig {
     pub max_queued: usize,
     /// The longest request that is read, in bytes. Default: 1,024, as gop2p. A longer one is refused.
     pub max_datagram: usize,
+    /// Whether the classic dialect is spoken. Default: no.
+    pub classic: bool,
+}
+
+impl BroadcasterConfig {
+    /// With the classic dialect besides the native one.
+    #[must_use]
+    pub fn with_classic(mut self) -> Self {
+        self.classic = true;
+        self
+    }
 }
 
 impl Default for BroadcasterConfig {
@@ -48,6 +59,7 @@ impl Default for BroadcasterConfig {
             max_peers_total: 1_048_576,
             max_queued: 4_096,
             max_datagram: 1_024,
+            classic: false,
         }
     }
 }

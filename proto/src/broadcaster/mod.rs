@@ -3,37 +3,28 @@
 mod address;
 mod answers;
 mod chunks;
+mod classic;
 mod config;
-mod pool_key;
-mod pools;
-mod requests;
-#[cfg(not(feature = "std"))]
-#[path = "alone.rs"]
-mod shards;
-#[cfg(feature = "std")]
-mod shards;
+mod machine;
+mod random;
+mod sources;
 mod stats;
-#[cfg(test)]
-mod tests;
 mod wheel;
 
-use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-pub use config::BroadcasterConfig;
-pub use pool_key::RandomSource;
 #[cfg(feature = "std")]
-pub use shards::Shard;
+pub use classic::Shard;
 #[cfg(not(feature = "std"))]
-use shards::Shard;
+use classic::Shard;
+pub use config::BroadcasterConfig;
+pub use random::RandomSource;
 pub use stats::BroadcasterStats;
 
-use crate::log::{debug, trace};
-use crate::wire::{Refusal, canonical, classic};
+use crate::wire::canonical;
 use crate::{Instant, PoolId};
 use answers::Answers;
-use pool_key::PoolKey;
-use pools::{Ended, Pools};
+use classic::Classic;
 
 /// What a [`Broadcaster`] tells its driver. For logs and metrics: nothing has to be done. Dropped and counted if the
 /// driver doesn't poll.
@@ -109,13 +100,9 @@ pub struct Broadcaster<R> {
     config: BroadcasterConfig,
     random: R,
     now: Instant,
-    pools: Pools,
-    /// Memory for a list.
-    listed: Vec<PoolKey>,
+    classic: Classic,
     answers: Answers,
     stats: BroadcasterStats,
-    /// If it is not alone.
-    shard: Option<Shard>,
 }
 
 impl<R: RandomSource> Broadcaster<R> {
@@ -140,15 +127,12 @@ impl<R: RandomSource> Broadcaster<R> {
     }
 
     fn with(config: BroadcasterConfig, random: R, shard: Option<Shard>) -> Self {
-        let numbering = shard.as_ref().map(Shard::numbering).unwrap_or_default();
         Self {
             random,
             now: Instant::ZERO,
-            pools: Pools::new(config.ping_timeout, numbering),
-            listed: Vec::new(),
+            classic: Classic::new(&config, shard),
             answers: Answers::new(config.max_queued),
             stats: BroadcasterStats::default(),
-            shard,
             config,
         }
     }
@@ -156,13 +140,13 @@ impl<R: RandomSource> Broadcaster<R> {
     /// How many pools there are.
     #[must_use]
     pub fn pool_count(&self) -> usize {
-        self.pools.len()
+        self.classic.pools.len()
     }
 
     /// How many peers all pools have together, their hosts not counted.
     #[must_use]
     pub fn peer_count(&self) -> usize {
-        self.pools.peers()
+        self.classic.pools.peers()
     }
 
     /// What was done and refused so far.
@@ -180,42 +164,6 @@ impl<R: RandomSource> Broadcaster<R> {
     /// Moves on to `now` and ends what is due, as far as there is room for the notices; `poll_output` goes on.
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        while self.answers.has_room() && self.end_next() {}
-    }
-
-    /// Ends the next pool whose time is up.
-    #[inline(always)]
-    fn end_next(&mut self) -> bool {
-        let peers = self.pools.peers();
-        let Some(ended) = self.pools.end_next(self.now) else { return false };
-        self.ended(ended, peers);
-        true
-    }
-
-    /// A pool has ended. All had so many peers before.
-    #[cold]
-    fn ended(&mut self, Ended { key, host, notify }: Ended, peers: usize) {
-        if let Some(shard) = &self.shard {
-            shard.ended(key, host.ip(), peers - self.pools.peers());
-        }
-        let id = key.id();
-        debug!(pool = %id, %host, "pool ended: its host was quiet");
-        self.stats.pools_ended += 1;
-        self.answers.send(notify, classic::write_pool_ended);
-        self.answers.tell(BroadcasterEvent::PoolEnded { pool: id, host });
-    }
-
-    fn refuse(&mut self, to: Asker, refusal: Refusal) {
-        trace!(to = %to.address, %refusal, "refused");
-        self.stats.refused += 1;
-        self.answers.send(to, |room| classic::write_refusal(&refusal, room));
-    }
-
-    fn refuse_unknown(&mut self, to: Asker, id: &[u8]) {
-        trace!(to = %to.address, refusal = %Refusal::NoSuchPool(crate::wire::Words::new(id)), "refused");
-        self.stats.refused += 1;
-        self.stats.refused_unknown_pool += 1;
-        // By the id as it lies there: who asks for what there isn't shall cost no memory.
-        self.answers.send(to, |room| classic::write_no_such_pool(id, room));
+        while self.answers.has_room() && self.end_next_pool() {}
     }
 }

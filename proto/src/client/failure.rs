@@ -1,11 +1,80 @@
-//! Why a call has no answer, as a program wants to be told.
+//! Why a call can't be made, and why one has no answer, as a program wants to be told.
 
-use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
-use super::{CallError, Outcome};
+use super::{Outcome, PoolPage};
+use crate::wire::native::TextTooLong;
 use crate::{PoolId, PoolInfo, Refusal};
+
+/// Why a call can't be made. Always the caller's doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// As many calls as allowed are under way, or have outcomes nobody polled.
+    TooManyCalls {
+        /// How many.
+        limit: usize,
+    },
+    /// The client is in as many pools as allowed, or asks to be; in the classic dialect, it hosts them.
+    TooManyPools {
+        /// How many.
+        limit: usize,
+    },
+    /// The dialect that the client speaks has no such call.
+    NotInDialect,
+    /// The client is no member of that pool.
+    NotAMember {
+        /// The pool.
+        pool: PoolId,
+    },
+    /// Only the pool's host may, and that is another member.
+    NotHost,
+    /// A text is longer than datagrams carry.
+    TextTooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The most there may be.
+        max: usize,
+    },
+    /// The id is no UUID, so no pool of the native dialect has it.
+    InvalidPool,
+    /// The client was closed.
+    Closed,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyCalls { limit } => {
+                write!(f, "{limit} calls are under way, the most allowed: wait for one to end")
+            }
+            Self::TooManyPools { limit } => {
+                write!(f, "there are {limit} pools, the most allowed: leave or release one first")
+            }
+            Self::NotInDialect => {
+                f.write_str("the classic dialect has no such call: make a client that speaks the native one")
+            }
+            Self::NotAMember { pool } => write!(f, "the client is no member of pool {pool}: join it first"),
+            Self::NotHost => f.write_str("only the pool's host may: have the host do it, or hand over"),
+            Self::TextTooLong { len, max } => {
+                write!(f, "a text of {len} bytes is longer than {max} bytes: shorten it")
+            }
+            Self::InvalidPool => {
+                f.write_str("the id of the pool is not a UUID: take one that a list or a host gave")
+            }
+            Self::Closed => f.write_str("the client was closed"),
+        }
+    }
+}
+
+impl core::error::Error for CallError {}
+
+impl From<TextTooLong> for CallError {
+    fn from(TextTooLong { len, max }: TextTooLong) -> Self {
+        Self::TextTooLong { len, max }
+    }
+}
 
 /// Why a call has no answer. The sequential calls of the runtimes end with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +117,13 @@ impl From<CallError> for CallFailed {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Closed => Self::Closed,
-            CallError::TooManyCalls { .. } | CallError::TooManyHosted { .. } => Self::Misuse(error),
+            CallError::TooManyCalls { .. }
+            | CallError::TooManyPools { .. }
+            | CallError::NotInDialect
+            | CallError::NotAMember { .. }
+            | CallError::NotHost
+            | CallError::TextTooLong { .. }
+            | CallError::InvalidPool => Self::Misuse(error),
         }
     }
 }
@@ -58,25 +133,44 @@ impl Outcome {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn into_list(self, broadcaster: SocketAddr) -> Result<Vec<PoolId>, CallFailed> {
+    pub fn into_list(self, broadcaster: SocketAddr) -> Result<PoolPage, CallFailed> {
         match self {
             Self::Listed(pools) => Ok(pools),
-            Self::Created(_) | Self::Joined(_) | Self::Refused(_) | Self::TimedOut { .. } | Self::Closed => {
-                Err(self.into_failure(broadcaster))
-            }
+            Self::Created(_)
+            | Self::Joined(_)
+            | Self::Done
+            | Self::Refused(_)
+            | Self::TimedOut { .. }
+            | Self::Closed => Err(self.into_failure(broadcaster)),
         }
     }
 
-    /// The answer of `broadcaster` to create or join.
+    /// The answer of `broadcaster` to create, join or resume.
     ///
     /// # Errors
     /// Why there is none.
     pub fn into_pool(self, broadcaster: SocketAddr) -> Result<PoolInfo, CallFailed> {
         match self {
             Self::Created(pool) | Self::Joined(pool) => Ok(pool),
-            Self::Listed(_) | Self::Refused(_) | Self::TimedOut { .. } | Self::Closed => {
+            Self::Listed(_) | Self::Done | Self::Refused(_) | Self::TimedOut { .. } | Self::Closed => {
                 Err(self.into_failure(broadcaster))
             }
+        }
+    }
+
+    /// Whether an order was carried out by `broadcaster`.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn into_done(self, broadcaster: SocketAddr) -> Result<(), CallFailed> {
+        match self {
+            Self::Done => Ok(()),
+            Self::Created(_)
+            | Self::Joined(_)
+            | Self::Listed(_)
+            | Self::Refused(_)
+            | Self::TimedOut { .. }
+            | Self::Closed => Err(self.into_failure(broadcaster)),
         }
     }
 
@@ -85,7 +179,9 @@ impl Outcome {
             Self::Refused(refusal) => CallFailed::Refused(refusal),
             Self::TimedOut { sent } => CallFailed::TimedOut { broadcaster, sent },
             // The answer to something else is never given to a call.
-            Self::Closed | Self::Created(_) | Self::Joined(_) | Self::Listed(_) => CallFailed::Closed,
+            Self::Closed | Self::Created(_) | Self::Joined(_) | Self::Listed(_) | Self::Done => {
+                CallFailed::Closed
+            }
         }
     }
 }
@@ -98,19 +194,22 @@ mod tests {
     fn an_answer_is_what_was_asked_for_or_says_why_not() {
         let broadcaster = SocketAddr::from(([192, 0, 2, 9], 6_969));
         let id: PoolId = "p".parse().unwrap();
-        let pool = PoolInfo::new(id, broadcaster, broadcaster, []);
-        assert_eq!(Outcome::Listed([id].to_vec()).into_list(broadcaster), Ok([id].to_vec()));
+        let (pool, page) = (PoolInfo::new(id, broadcaster, broadcaster, []), PoolPage::from_iter([id]));
+        assert_eq!(Outcome::Listed(page.clone()).into_list(broadcaster), Ok(page));
         assert_eq!(Outcome::Created(pool.clone()).into_pool(broadcaster), Ok(pool.clone()));
         assert_eq!(Outcome::Joined(pool.clone()).into_pool(broadcaster), Ok(pool.clone()));
+        assert_eq!(Outcome::Done.into_done(broadcaster), Ok(()));
         for (outcome, failed) in [
             (Outcome::Refused(Refusal::NotHost), CallFailed::Refused(Refusal::NotHost)),
             (Outcome::TimedOut { sent: 3 }, CallFailed::TimedOut { broadcaster, sent: 3 }),
             (Outcome::Closed, CallFailed::Closed),
         ] {
             assert_eq!(outcome.clone().into_list(broadcaster), Err(failed.clone()));
+            assert_eq!(outcome.clone().into_done(broadcaster), Err(failed.clone()));
             assert_eq!(outcome.into_pool(broadcaster), Err(failed));
         }
-        assert_eq!(Outcome::Joined(pool).into_list(broadcaster), Err(CallFailed::Closed));
-        assert_eq!(Outcome::Listed(Vec::new()).into_pool(broadcaster), Err(CallFailed::Closed));
+        assert_eq!(Outcome::Joined(pool.clone()).into_list(broadcaster), Err(CallFailed::Closed));
+        assert_eq!(Outcome::Joined(pool).into_done(broadcaster), Err(CallFailed::Closed));
+        assert_eq!(Outcome::Listed(PoolPage::default()).into_pool(broadcaster), Err(CallFailed::Closed));
     }
 }

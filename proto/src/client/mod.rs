@@ -1,138 +1,53 @@
-//! The client: asks a broadcaster for pools, and pings those it hosts.
+//! The client: asks broadcasters for pools, and keeps its places in them.
 
-mod answers;
+mod classic;
 mod config;
+mod event;
 mod failure;
-mod hosting;
-#[cfg(test)]
-#[expect(clippy::wildcard_enum_match_arm, reason = "a test names what it looks for")]
-mod tests;
+mod listing;
+mod native;
+mod outcome;
+mod saved;
+mod stats;
 
-use alloc::vec::Vec;
-use core::fmt;
+use alloc::boxed::Box;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use bytes::BytesMut;
-
 pub use config::ClientConfig;
-pub use failure::CallFailed;
+pub use event::{ClientEvent, PoolEnd, PoolEvent};
+pub use failure::{CallError, CallFailed};
+pub use listing::{Cursor, Door, ListFilter, PoolListing, PoolPage};
+pub use native::Membership;
+pub use outcome::{CallId, Outcome};
+pub use saved::{InvalidSaved, Saved};
+pub use stats::ClientStats;
 
-use crate::log::trace;
-use crate::output::Outbox;
-use crate::wire::{Refusal, Request, canonical, classic};
-use crate::{Instant, Machine, Output, PoolId, PoolInfo};
-use hosting::Hosting;
+use crate::wire::Dialect;
+use crate::wire::native::{Member, PoolCode, PoolSpec};
+use crate::{Instant, Machine, Output, PoolId};
+use classic::ClassicClient;
+use native::NativeClient;
 
 /// No interval is shorter: a zero one would keep a machine busy without time passing.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Names one call of one [`Client`]. Never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallId(pub(crate) u64);
-
-/// How a call ended. Every call has exactly one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// To create: you host this pool now, and it is pinged until [`Client::release`] or its end.
-    Created(PoolInfo),
-    /// To join: you are in the pool.
-    Joined(PoolInfo),
-    /// To list: the pools there are, as many as fit an answer.
-    Listed(Vec<PoolId>),
-    /// The broadcaster refused.
-    Refused(Refusal),
-    /// No answer came in time.
-    TimedOut {
-        /// How often the request was sent.
-        sent: u32,
-    },
-    /// The client was closed.
-    Closed,
-}
-
-/// What a [`Client`] tells its application.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClientEvent {
-    /// A call has its outcome.
-    Finished {
-        /// The call.
-        call: CallId,
-        /// Its outcome.
-        outcome: Outcome,
-    },
-    /// A hosted pool has ended. It is pinged no more.
-    PoolEnded {
-        /// The pool.
-        pool: PoolId,
-    },
-}
-
-/// Why a call can't be made. Always the caller's doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CallError {
-    /// As many calls as allowed are under way, or have outcomes nobody polled.
-    TooManyCalls {
-        /// How many.
-        limit: usize,
-    },
-    /// As many pools as allowed are hosted.
-    TooManyHosted {
-        /// How many.
-        limit: usize,
-    },
-    /// The client was closed.
-    Closed,
-}
-
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooManyCalls { limit } => {
-                write!(f, "{limit} calls are under way, the most allowed: wait for one to end")
-            }
-            Self::TooManyHosted { limit } => {
-                write!(f, "{limit} pools are hosted, the most allowed: release one first")
-            }
-            Self::Closed => f.write_str("the client was closed"),
-        }
-    }
-}
-
-impl core::error::Error for CallError {}
-
-/// What a [`Client`] counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ClientStats {
-    /// Requests sent, repetitions and pings included.
-    pub sent: u64,
-    /// Of those, repetitions.
-    pub resent: u64,
-    /// Datagrams ignored because they came from another address than the broadcaster's.
-    pub foreign: u64,
-    /// Datagrams ignored because they are no answer, or too long.
-    pub spoiled: u64,
-    /// Answers ignored because nobody waits for them: late, duplicate, or never asked for.
-    pub unexpected: u64,
-    /// Datagrams dropped because the driver didn't poll.
-    pub outputs_dropped: u64,
-}
-
-#[derive(Debug)]
-struct Call {
-    id: CallId,
-    request: Request,
-    deadline: Instant,
-    resend_at: Instant,
-    backoff: Duration,
-    sent: u32,
-}
-
-/// The client of one broadcaster as a datagram machine. See [`Machine`] for its contract.
+/// A client as a datagram machine. See [`Machine`] for its contract.
+///
+/// [`ClientConfig::dialect`] says what it speaks.
+///
+/// # Native
+///
+/// A call is a request to a broadcaster, or an order to the one of a pool, and has one [`Outcome`] within
+/// [`ClientConfig::call_timeout`]. A call to create or join has its outcome when the pool's whole roster is there. From then
+/// on the client is a member, until [`leave`](Self::leave), [`release`](Self::release) or a [`ClientEvent::PoolEnded`]: it
+/// pings, keeps the roster ([`membership`](Self::membership)), tells what changes in it ([`PoolEvent`]), and turns to another
+/// broadcaster when its own is silent.
+///
+/// # Classic
+///
+/// It can [`list`](Self::list), [`create`](Self::create) and [`join`](Self::join), and pings what it hosts until
+/// [`release`](Self::release). What only the native dialect has is [`CallError::NotInDialect`].
 ///
 /// The classic wire has no request ids. An answer goes to the oldest call that it can be meant for: one that asked
 /// for that pool, for a list, or for a new pool. Errors that name no pool and no limit (`Refusal::Other` and the
@@ -146,188 +61,242 @@ struct Call {
 /// names the pool. So a late or a forged notice ends nothing.
 #[derive(Debug)]
 pub struct Client {
-    config: ClientConfig,
-    broadcaster: SocketAddr,
-    now: Instant,
-    next_call: u64,
-    /// In the order they were made.
-    calls: Vec<Call>,
-    /// Outcomes that nobody has polled yet.
-    unpolled: usize,
-    hosting: Hosting,
-    outbox: Outbox<ClientEvent>,
-    scratch: BytesMut,
-    stats: ClientStats,
-    closed: bool,
+    half: Half,
+}
+
+#[derive(Debug)]
+enum Half {
+    Classic(Box<ClassicClient>),
+    Native(Box<NativeClient>),
 }
 
 impl Client {
-    /// A client of the broadcaster at `broadcaster`.
+    /// A client of the broadcaster at `broadcaster`, and of [`ClientConfig::broadcasters`] if that doesn't answer.
+    ///
+    /// The seed is 32 random bytes that no other client has: what must not be guessed, and jitter, comes out of it. The
+    /// classic dialect has neither.
     #[must_use]
-    pub fn new(config: ClientConfig, broadcaster: SocketAddr) -> Self {
-        Self {
-            broadcaster: canonical(broadcaster),
-            now: Instant::ZERO,
-            next_call: 0,
-            calls: Vec::new(),
-            unpolled: 0,
-            hosting: Hosting::default(),
-            outbox: Outbox::new(config.max_queued),
-            scratch: BytesMut::new(),
-            stats: ClientStats::default(),
-            closed: false,
-            config,
-        }
+    pub fn new(config: ClientConfig, broadcaster: SocketAddr, seed: [u8; 32]) -> Self {
+        let half = match config.dialect {
+            Dialect::Classic => Half::Classic(Box::new(ClassicClient::new(config, broadcaster))),
+            Dialect::Native => Half::Native(Box::new(NativeClient::new(config, broadcaster, seed))),
+        };
+        Self { half }
     }
 
-    /// Asks for the pools there are.
+    /// Asks for the pools there are: their first page.
     ///
     /// # Errors
     /// If too many calls are under way, or the client was closed.
     pub fn list(&mut self, now: Instant) -> Result<CallId, CallError> {
-        self.call(now, Request::List)
+        match &mut self.half {
+            Half::Classic(client) => client.list(now),
+            Half::Native(client) => client.list(now, &ListFilter::default()),
+        }
     }
 
-    /// Asks for a new pool, to be its host.
+    /// Asks for a page of the pools that the filter lets through.
     ///
     /// # Errors
-    /// If too many calls are under way or too many pools hosted, or the client was closed.
+    /// If too many calls are under way, or the client was closed. [`CallError::TextTooLong`] if the prefix is longer than
+    /// any name. The classic dialect knows no filter but the default.
+    pub fn list_with(&mut self, now: Instant, filter: &ListFilter) -> Result<CallId, CallError> {
+        match &mut self.half {
+            Half::Classic(client) if *filter == ListFilter::default() => client.list(now),
+            Half::Classic(_) => Err(CallError::NotInDialect),
+            Half::Native(client) => client.list(now, filter),
+        }
+    }
+
+    /// Asks for a new pool, to be its host: one of [`PoolSpec::default`], which is listed, open to all, and has 64 seats.
+    ///
+    /// # Errors
+    /// If too many calls are under way or there are too many pools, or the client was closed.
     pub fn create(&mut self, now: Instant) -> Result<CallId, CallError> {
-        self.advance(now);
-        let creating = self.calls.iter().filter(|call| call.request == Request::Create).count();
-        if self.hosting.len() + creating >= self.config.max_hosted {
-            return Err(CallError::TooManyHosted { limit: self.config.max_hosted });
+        match &mut self.half {
+            Half::Classic(client) => client.create(now),
+            Half::Native(client) => client.create(now, &PoolSpec::default(), &[]),
         }
-        self.call(now, Request::Create)
     }
 
-    /// Asks to become a peer of `pool`.
+    /// Asks for a new pool of this spec, to be its host, of which the roster says `about`.
+    ///
+    /// A spec without broadcasters gets those that the client was given, if they are several, in their order: so its members
+    /// know whom to turn to.
     ///
     /// # Errors
-    /// If too many calls are under way, or the client was closed.
-    pub fn join(&mut self, now: Instant, pool: PoolId) -> Result<CallId, CallError> {
-        self.call(now, Request::Join(pool))
+    /// If too many calls are under way or there are too many pools, or the client was closed. [`CallError::TextTooLong`] if
+    /// `about` has more than 128 bytes. [`CallError::NotInDialect`] in the classic dialect.
+    pub fn create_with(&mut self, now: Instant, spec: &PoolSpec, about: &[u8]) -> Result<CallId, CallError> {
+        self.native()?.create(now, spec, about)
     }
 
-    /// Forgets a call: it gets no outcome any more. A pool it has made, or may still make, is not pinged and ends by
-    /// itself.
-    pub fn cancel(&mut self, call: CallId) {
-        self.calls.retain(|other| other.id != call);
-        self.hosting.forget(call);
-        let of_call =
-            |event: &ClientEvent| matches!(event, ClientEvent::Finished { call: of, .. } if *of == call);
-        let Some(event) = self.outbox.take_back(of_call) else { return };
-        self.unpolled -= 1;
-        if let ClientEvent::Finished { outcome: Outcome::Created(made), .. } = event {
-            // Nobody knows of the pool, so nobody is to be told of its end.
-            let of_pool =
-                |event: &ClientEvent| matches!(event, ClientEvent::PoolEnded { pool } if *pool == made.id());
-            self.outbox.take_back(of_pool);
+    /// Asks to become a member of `pool`.
+    ///
+    /// # Errors
+    /// If too many calls are under way, or the client was closed. In the native dialect, if there are too many pools, and
+    /// [`CallError::InvalidPool`] if the id is no UUID.
+    pub fn join(&mut self, now: Instant, pool: PoolId) -> Result<CallId, CallError> {
+        match &mut self.half {
+            Half::Classic(client) => client.join(now, pool),
+            Half::Native(client) => client.join(now, Door::Id(pool), &[]),
         }
     }
 
-    /// Stops pinging a hosted pool, which ends when the broadcaster's ping timeout runs out. Whether it was hosted.
+    /// Asks to become a member of the pool of that id or code, of whom the roster says `about`. Of a pool that one is a
+    /// member of already the outcome tells what is known.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join). [`CallError::TextTooLong`] if `about` has more than 128 bytes. In the classic dialect
+    /// [`CallError::NotInDialect`] if there is a code or something to say.
+    pub fn join_with(
+        &mut self,
+        now: Instant,
+        door: impl Into<Door>,
+        about: &[u8],
+    ) -> Result<CallId, CallError> {
+        match (&mut self.half, door.into()) {
+            (Half::Native(client), door) => client.join(now, door, about),
+            (Half::Classic(client), Door::Id(pool)) if about.is_empty() => client.join(now, pool),
+            (Half::Classic(_), Door::Id(_) | Door::Code(_)) => Err(CallError::NotInDialect),
+        }
+    }
+
+    /// Asks to become a member of the pool of that code.
+    ///
+    /// # Errors
+    /// As [`join_with`](Self::join_with).
+    pub fn join_by_code(&mut self, now: Instant, code: PoolCode) -> Result<CallId, CallError> {
+        self.join_with(now, code, &[])
+    }
+
+    /// Comes back to a pool with what [`Membership::save`] gave, as the member one was. The outcome is that of a join.
+    ///
+    /// # Errors
+    /// If too many calls are under way or there are too many pools, or the client was closed.
+    /// [`CallError::NotInDialect`] in the classic dialect.
+    pub fn resume(&mut self, now: Instant, saved: &Saved) -> Result<CallId, CallError> {
+        self.native()?.resume(now, saved)
+    }
+
+    /// Leaves a pool. The outcome is [`Outcome::Done`] when the broadcaster knows; the client is no longer a member
+    /// ([`PoolEnd::Left`]) then, or when the call has timed out.
+    ///
+    /// # Errors
+    /// As all orders: [`CallError::NotAMember`] if the client is no member of the pool; if too many calls are under way, or
+    /// the client was closed; [`CallError::NotInDialect`] in the classic dialect.
+    pub fn leave(&mut self, now: Instant, pool: PoolId) -> Result<CallId, CallError> {
+        self.native()?.leave(now, pool)
+    }
+
+    /// As the host, ends a pool.
+    ///
+    /// # Errors
+    /// As [`leave`](Self::leave), and [`CallError::NotHost`] if another member is host.
+    pub fn close_pool(&mut self, now: Instant, pool: PoolId) -> Result<CallId, CallError> {
+        self.native()?.close_pool(now, pool)
+    }
+
+    /// As the host, sends a member away.
+    ///
+    /// # Errors
+    /// As [`close_pool`](Self::close_pool).
+    pub fn kick(&mut self, now: Instant, pool: PoolId, member: Member) -> Result<CallId, CallError> {
+        self.native()?.kick(now, pool, member)
+    }
+
+    /// As the host, makes another member host.
+    ///
+    /// # Errors
+    /// As [`close_pool`](Self::close_pool).
+    pub fn hand_over(&mut self, now: Instant, pool: PoolId, member: Member) -> Result<CallId, CallError> {
+        self.native()?.hand_over(now, pool, member)
+    }
+
+    /// As the host, decides anew what the pool is: the whole spec.
+    ///
+    /// # Errors
+    /// As [`close_pool`](Self::close_pool).
+    pub fn change(&mut self, now: Instant, pool: PoolId, spec: &PoolSpec) -> Result<CallId, CallError> {
+        self.native()?.change(now, pool, spec)
+    }
+
+    /// As the host, lets nobody in any more, or all again.
+    ///
+    /// # Errors
+    /// As [`close_pool`](Self::close_pool).
+    pub fn lock(&mut self, now: Instant, pool: PoolId, locked: bool) -> Result<CallId, CallError> {
+        self.native()?.lock(now, pool, locked)
+    }
+
+    /// Says something else of oneself.
+    ///
+    /// # Errors
+    /// As [`leave`](Self::leave), and [`CallError::TextTooLong`] if it has more than 128 bytes.
+    pub fn set_about(&mut self, now: Instant, pool: PoolId, about: &[u8]) -> Result<CallId, CallError> {
+        self.native()?.set_about(now, pool, about)
+    }
+
+    /// Forgets a call: it gets no outcome any more.
+    ///
+    /// The pool that a call to create or join has led into, or may still lead into, is left; in the classic dialect it is not
+    /// pinged and ends by itself. An order that was sent may be carried out all the same.
+    pub fn cancel(&mut self, call: CallId) {
+        match &mut self.half {
+            Half::Classic(client) => client.cancel(call),
+            Half::Native(client) => client.cancel(call),
+        }
+    }
+
+    /// Leaves a pool without waiting for an answer, and without a [`ClientEvent::PoolEnded`]. In the classic dialect it is
+    /// no longer pinged, and ends when the broadcaster's ping timeout runs out. Whether it was one of [`pools`](Self::pools).
     pub fn release(&mut self, pool: PoolId) -> bool {
-        self.hosting.remove(&pool)
+        match &mut self.half {
+            Half::Classic(client) => client.release(pool),
+            Half::Native(client) => client.release(pool),
+        }
     }
 
-    /// The pools that are pinged.
-    pub fn hosted(&self) -> impl Iterator<Item = PoolId> + '_ {
-        self.hosting.pools()
+    /// The pools that the client is a member of; in the classic dialect, those that it hosts.
+    pub fn pools(&self) -> impl Iterator<Item = PoolId> + '_ {
+        let (classic, native) = match &self.half {
+            Half::Classic(client) => (Some(client.hosted()), None),
+            Half::Native(client) => (None, Some(client.memberships().map(Membership::id))),
+        };
+        classic.into_iter().flatten().chain(native.into_iter().flatten())
     }
 
-    /// Ends every call with [`Outcome::Closed`] and stops pinging.
+    /// What is known of a pool that the client is a member of. None in the classic dialect.
+    #[must_use]
+    pub fn membership(&self, pool: &PoolId) -> Option<&Membership> {
+        match &self.half {
+            Half::Classic(_) => None,
+            Half::Native(client) => client.memberships().find(|membership| membership.id() == *pool),
+        }
+    }
+
+    /// Ends every call with [`Outcome::Closed`], leaves all pools without waiting for answers, and sends nothing any more.
     pub fn close(&mut self) {
-        self.closed = true;
-        self.hosting.clear();
-        while let Some(id) = self.calls.first().map(|call| call.id) {
-            self.finish(id, Outcome::Closed);
+        match &mut self.half {
+            Half::Classic(client) => client.close(),
+            Half::Native(client) => client.close(),
         }
     }
 
     /// What was sent and ignored so far.
     #[must_use]
     pub fn stats(&self) -> ClientStats {
-        ClientStats { outputs_dropped: self.outbox.dropped(), ..self.stats }
-    }
-
-    fn call(&mut self, now: Instant, request: Request) -> Result<CallId, CallError> {
-        self.advance(now);
-        if self.closed {
-            return Err(CallError::Closed);
-        }
-        if self.calls.len() + self.unpolled >= self.config.max_calls {
-            return Err(CallError::TooManyCalls { limit: self.config.max_calls });
-        }
-        let id = CallId(self.next_call);
-        self.next_call += 1;
-        let backoff = match request {
-            Request::Create => self.config.recreate_after.unwrap_or(Duration::MAX),
-            Request::List | Request::Join(_) | Request::Ping(_) => self.config.resend_after,
-        };
-        // Nothing would be sent again and again within one call.
-        let backoff = backoff.max(SHORTEST);
-        self.calls.push(Call {
-            id,
-            request,
-            deadline: self.now + self.config.call_timeout,
-            resend_at: self.now + backoff,
-            backoff,
-            sent: 1,
-        });
-        self.transmit(&request);
-        Ok(id)
-    }
-
-    fn transmit(&mut self, request: &Request) {
-        self.stats.sent += 1;
-        classic::encode_request(request, &mut self.scratch);
-        let payload = self.scratch.split().freeze();
-        self.outbox.transmit(self.broadcaster, payload);
-    }
-
-    /// Gives a call its outcome, and its place to another.
-    fn finish(&mut self, id: CallId, outcome: Outcome) {
-        if let Some(place) = self.calls.iter().position(|call| call.id == id) {
-            self.calls.remove(place);
-            self.unpolled += 1;
-            self.outbox.event(ClientEvent::Finished { call: id, outcome });
+        match &self.half {
+            Half::Classic(client) => client.stats(),
+            Half::Native(client) => client.stats(),
         }
     }
 
-    /// Moves on to `now`: ends calls whose time is up, repeats requests, pings. What is set anew is set from `now`,
-    /// so that a stall causes no burst.
-    fn advance(&mut self, now: Instant) {
-        self.now = self.now.max(now);
-        let now = self.now;
-        while let Some((id, sent)) =
-            self.calls.iter().find(|call| call.deadline.is_due(now)).map(|call| (call.id, call.sent))
-        {
-            trace!(?id, sent, "call timed out");
-            self.finish(id, Outcome::TimedOut { sent });
+    fn native(&mut self) -> Result<&mut NativeClient, CallError> {
+        match &mut self.half {
+            Half::Classic(_) => Err(CallError::NotInDialect),
+            Half::Native(client) => Ok(client),
         }
-        for place in 0..self.calls.len() {
-            let Some(call) = self.calls.get_mut(place) else { break };
-            if !call.resend_at.is_due(now) {
-                continue;
-            }
-            if call.request != Request::Create {
-                call.backoff = call.backoff.saturating_mul(2);
-            }
-            call.resend_at = now + call.backoff;
-            call.sent = call.sent.saturating_add(1);
-            let request = call.request;
-            self.stats.resent += 1;
-            self.transmit(&request);
-        }
-        while let Some(pool) = self.hosting.next_ping(now, self.config.ping_interval) {
-            self.transmit(&Request::Ping(pool));
-        }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        let calls = self.calls.iter().map(|call| call.deadline.min(call.resend_at)).min();
-        [calls, self.hosting.deadline()].into_iter().flatten().filter(|at| *at != Instant::NEVER).min()
     }
 }
 
@@ -335,32 +304,23 @@ impl Machine for Client {
     type Event = ClientEvent;
 
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
-        self.advance(now);
-        if canonical(from) != self.broadcaster {
-            self.stats.foreign += 1;
-        } else if datagram.len() > self.config.max_datagram {
-            self.stats.spoiled += 1;
-        } else {
-            match classic::decode_response(datagram) {
-                Ok(response) => self.handle_response(response),
-                Err(fault) => {
-                    let _ = fault;
-                    trace!(%fault, "spoiled answer ignored");
-                    self.stats.spoiled += 1;
-                }
-            }
+        match &mut self.half {
+            Half::Classic(client) => client.handle_datagram(now, from, datagram),
+            Half::Native(client) => client.handle_datagram(now, from, datagram),
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        self.advance(now);
+        match &mut self.half {
+            Half::Classic(client) => client.handle_timeout(now),
+            Half::Native(client) => client.handle_timeout(now),
+        }
     }
 
     fn poll_output(&mut self) -> Output<ClientEvent> {
-        let Some(output) = self.outbox.pop() else { return Output::Wait(self.deadline()) };
-        if matches!(output, Output::Event(ClientEvent::Finished { .. })) {
-            self.unpolled = self.unpolled.saturating_sub(1);
+        match &mut self.half {
+            Half::Classic(client) => client.poll_output(),
+            Half::Native(client) => client.poll_output(),
         }
-        output
     }
 }

@@ -86,7 +86,8 @@ impl Mesh {
     }
 
     /// Connects to a pool that this program has created or joined: listens on the port number by which the
-    /// broadcaster knows it, on all interfaces, and dials everyone listed but itself.
+    /// broadcaster knows it, on all interfaces, and dials whom [`PoolInfo::to_dial`] names: in the classic dialect everyone
+    /// listed but itself, in the native one the members that were there before it. Those that come later dial it.
     ///
     /// Peers beyond [`MeshConfig::max_dials`] are reported as failed. The TCP port of that number had better be free: a
     /// driver finds a number that is free for both when it opens its UDP socket.
@@ -104,7 +105,7 @@ impl Mesh {
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
         self.advance(now);
-        let mut plan = self.plan(pool.others())?;
+        let mut plan = self.plan(pool.to_dial())?;
         self.shorten(&mut plan);
         self.listen(SocketAddr::new(any, pool.you().port()))?;
         Ok(self.carry_out(plan))

@@ -9,12 +9,12 @@ use nom::combinator::map;
 use super::codes::{fault, machine, put_fault, put_machine, put_reason, reason};
 use super::fields::{
     Bad, Parsed, address, addresses, bytes, fitting, fixed_u64, fixed_u128, number, pool_id, pool_info,
-    put_address, put_addresses, put_bytes, put_number, put_pool_id, put_pool_info, put_step, step, unknown,
-    unwrapped,
+    pool_of_members, put_address, put_addresses, put_bytes, put_number, put_pool_id, put_pool_info,
+    put_pool_of_members, put_step, step, unknown, unwrapped,
 };
 use super::settings::{broadcaster, client, mesh, put_broadcaster, put_client, put_mesh};
 use super::{Entry, Input, PeerStart, Start, TraceFault};
-use crate::{CallId, ConnectId, DialId, Instant, PeerId};
+use crate::{CallId, ClientConfig, ConnectId, DialId, Instant, PeerId};
 
 /// The numbers of the inputs. One that is new takes a number that is new.
 mod kind {
@@ -44,6 +44,7 @@ mod kind {
     pub(super) const LINK_CLOSED: u64 = 42;
     pub(super) const LISTENING: u64 = 43;
     pub(super) const LISTEN_FAILED: u64 = 44;
+    pub(super) const ENTER_AS_MEMBER: u64 = 45;
 
     pub(super) const LINKS_TIMEOUT: u64 = 48;
     pub(super) const SEND: u64 = 49;
@@ -57,7 +58,9 @@ mod kind {
 
 /// The numbers of what a program can be.
 const BROADCASTER: u64 = 0;
-const PEER: u64 = 1;
+/// As it was when clients had no seed and one broadcaster.
+const PEER_WITHOUT_SEED: u64 = 1;
+const PEER: u64 = 2;
 
 /// Appends an entry, without its length. `since` is the time of the one before.
 pub(super) fn put_entry(since: Instant, program: u32, now: Instant, input: &Input, out: &mut BytesMut) {
@@ -81,6 +84,7 @@ fn number_of(input: &Input) -> u64 {
         Input::Release(_) => kind::RELEASE,
         Input::CloseClient => kind::CLOSE_CLIENT,
         Input::MeshTimeout => kind::MESH_TIMEOUT,
+        Input::Enter(pool) if pool.me().is_some() => kind::ENTER_AS_MEMBER,
         Input::Enter(_) => kind::ENTER,
         Input::Connect(_) => kind::CONNECT,
         Input::CancelConnect(_) => kind::CANCEL_CONNECT,
@@ -119,6 +123,7 @@ fn put_input(input: &Input, out: &mut BytesMut) {
         }
         Input::Join(pool) | Input::Release(pool) => put_pool_id(pool, out),
         Input::Cancel(call) => put_number(call.0, out),
+        Input::Enter(pool) if pool.me().is_some() => put_pool_of_members(pool, out),
         Input::Enter(pool) => put_pool_info(pool, out),
         Input::Connect(addresses) => put_addresses(addresses, out),
         Input::CancelConnect(call) => put_number(call.0, out),
@@ -179,6 +184,8 @@ fn put_start(start: &Start, out: &mut BytesMut) {
             put_address(&peer.broadcaster, out);
             put_client(&peer.client, out);
             put_mesh(&peer.mesh, out);
+            out.put_slice(&peer.seed);
+            put_addresses(&peer.client.broadcasters, out);
         }
     }
 }
@@ -239,6 +246,7 @@ fn input(input: &[u8]) -> Parsed<'_, Input> {
 
         kind::MESH_TIMEOUT => Input::MeshTimeout,
         kind::ENTER => return map(pool_info, Input::Enter).parse(rest),
+        kind::ENTER_AS_MEMBER => return map(pool_of_members, Input::Enter).parse(rest),
         kind::CONNECT => return map(addresses, Input::Connect).parse(rest),
         kind::CANCEL_CONNECT => return map(connect, Input::CancelConnect).parse(rest),
         kind::LISTEN => return map(address, Input::Listen).parse(rest),
@@ -278,17 +286,37 @@ fn input(input: &[u8]) -> Parsed<'_, Input> {
     Ok((rest, plain))
 }
 
+/// `seed = 32 bytes`
+fn seed(input: &[u8]) -> Parsed<'_, [u8; 32]> {
+    let halves = |(first, second): (u128, u128)| {
+        let mut seed = [0; 32];
+        let (left, right) = seed.split_at_mut(16);
+        left.copy_from_slice(&first.to_le_bytes());
+        right.copy_from_slice(&second.to_le_bytes());
+        seed
+    };
+    map((fixed_u128, fixed_u128), halves).parse(input)
+}
+
 fn start(input: &[u8]) -> Parsed<'_, Input> {
     let (rest, number) = number(input)?;
     match number {
         BROADCASTER => {
             map(broadcaster, |config| Input::Start(Start::Broadcaster(Box::new(config)))).parse(rest)
         }
+        PEER_WITHOUT_SEED => {
+            let peer = |(broadcaster, client, mesh)| PeerStart { client, broadcaster, mesh, seed: [0; 32] };
+            map((address, client, mesh), peer)
+                .map(|peer| Input::Start(Start::Peer(Box::new(peer))))
+                .parse(rest)
+        }
         PEER => {
-            let peer = |(broadcaster, client, mesh)| {
-                Input::Start(Start::Peer(Box::new(PeerStart { client, broadcaster, mesh })))
+            let peer = |(broadcaster, mut client, mesh, seed, broadcasters): (_, ClientConfig, _, _, _)| {
+                client.broadcasters = broadcasters;
+                PeerStart { client, broadcaster, mesh, seed }
             };
-            map((address, client, mesh), peer).parse(rest)
+            let parts = (address, client, mesh, seed, addresses);
+            map(parts, peer).map(|peer| Input::Start(Start::Peer(Box::new(peer)))).parse(rest)
         }
         number => unknown(input, "kind of program", number),
     }

@@ -142,6 +142,8 @@ pub struct PeerStart {
     pub broadcaster: SocketAddr,
     /// The settings of mesh and links.
     pub mesh: MeshConfig,
+    /// The client's randomness.
+    pub seed: [u8; 32],
 }
 
 /// Which machine of a program was polled.

@@ -15,6 +15,7 @@ use super::TraceFault;
 use super::codes::{dialect, dialect_number};
 use super::fields::{Bad, Parsed, bad, number, put_bytes, put_number, put_wide, raw, unknown, wide};
 use crate::wire::Dialect;
+use crate::wire::native::Application;
 use crate::{BroadcasterConfig, ClientConfig, LinkConfig, MeshConfig};
 
 const NANOS: u128 = 1_000_000_000;
@@ -102,6 +103,19 @@ impl<'a> Settings<'a> {
         value.or_else(|_| self.bad(TraceFault::OutOfRange))
     }
 
+    /// Of a setting that older traces don't have.
+    fn fitting_or<T: TryFrom<u128>>(&self, setting: u8, older: T) -> Value<'a, T> {
+        if self.find(setting)?.is_some() { self.fitting(setting) } else { Ok(older) }
+    }
+
+    fn application(&self, setting: u8, older: Application) -> Value<'a, Application> {
+        let Some(bytes) = self.find(setting)? else { return Ok(older) };
+        match Application::new(bytes.to_le_bytes()) {
+            Some(application) => Ok(application),
+            None => self.bad(TraceFault::OutOfRange),
+        }
+    }
+
     fn duration(&self, setting: u8) -> Value<'a, Duration> {
         let nanos = self.wide(setting)?;
         match u64::try_from(nanos / NANOS) {
@@ -133,6 +147,7 @@ pub(super) fn put_broadcaster(config: &BroadcasterConfig, out: &mut BytesMut) {
         max_peers_total,
         max_queued,
         max_datagram,
+        classic,
     } = config;
     Writer::write(out, |settings| {
         settings.duration(1, *ping_timeout);
@@ -142,11 +157,12 @@ pub(super) fn put_broadcaster(config: &BroadcasterConfig, out: &mut BytesMut) {
         settings.size(5, *max_peers_total);
         settings.size(6, *max_queued);
         settings.size(7, *max_datagram);
+        settings.wide(8, u128::from(*classic));
     });
 }
 
 pub(super) fn broadcaster(input: &[u8]) -> Parsed<'_, BroadcasterConfig> {
-    let (rest, settings) = Settings::read(input, "setting of a broadcaster", 7)?;
+    let (rest, settings) = Settings::read(input, "setting of a broadcaster", 8)?;
     let config = BroadcasterConfig {
         ping_timeout: settings.duration(1)?,
         max_pools: settings.fitting(2)?,
@@ -155,6 +171,8 @@ pub(super) fn broadcaster(input: &[u8]) -> Parsed<'_, BroadcasterConfig> {
         max_peers_total: settings.fitting(5)?,
         max_queued: settings.fitting(6)?,
         max_datagram: settings.fitting(7)?,
+        // There was nothing else.
+        classic: settings.fitting_or::<u8>(8, 1)? != 0,
     };
     Ok((rest, config))
 }
@@ -167,9 +185,13 @@ pub(super) fn put_client(config: &ClientConfig, out: &mut BytesMut) {
         recreate_after,
         ping_interval,
         max_calls,
-        max_hosted,
+        max_pools,
         max_queued,
         max_datagram,
+        application,
+        max_events,
+        // They are written behind the settings.
+        broadcasters: _,
     } = config;
     Writer::write(out, |settings| {
         settings.wide(1, dialect_number(*dialect).into());
@@ -178,14 +200,17 @@ pub(super) fn put_client(config: &ClientConfig, out: &mut BytesMut) {
         settings.optional(4, *recreate_after);
         settings.duration(5, *ping_interval);
         settings.size(6, *max_calls);
-        settings.size(7, *max_hosted);
+        settings.size(7, *max_pools);
         settings.size(8, *max_queued);
         settings.size(9, *max_datagram);
+        settings.wide(10, u128::from_le_bytes(application.bytes()));
+        settings.size(11, *max_events);
     });
 }
 
 pub(super) fn client(input: &[u8]) -> Parsed<'_, ClientConfig> {
-    let (rest, settings) = Settings::read(input, "setting of a client", 9)?;
+    let (rest, settings) = Settings::read(input, "setting of a client", 11)?;
+    let older = ClientConfig::default();
     let config = ClientConfig {
         dialect: settings.dialect(1)?,
         call_timeout: settings.duration(2)?,
@@ -193,9 +218,12 @@ pub(super) fn client(input: &[u8]) -> Parsed<'_, ClientConfig> {
         recreate_after: settings.optional(4)?,
         ping_interval: settings.duration(5)?,
         max_calls: settings.fitting(6)?,
-        max_hosted: settings.fitting(7)?,
+        max_pools: settings.fitting(7)?,
         max_queued: settings.fitting(8)?,
         max_datagram: settings.fitting(9)?,
+        application: settings.application(10, older.application)?,
+        max_events: settings.fitting_or(11, older.max_events)?,
+        broadcasters: older.broadcasters,
     };
     Ok((rest, config))
 }

@@ -17,6 +17,7 @@ mod message;
 pub mod native;
 mod pool_id;
 mod pool_info;
+mod pool_member;
 mod refusal;
 pub(crate) mod uuid;
 
@@ -30,4 +31,5 @@ pub(crate) use message::Asked;
 pub use message::{Message, MessageRef, Request, Response};
 pub use pool_id::{InvalidPoolId, PoolId};
 pub use pool_info::{PoolInfo, canonical, preferred};
+pub use pool_member::PoolMember;
 pub use refusal::{Refusal, Words};

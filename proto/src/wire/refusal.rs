@@ -5,7 +5,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use super::PoolId;
+use super::{PoolId, native};
 
 /// Why a broadcaster refuses a request.
 ///
@@ -57,6 +57,8 @@ pub enum Refusal {
     /// Something else, in the broadcaster's words. Made by [`decode_response`](super::classic::decode_response), which
     /// turns the texts it knows into the variants above.
     Other(Words),
+    /// A refusal of the native dialect.
+    Native(native::Refusal),
 }
 
 impl fmt::Display for Refusal {
@@ -75,6 +77,7 @@ impl fmt::Display for Refusal {
             Self::TooManyPeers { limit } => write!(f, "broadcaster holds its limit of {limit} peers"),
             Self::NoFreshId => f.write_str("broadcaster has no fresh pool id"),
             Self::Other(words) => write!(f, "{words}"),
+            Self::Native(refusal) => write!(f, "{refusal}"),
         }
     }
 }

@@ -165,8 +165,11 @@ mod tests {
 
     #[test]
     fn datagrams_and_the_word_to_stop_end_a_wait_whether_the_reactor_knows_the_socket_or_not() {
-        let server =
-            BroadcasterServer::bind("127.0.0.1:0".parse().unwrap(), BroadcasterConfig::default()).unwrap();
+        let server = BroadcasterServer::bind(
+            "127.0.0.1:0".parse().unwrap(),
+            BroadcasterConfig::default().with_classic(),
+        )
+        .unwrap();
         let asker = UdpSocket::bind("127.0.0.1:0").unwrap();
         let ask = || asker.send_to(b"?", server.local_addr()).unwrap();
         let mut receiver = Receiver::new(1);

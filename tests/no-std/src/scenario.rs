@@ -5,7 +5,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, Client, ClientConfig, ClientEvent, Instant, Link, LinkConfig, LinkEvent,
-    Machine, Outcome, Output, Packet, PoolId, RandomSource, Write,
+    Machine, Outcome, Output, Packet, PoolEnd, PoolId, RandomSource, Write,
 };
 
 const SERVER: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 6_969);
@@ -27,8 +27,8 @@ pub fn run() -> Result<(), Step> {
         draw += 1 << 100;
         draw
     };
-    let mut broadcaster = Broadcaster::new(BroadcasterConfig::default(), random);
-    let mut client = Client::new(ClientConfig::default(), SERVER);
+    let mut broadcaster = Broadcaster::new(BroadcasterConfig::default().with_classic(), random);
+    let mut client = Client::new(ClientConfig::classic(), SERVER, [7; 32]);
     let now = Instant::ZERO;
 
     client.create(now).map_err(|_| Step::Create)?;
@@ -40,7 +40,7 @@ pub fn run() -> Result<(), Step> {
 
     client.list(now).map_err(|_| Step::List)?;
     match outcome(exchange(&mut client, &mut broadcaster, now)) {
-        Some(Outcome::Listed(pools)) if pools == [pool] => {}
+        Some(Outcome::Listed(pools)) if pools.ids().eq([pool]) => {}
         _ => return Err(Step::List),
     }
 
@@ -58,7 +58,7 @@ fn pool_ends(
     broadcaster.handle_timeout(late);
     let events = exchange(client, broadcaster, late);
     check(broadcaster.pool_count() == 0, Step::PoolEnd)?;
-    check(events == [ClientEvent::PoolEnded { pool }], Step::PoolEnd)
+    check(events == [ClientEvent::PoolEnded { pool, reason: PoolEnd::Quiet }], Step::PoolEnd)
 }
 
 /// One event there, and the end of both links.

@@ -102,11 +102,11 @@ pub fn too_many<R: Runtime>() {
     }
 
     let server = Server::start::<R>();
-    config.max_hosted = 1;
+    config.max_pools = 1;
     let host = client_with::<R>(server.address(), config);
     let pool = host.create().unwrap().id();
     let misuse = host.create().unwrap_err();
-    assert_eq!(misuse, CallFailed::Misuse(CallError::TooManyHosted { limit: 1 }));
+    assert_eq!(misuse, CallFailed::Misuse(CallError::TooManyPools { limit: 1 }));
     assert!(host.release(&pool));
     assert!(host.create().is_ok());
 }

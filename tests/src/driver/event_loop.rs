@@ -81,7 +81,7 @@ impl<N: Network> EventLoop<N> {
     /// # Errors
     /// If no socket can be opened.
     pub fn start(network: N, settings: Settings) -> io::Result<Self> {
-        let Settings { client, mesh, broadcaster } = settings;
+        let Settings { client, mesh, broadcaster, seed } = settings;
         let any =
             if broadcaster.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let mut inbox = Inbox::new(&mesh);
@@ -91,7 +91,7 @@ impl<N: Network> EventLoop<N> {
             network,
             broadcaster,
             max_datagram: client.max_datagram,
-            client: Client::new(client, broadcaster),
+            client: Client::new(client, broadcaster, seed),
             mesh: Mesh::new(mesh),
             links: Links::new(),
             listener: None,

@@ -50,7 +50,7 @@ impl<S: Subject> Play for S {
     fn stage(&self, settings: &dyn Fn(&mut ClientConfig, &mut MeshConfig)) -> Stage {
         let mut world = S::World::default();
         let broadcaster = world.open_udp();
-        let (mut client, mut mesh) = (ClientConfig::default(), MeshConfig::default());
+        let (mut client, mut mesh) = (ClientConfig::classic(), MeshConfig::default());
         // Nothing is sent again and nothing given up by itself, unless a check wants it.
         client.call_timeout = Duration::from_secs(3_600);
         client.resend_after = Duration::from_secs(1_800);
@@ -60,7 +60,7 @@ impl<S: Subject> Play for S {
         mesh.dial_timeout = Duration::from_secs(3_600);
         mesh.dial_deadline = Duration::from_secs(3_600);
         settings(&mut client, &mut mesh);
-        let settings = Settings { client, mesh, broadcaster: world.address(broadcaster) };
+        let settings = Settings { client, mesh, broadcaster: world.address(broadcaster), seed: [7; 32] };
         let driver = self.start(&world, settings).expect("the program starts");
         Stage {
             world: Box::new(world),

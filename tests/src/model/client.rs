@@ -5,7 +5,8 @@ use core::time::Duration;
 
 use poolmesh_proto::wire::Request;
 use poolmesh_proto::{
-    CallError, CallId, ClientConfig, ClientEvent, ClientStats, Instant, Outcome, PoolId, PoolInfo, Refusal,
+    CallError, CallId, ClientConfig, ClientEvent, ClientStats, Instant, Outcome, PoolEnd, PoolId, PoolInfo,
+    PoolPage, Refusal,
 };
 
 use super::hosting::Hosting;
@@ -81,7 +82,7 @@ impl ClientModel {
         check(result.err() == due, || format!("{request:?}: {result:?}, but due was {due:?}"))?;
         match result {
             Err(CallError::TooManyCalls { .. }) => Ok("too many calls"),
-            Err(CallError::TooManyHosted { .. }) => Ok("too many hosted"),
+            Err(CallError::TooManyPools { .. }) => Ok("too many hosted"),
             Err(_) => Ok("closed before"),
             Ok(id) => {
                 check(self.calls.iter().all(|call| call.id != id), || format!("{id:?} names two calls"))?;
@@ -94,12 +95,12 @@ impl ClientModel {
 
     /// What is wrong with a call.
     fn misuse(&self, request: Request) -> Option<CallError> {
-        let (most, most_hosted) = (self.config.max_calls, self.config.max_hosted);
+        let (most, most_hosted) = (self.config.max_calls, self.config.max_pools);
         let creates = self.under_way().filter(|call| call.request == Request::Create).count();
         let unpolled =
             self.events.iter().filter(|event| matches!(event, ClientEvent::Finished { .. })).count();
         if request == Request::Create && self.hosting.pools().len() + creates >= most_hosted {
-            Some(CallError::TooManyHosted { limit: most_hosted })
+            Some(CallError::TooManyPools { limit: most_hosted })
         } else if self.closed {
             Some(CallError::Closed)
         } else {
@@ -123,7 +124,7 @@ impl ClientModel {
             ClientEvent::Finished { .. } | ClientEvent::PoolEnded { .. } | _ => return,
         };
         // Of a pool that nobody was told of, nobody is told the end.
-        self.events.retain(|event| !matches!(event, ClientEvent::PoolEnded { pool } if *pool == made));
+        self.events.retain(|event| !matches!(event, ClientEvent::PoolEnded { pool, .. } if *pool == made));
     }
 
     /// The implementation was told to ping a pool no more. Whether it was hosted.
@@ -175,7 +176,7 @@ impl ClientModel {
             None => self.stats.spoiled += 1,
             Some(Said::Pools(ids)) => {
                 let asked = self.oldest(|request| request == Request::List);
-                self.answer(asked, Outcome::Listed(ids));
+                self.answer(asked, Outcome::Listed(PoolPage::from_iter(ids)));
             }
             Some(Said::Pool(info)) => self.in_pool(info),
             Some(Said::Error(refusal)) => self.refused(refusal),
@@ -231,7 +232,7 @@ impl ClientModel {
                 let pool = PoolId::new(id.as_bytes()).ok();
                 let join = self.oldest(|request| pool.is_some_and(|pool| request == Request::Join(pool)));
                 if let Some(pool) = pool.filter(|pool| self.release(*pool)) {
-                    self.events.push(ClientEvent::PoolEnded { pool });
+                    self.events.push(ClientEvent::PoolEnded { pool, reason: PoolEnd::Quiet });
                     if join.is_none() {
                         return;
                     }
@@ -374,8 +375,8 @@ fn kind(event: &ClientEvent) -> Kind {
                 Refusal::TooLong { .. } => "refused: too long",
                 Refusal::NotHost | Refusal::Other(_) | _ => "refused: other words",
             },
-            _ => "another outcome",
+            Outcome::Done | _ => "another outcome",
         },
-        _ => "another event",
+        ClientEvent::Pool { .. } | _ => "another event",
     }
 }

@@ -51,7 +51,7 @@
 //!     }
 //! }
 //!
-//! let config = BroadcasterConfig::default();
+//! let config = BroadcasterConfig::default().with_classic();
 //! let end = Instant::ZERO + config.ping_timeout;
 //! let (mut model, mut mine) = (BroadcasterModel::new(config).without_events(), Mine::default());
 //! let asker: SocketAddr = "192.0.2.1:5000".parse().unwrap();

@@ -19,12 +19,19 @@ use super::fingerprint::of_event;
 use super::streams::{ConnId, Side};
 
 /// What a peer is made with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerConfig {
     /// The client's settings.
     pub client: ClientConfig,
     /// The settings of mesh and links.
     pub mesh: MeshConfig,
+}
+
+/// A client of the classic dialect.
+impl Default for PeerConfig {
+    fn default() -> Self {
+        Self { client: ClientConfig::classic(), mesh: MeshConfig::default() }
+    }
 }
 
 #[derive(Debug)]
@@ -58,15 +65,18 @@ impl Machines {
     ) -> Self {
         let PeerConfig { client, mesh } = config.clone();
         let broadcaster = broadcaster.to_socket();
+        // Of its own for each node, and the same in each run.
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&(place as u64).to_le_bytes());
         if let Some(tape) = &mut core.tape {
-            let start = PeerStart { client: client.clone(), broadcaster, mesh: mesh.clone() };
+            let start = PeerStart { client: client.clone(), broadcaster, mesh: mesh.clone(), seed };
             tape.note(place, Instant::ZERO, Input::Start(Start::Peer(Box::new(start))));
         }
         Self {
             place,
             own,
             check: PeerCheck::new(config, broadcaster),
-            client: Client::new(client, broadcaster),
+            client: Client::new(client, broadcaster, seed),
             mesh: Mesh::new(mesh),
             links: Links::new(),
             ends: BTreeMap::new(),
@@ -88,7 +98,7 @@ impl Machines {
     }
 
     pub(super) fn hosted(&self) -> Vec<PoolId> {
-        self.client.hosted().collect()
+        self.client.pools().collect()
     }
 
     pub(super) fn peers(&self) -> Vec<(PeerId, SocketAddr)> {

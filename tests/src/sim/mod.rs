@@ -48,7 +48,7 @@
 //!
 //! let mut world = World::new(7); // the seed
 //! world.weather().loss = 100_000; // a datagram of ten is lost
-//! let server = world.broadcaster(BroadcasterConfig::default());
+//! let server = world.broadcaster(BroadcasterConfig::default().with_classic());
 //! let ann = world.peer(Greeter::default(), server, PeerConfig::default());
 //! world.run_for(Duration::from_secs(10))?;
 //!
@@ -96,7 +96,7 @@
 //! for seed in 0..20 {
 //!     let mut world = World::new(seed);
 //!     // world.log_to(Box::new(std::io::stderr()));
-//!     let server = world.broadcaster(BroadcasterConfig::default());
+//!     let server = world.broadcaster(BroadcasterConfig::default().with_classic());
 //!     let ann = world.peer(Lister::default(), server, PeerConfig::default());
 //!     for asked in 1..10 {
 //!         let weather = Weather::rough(world.rng());

@@ -233,9 +233,9 @@ impl Chaos {
                 }
             }
             Outcome::Listed(pools) => {
-                pools.iter().for_each(|pool| self.know(*pool));
+                pools.ids().for_each(|pool| self.know(pool));
                 if meeting {
-                    self.meeting.listed = Some(pools);
+                    self.meeting.listed = Some(pools.ids().collect());
                 }
             }
             other @ (Outcome::Refused(_) | Outcome::TimedOut { .. } | Outcome::Closed | _) => {
@@ -274,7 +274,9 @@ impl App for Chaos {
             AppEvent::Client(ClientEvent::Finished { call, outcome }) => {
                 self.finished(call, outcome, context)
             }
-            AppEvent::Client(ClientEvent::PoolEnded { pool }) => self.pools.retain(|known| *known != pool),
+            AppEvent::Client(ClientEvent::PoolEnded { pool, .. }) => {
+                self.pools.retain(|known| *known != pool)
+            }
             AppEvent::Link(_, LinkEvent::Received(event)) if event.is(GREETING) => {
                 if let Ok(number) = event.reader().u64() {
                     self.meeting.greeted.insert(number);

@@ -171,7 +171,7 @@ fn everyone(options: &Options) -> usize {
 fn broadcaster(options: &Options, rng: &mut Rng) -> (BroadcasterConfig, Duration) {
     // A minute more often than a second: the less there is to ping, the more hours fit into one.
     let ping_timeout = Duration::from_secs(*rng.pick(&[1, 5, 15, 30, 30, 60, 60, 60]));
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     config.ping_timeout = ping_timeout;
     config.max_pools_per_source = *rng.pick(&[3, 16, 64]);
     // At the least as many as attackers may take, and some: else nobody could make a pool even when the storm is over.
@@ -190,7 +190,7 @@ fn peer(options: &Options, rng: &mut Rng, ping_timeout: Duration) -> (PeerConfig
     client.call_timeout = Duration::from_secs(rng.range(2, 20));
     client.resend_after = Duration::from_millis(rng.range(100, 1_000));
     client.max_calls = *rng.pick(&[2, 64]);
-    client.max_hosted = *rng.pick(&[1, 64]);
+    client.max_pools = *rng.pick(&[1, 64]);
     let mesh = &mut config.mesh;
     mesh.max_dialing = *rng.pick(&[1, 3, 64]);
     mesh.dial_timeout = Duration::from_millis(rng.range(500, 4_000));

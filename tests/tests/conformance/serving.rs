@@ -20,7 +20,7 @@ const CREATE: [u8; 1] = [0];
 
 /// Limits that are not reached.
 fn config() -> BroadcasterConfig {
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     config.ping_timeout = 6 * PATIENCE;
     config.max_pools_per_source = usize::MAX;
     config

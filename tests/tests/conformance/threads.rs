@@ -36,7 +36,7 @@ fn made(client: &UdpSocket, at: SocketAddr) -> Option<PoolId> {
 }
 
 fn many_are_served<R: Runtime>() {
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     config.ping_timeout = 6 * PATIENCE;
     config.max_pools = classic::LIST_CAPACITY;
     config.max_peers_total = 2 * MANY;
@@ -85,7 +85,8 @@ macro_rules! one_of_several {
 
             fn two() -> [$lib::BroadcasterServer; 2] {
                 let at = "127.0.0.1:0".parse().unwrap();
-                let servers = $lib::BroadcasterServer::bind_shards(at, &BroadcasterConfig::default(), 2);
+                let servers =
+                    $lib::BroadcasterServer::bind_shards(at, &BroadcasterConfig::default().with_classic(), 2);
                 servers.unwrap().try_into().unwrap()
             }
 
@@ -102,8 +103,11 @@ macro_rules! one_of_several {
             fn there_are_some_but_not_too_many() {
                 for count in [0, 257] {
                     let at = "127.0.0.1:0".parse().unwrap();
-                    let servers =
-                        $lib::BroadcasterServer::bind_shards(at, &BroadcasterConfig::default(), count);
+                    let servers = $lib::BroadcasterServer::bind_shards(
+                        at,
+                        &BroadcasterConfig::default().with_classic(),
+                        count,
+                    );
                     assert_eq!(servers.unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
                 }
             }

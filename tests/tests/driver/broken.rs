@@ -53,14 +53,14 @@ impl<N: Network> Broken<N> {
     }
 
     fn start(flaw: Flaw, net: N, settings: Settings) -> io::Result<Self> {
-        let Settings { client, mesh, broadcaster } = settings;
+        let Settings { client, mesh, broadcaster, seed } = settings;
         Ok(Self {
             flaw,
             udp: net.open(([0, 0, 0, 0], 0).into())?,
             net,
             broadcaster,
             max_datagram: client.max_datagram,
-            client: Client::new(client, broadcaster),
+            client: Client::new(client, broadcaster, seed),
             mesh: Mesh::new(mesh),
             links: Links::new(),
             listener: None,

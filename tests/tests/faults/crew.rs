@@ -50,7 +50,7 @@ impl<R: Runtime> Here<R> {
         let mut config = MeshConfig::default();
         config.max_links = 1_000;
         let peer = |_| {
-            let client = R::Client::connect_with(&broadcaster.to_string(), ClientConfig::default()).unwrap();
+            let client = R::Client::connect_with(&broadcaster.to_string(), ClientConfig::classic()).unwrap();
             (client, <R::Mesh as Mesh<R>>::with_config(config.clone()))
         };
         Self { peers: (0..peers).map(peer).collect() }

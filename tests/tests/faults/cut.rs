@@ -100,7 +100,7 @@ fn a_network_that_is_down<R: Runtime>() {
 
     set_loopback("up");
     let server = Server::start::<R>();
-    let mut hasty = ClientConfig::default();
+    let mut hasty = ClientConfig::classic();
     hasty.call_timeout = millis(300);
     let client = R::Client::connect_with(&server.address().to_string(), hasty).unwrap();
     client.list().unwrap();

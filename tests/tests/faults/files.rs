@@ -73,7 +73,7 @@ fn accepting<R: Runtime>() {
     };
     assert_eq!(fault, Fault::NoResources);
     assert!(mesh::<R>(|_| {}).listen(0).is_err());
-    assert!(R::Client::connect_with("127.0.0.1:1", ClientConfig::default()).is_err());
+    assert!(R::Client::connect_with("127.0.0.1:1", ClientConfig::classic()).is_err());
     assert_eq!(full.stats().accepted, accepted);
 
     drop(filled);
@@ -83,7 +83,7 @@ fn accepting<R: Runtime>() {
         raw.send("ask", b"");
         assert_eq!(raw.read().0, "answer");
     }
-    assert!(R::Client::connect_with("127.0.0.1:1", ClientConfig::default()).is_ok());
+    assert!(R::Client::connect_with("127.0.0.1:1", ClientConfig::classic()).is_ok());
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Pools {
 }
 
 fn broadcaster(peers: usize) -> Serving {
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     config.max_peers = peers;
     // Many threads on few processors: pings may be late.
     config.ping_timeout = Duration::from_secs(30);

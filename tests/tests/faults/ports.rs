@@ -111,7 +111,7 @@ fn a_datagram_after_one_that_met_a_closed_port<R: Runtime>() {
         println!("skipped: this system doesn't tell of closed ports");
         return;
     }
-    let mut config = ClientConfig::default();
+    let mut config = ClientConfig::classic();
     (config.resend_after, config.recreate_after) = (PATIENCE, None);
     let client = R::Client::connect_with(&closed.to_string(), config).unwrap();
     let (tell, told) = mpsc::channel();

@@ -61,7 +61,7 @@ fn settings() -> impl Strategy<Value = BroadcasterConfig> {
     let queued = prop_oneof![0..10usize, Just(1_000)];
     (timeout, 0..6usize, 0..4usize, 0..4usize, 0..6usize, queued).prop_map(
         |(timeout, pools, per_source, peers, peers_total, queued)| {
-            let mut config = BroadcasterConfig::default();
+            let mut config = BroadcasterConfig::default().with_classic();
             config.ping_timeout = Duration::from_micros(timeout);
             config.max_pools = pools;
             config.max_pools_per_source = per_source;
@@ -194,11 +194,11 @@ proptest! {
     }
     #[test]
     fn a_late_ping_revives_nothing_even_if_nobody_polls(late in 0..1_000_000u64, max_queued in 0..2usize) {
-        let mut config = BroadcasterConfig::default();
+        let mut config = BroadcasterConfig::default().with_classic();
         config.max_queued = max_queued;
         let host = "192.0.2.1:1".parse().unwrap();
         // What is made of the same numbers by one that is polled tells the id.
-        let mut twin = broadcaster(&BroadcasterConfig::default());
+        let mut twin = broadcaster(&BroadcasterConfig::default().with_classic());
         twin.handle_datagram(Instant::ZERO, host, &[0]);
         let mut seen = Seen::default();
         drain(&mut twin, &mut seen);
@@ -213,7 +213,7 @@ proptest! {
 
     #[test]
     fn a_pool_that_has_ended_leaves_its_room_to_the_next_request(late in 0..1_000_000u64) {
-        let mut config = BroadcasterConfig::default();
+        let mut config = BroadcasterConfig::default().with_classic();
         config.max_pools = 1;
         let mut machine = broadcaster(&config);
         let mut seen = Seen::default();

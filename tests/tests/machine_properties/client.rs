@@ -98,13 +98,13 @@ fn settings() -> impl Strategy<Value = ClientConfig> {
     let queued = prop_oneof![0..6usize, Just(256)];
     (millis(1..6_000u64), millis(1..500u64), recreate, millis(0..500u64), 1..6usize, 1..4usize, queued)
         .prop_map(|(timeout, resend, recreate, ping, calls, hosted, queued)| {
-            let mut config = ClientConfig::default();
+            let mut config = ClientConfig::classic();
             config.call_timeout = timeout;
             config.resend_after = resend;
             config.recreate_after = recreate;
             config.ping_interval = ping;
             config.max_calls = calls;
-            config.max_hosted = hosted;
+            config.max_pools = hosted;
             config.max_queued = queued;
             config
         })
@@ -145,7 +145,7 @@ impl Seen {
                     self.made.insert(*call, info.id());
                 }
             }
-            Output::Event(ClientEvent::PoolEnded { pool }) => {
+            Output::Event(ClientEvent::PoolEnded { pool, .. }) => {
                 assert!(self.hosted.remove(pool), "{pool} was not hosted");
             }
             _ => {}
@@ -173,7 +173,7 @@ impl Seen {
     fn settle(&mut self, client: &mut Client, now: Instant, latest: Instant) {
         self.drain(client);
         let before = self.outputs.len();
-        let (calls, hosted) = (self.pending.len(), client.hosted().count());
+        let (calls, hosted) = (self.pending.len(), client.pools().count());
         client.handle_timeout(now);
         let deadline = self.drain(client);
         assert!(deadline.is_none_or(|at| at > latest), "{deadline:?} is not after {latest:?}");
@@ -185,7 +185,7 @@ impl Seen {
 }
 
 fn run(config: &ClientConfig, ops: &[Op]) -> Vec<Output<ClientEvent>> {
-    let mut client = Client::new(config.clone(), server());
+    let mut client = Client::new(config.clone(), server(), [7; 32]);
     let mut seen = Seen::default();
     let mut latest = Instant::ZERO;
     let mut closed = false;
@@ -243,11 +243,11 @@ fn run(config: &ClientConfig, ops: &[Op]) -> Vec<Output<ClientEvent>> {
             },
             Op::Settle(now) => seen.settle(&mut client, *now, latest),
         }
-        assert!(client.hosted().count() <= config.max_hosted);
+        assert!(client.pools().count() <= config.max_pools);
         assert!(!closed || client.list(Instant::ZERO) == Err(CallError::Closed));
     }
     seen.drain(&mut client);
-    assert_eq!(client.hosted().collect::<BTreeSet<_>>(), seen.hosted, "what is pinged is what was told");
+    assert_eq!(client.pools().collect::<BTreeSet<_>>(), seen.hosted, "what is pinged is what was told");
     if has_a_future(latest) {
         let end = latest + config.call_timeout;
         seen.settle(&mut client, end, end);
@@ -291,7 +291,7 @@ proptest! {
     ) {
         let mut config = config;
         config.max_queued = 256;
-        let mut client = Client::new(config.clone(), server());
+        let mut client = Client::new(config.clone(), server(), [7; 32]);
         let call = if joins { client.join(Instant::ZERO, pool(1)) } else { client.list(Instant::ZERO) };
         prop_assert!(call.is_ok());
         let times: Vec<Instant> =
@@ -309,9 +309,9 @@ proptest! {
 
     #[test]
     fn a_hosted_pool_is_pinged_every_interval(interval in 1..400u64) {
-        let mut config = ClientConfig::default();
+        let mut config = ClientConfig::classic();
         config.ping_interval = Duration::from_millis(interval);
-        let mut client = Client::new(config, server());
+        let mut client = Client::new(config, server(), [7; 32]);
         client.create(Instant::ZERO).unwrap();
         let created = Response::Joined(PoolInfo::new(pool(1), peer(0), peer(0), [peer(0)]));
         client.handle_datagram(Instant::ZERO, server(), &encoded(&created));

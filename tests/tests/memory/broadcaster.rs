@@ -80,7 +80,7 @@ pub(super) fn flooded() {
     let limits =
         [(65_536, 0, 64), (40_000, 0, 64), (5_000, 5_000, 64), (100, 20_000, 1_000), (100, 0, 20_000)];
     for (max_pools, max_peers_total, max_queued) in limits {
-        let mut config = BroadcasterConfig::default();
+        let mut config = BroadcasterConfig::default().with_classic();
         (config.max_pools, config.max_peers_total, config.max_queued) =
             (max_pools, max_peers_total, max_queued);
         let ids = ids(&config);
@@ -101,7 +101,7 @@ pub(super) fn flooded() {
 }
 
 pub(super) fn refilled() {
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     (config.max_pools, config.max_peers_total, config.max_queued) = (2_000, 4_000, 100);
     let ids = ids(&config);
     let live = Live::start();
@@ -151,7 +151,7 @@ fn take_within(
     most: usize,
 ) {
     let pools = if peers > 5 { MANY / 8 + 1 } else { MANY };
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     (config.max_pools, config.max_peers_total) = (pools, pools * peers);
     let live = Live::start();
     let mut machine = broadcaster(&config);
@@ -194,7 +194,7 @@ fn take_within(
 /// Once it has what it needs: pings, lists and joins of those who have joined, and pings and joins of what there isn't, over
 /// some turns of its clock.
 pub(super) fn busy() {
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     config.max_pools = 50;
     let ids = ids(&config);
     let mut machine = broadcaster(&config);

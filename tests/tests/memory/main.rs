@@ -339,7 +339,7 @@ fn trace_in_chunks() {
 
 fn recorded_broadcaster() {
     const WAITING: usize = 10_000;
-    let (mut limits, config) = (RecordLimits::default(), BroadcasterConfig::default());
+    let (mut limits, config) = (RecordLimits::default(), BroadcasterConfig::default().with_classic());
     limits.max_waiting = WAITING;
     let from = SocketAddr::from(([192, 0, 2, 1], 1));
     let mut plain = Broadcaster::new(config.clone(), || 7);

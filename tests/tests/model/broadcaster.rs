@@ -116,7 +116,7 @@ fn settings() -> impl Strategy<Value = BroadcasterConfig> {
     let queued = prop_oneof![4 => Just(None), 1 => (0..6usize).prop_map(Some)];
     (timeout, longest, limits, queued).prop_map(|(timeout, longest, limits, queued)| {
         let (pools, per_source, peers, peers_total) = limits;
-        let mut config = BroadcasterConfig::default();
+        let mut config = BroadcasterConfig::default().with_classic();
         config.ping_timeout = Duration::from_micros(timeout);
         config.max_datagram = longest;
         config.max_pools = pools;

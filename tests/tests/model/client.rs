@@ -165,10 +165,10 @@ fn settings() -> impl Strategy<Value = ClientConfig> {
     let longest = prop_oneof![1 => 0..200usize, 6 => Just(65_535)];
     let times = (millis(0..6_000u64), millis(0..500u64), recreate, millis(0..500u64));
     (times, 1..8usize, 0..6usize, queued, longest).prop_map(|(times, calls, hosted, queued, longest)| {
-        let mut config = ClientConfig::default();
+        let mut config = ClientConfig::classic();
         (config.call_timeout, config.resend_after, config.recreate_after, config.ping_interval) = times;
         config.max_calls = calls;
-        config.max_hosted = hosted;
+        config.max_pools = hosted;
         config.max_queued = queued;
         config.max_datagram = longest;
         config
@@ -297,7 +297,7 @@ impl Pair<'_> {
 
     fn compare(&self) -> TestCaseResult {
         prop_assert_eq!(self.machine.stats(), self.model.stats());
-        prop_assert_eq!(self.machine.hosted().collect::<Vec<_>>(), self.model.hosted());
+        prop_assert_eq!(self.machine.pools().collect::<Vec<_>>(), self.model.hosted());
         Ok(())
     }
 
@@ -373,7 +373,7 @@ impl Pair<'_> {
 }
 
 fn run((config, ops): &(ClientConfig, Vec<Op>), census: &mut Census) -> TestCaseResult {
-    let machine = Client::new(config.clone(), server());
+    let machine = Client::new(config.clone(), server(), [7; 32]);
     let model = ClientModel::new(config.clone(), server());
     let mut pair =
         Pair { machine, model, clock: Clock::default(), calls: Vec::new(), called: false, fresh: 0, census };

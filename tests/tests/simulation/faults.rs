@@ -246,7 +246,7 @@ fn streams_are_cut_and_spoiled() {
 #[test]
 fn a_broadcaster_that_restarts_has_forgotten_and_says_so() {
     let (mut world, broadcaster, [ann, bob]) = pair(1);
-    world.restart_broadcaster(broadcaster, BroadcasterConfig::default());
+    world.restart_broadcaster(broadcaster, BroadcasterConfig::default().with_classic());
     world.run_for(SECOND).unwrap();
     assert_eq!(world.app(ann).unwrap().ended, 1);
     assert_eq!(world.honest_links(bob), [ann], "links don't depend on it");
@@ -321,7 +321,7 @@ fn a_program_that_comes_to_no_rest_is_told_of() {
     ];
     for (act, what) in acts {
         let mut world = World::new(3);
-        let broadcaster = world.broadcaster(BroadcasterConfig::default());
+        let broadcaster = world.broadcaster(BroadcasterConfig::default().with_classic());
         world.peer(Restless(act), broadcaster, PeerConfig::default());
         let violation = world.run_for(SECOND).unwrap_err().what;
         assert!(violation.starts_with(what), "{violation}");

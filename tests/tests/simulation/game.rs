@@ -54,7 +54,7 @@ impl App for Game {
 fn an_hour(seed: u64) -> (World<Game>, Vec<NodeId>) {
     let mut world = World::new(seed);
     world.weather().loss = 50_000; // one datagram of twenty
-    let broadcaster = world.broadcaster(BroadcasterConfig::default());
+    let broadcaster = world.broadcaster(BroadcasterConfig::default().with_classic());
     let mut players = vec![world.peer(Game::default(), broadcaster, PeerConfig::default())];
     world.run_for(Duration::from_secs(10)).unwrap();
     let join = world.app(players[0]).unwrap().pool;
@@ -91,7 +91,7 @@ fn the_same_seed_brings_the_same_hour() {
 fn the_game_lives_through_storms() {
     for seed in 0..10 {
         let mut world = World::new(seed);
-        let broadcaster = world.broadcaster(BroadcasterConfig::default());
+        let broadcaster = world.broadcaster(BroadcasterConfig::default().with_classic());
         let mut config = PeerConfig::default();
         config.mesh.link.idle_timeout = Some(Duration::from_secs(30));
         let mut players = vec![world.peer(Game::default(), broadcaster, config.clone())];

@@ -46,7 +46,7 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// An empty world with a broadcaster in it.
 pub(crate) fn world(seed: u64) -> (World<Plain>, NodeId) {
     let mut world = World::new(seed);
-    let broadcaster = world.broadcaster(BroadcasterConfig::default());
+    let broadcaster = world.broadcaster(BroadcasterConfig::default().with_classic());
     (world, broadcaster)
 }
 

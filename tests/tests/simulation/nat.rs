@@ -48,7 +48,7 @@ fn two_behind_one_nat_do_not_reach_each_other_by_the_addresses_that_are_told() {
 fn lives(lifetime: Duration, mapping: Mapping) -> bool {
     let config = NatConfig { lifetime, mapping, filtering: Filtering::EndpointIndependent, hairpin: false };
     let mut world = poolmesh_testkit::sim::World::new(1);
-    let mut settings = poolmesh_proto::BroadcasterConfig::default();
+    let mut settings = poolmesh_proto::BroadcasterConfig::default().with_classic();
     settings.ping_timeout = SECOND * 30;
     let broadcaster = world.broadcaster(settings);
     let nat = world.nat(config);

@@ -64,7 +64,7 @@ fn times_may_be_nothing_or_without_end() {
     for (name, set) in each {
         for time in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX - SECOND, Duration::MAX] {
             println!("{name}: {time:?}");
-            let (mut home, mut peer) = (BroadcasterConfig::default(), PeerConfig::default());
+            let (mut home, mut peer) = (BroadcasterConfig::default().with_classic(), PeerConfig::default());
             set(&mut home, &mut peer, time);
             meet(home, &peer);
         }
@@ -76,7 +76,7 @@ fn a_call_without_time_ends_at_once() {
     let mut config = PeerConfig::default();
     config.client.call_timeout = Duration::ZERO;
     let mut world = World::new(1);
-    let home = world.broadcaster(BroadcasterConfig::default());
+    let home = world.broadcaster(BroadcasterConfig::default().with_classic());
     let ann = world.peer(Plain::default(), home, config);
     world.with(ann, |_, context| context.list()).unwrap().unwrap();
     world.run_for(SECOND).unwrap();

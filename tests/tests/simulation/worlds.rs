@@ -103,7 +103,7 @@ impl App for Alarms {
 #[test]
 fn a_timer_can_be_taken_back() {
     let mut world = World::new(1);
-    let broadcaster = world.broadcaster(BroadcasterConfig::default());
+    let broadcaster = world.broadcaster(BroadcasterConfig::default().with_classic());
     let node = world.peer(Alarms::default(), broadcaster, PeerConfig::default());
     world.run_for(SECOND * 10).unwrap();
     assert_eq!(world.app(node).unwrap().0, [1, 3]);
@@ -114,7 +114,7 @@ fn a_record_is_whole_or_refused() {
     let mut world = World::new(7);
     assert_eq!(world.seed(), 7);
     world.record();
-    let broadcaster = world.broadcaster(BroadcasterConfig::default());
+    let broadcaster = world.broadcaster(BroadcasterConfig::default().with_classic());
     let ann = peer(&mut world, broadcaster);
     host(&mut world, ann);
     let file = std::env::temp_dir().join(format!("poolmesh-world-{}.trace", std::process::id()));

@@ -5,9 +5,10 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use poolmesh_proto::trace::{Entry, Input, PeerStart, Polled, Start};
+use poolmesh_proto::wire::native::{Application, Member, PoolCode};
 use poolmesh_proto::{
     BroadcasterConfig, CallId, Client, ClientConfig, CloseReason, ConnectId, DialId, Fault, Instant,
-    LinkConfig, Machine, Mesh, MeshConfig, MeshOutput, Output, PeerId, PoolId, PoolInfo,
+    LinkConfig, Machine, Mesh, MeshConfig, MeshOutput, Output, PeerId, PoolId, PoolInfo, PoolMember,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -34,7 +35,7 @@ fn bytes() -> impl Strategy<Value = Bytes> {
 const IDS: usize = 5;
 
 fn call() -> impl Strategy<Value = CallId> {
-    let mut client = Client::new(ClientConfig::default(), ([192, 0, 2, 1], 1).into());
+    let mut client = Client::new(ClientConfig::classic(), ([192, 0, 2, 1], 1).into(), [7; 32]);
     select((0..IDS).map(|_| client.list(Instant::ZERO).unwrap()).collect::<Vec<_>>())
 }
 
@@ -108,7 +109,7 @@ fn optional() -> impl Strategy<Value = Option<Duration>> {
 
 fn broadcaster_config() -> impl Strategy<Value = BroadcasterConfig> {
     (duration(), [size(), size(), size()], [size(), size(), size()]).prop_map(|(timeout, first, second)| {
-        let mut config = BroadcasterConfig::default();
+        let mut config = BroadcasterConfig::default().with_classic();
         config.ping_timeout = timeout;
         [config.max_pools, config.max_pools_per_source, config.max_peers] = first;
         [config.max_peers_total, config.max_queued, config.max_datagram] = second;
@@ -118,13 +119,17 @@ fn broadcaster_config() -> impl Strategy<Value = BroadcasterConfig> {
 
 fn client_config() -> impl Strategy<Value = ClientConfig> {
     let durations = [duration(), duration(), duration()];
-    (durations, optional(), [size(), size(), size(), size()]).prop_map(|(durations, recreate, sizes)| {
-        let mut config = ClientConfig::default();
-        [config.call_timeout, config.resend_after, config.ping_interval] = durations;
-        config.recreate_after = recreate;
-        [config.max_calls, config.max_hosted, config.max_queued, config.max_datagram] = sizes;
-        config
-    })
+    let native = (any::<[u8; 16]>().prop_filter_map("zeros", Application::new), vec(address(), 0..4), size());
+    (durations, optional(), [size(), size(), size(), size()], native).prop_map(
+        |(durations, recreate, sizes, native)| {
+            let mut config = ClientConfig::classic();
+            [config.call_timeout, config.resend_after, config.ping_interval] = durations;
+            config.recreate_after = recreate;
+            (config.application, config.broadcasters, config.max_events) = native;
+            [config.max_calls, config.max_pools, config.max_queued, config.max_datagram] = sizes;
+            config
+        },
+    )
 }
 
 fn link_config() -> BoxedStrategy<LinkConfig> {
@@ -161,15 +166,26 @@ fn mesh_config() -> impl Strategy<Value = MeshConfig> {
 }
 
 pub(crate) fn start() -> BoxedStrategy<Start> {
-    let peer = (client_config(), address(), mesh_config()).prop_map(|(client, broadcaster, mesh)| {
-        Start::Peer(Box::new(PeerStart { client, broadcaster, mesh }))
+    let peer = (client_config(), address(), mesh_config(), any::<[u8; 32]>());
+    let peer = peer.prop_map(|(client, broadcaster, mesh, seed)| {
+        Start::Peer(Box::new(PeerStart { client, broadcaster, mesh, seed }))
     });
     prop_oneof![broadcaster_config().prop_map(|config| Start::Broadcaster(Box::new(config))), peer].boxed()
 }
 
-fn pool_info() -> impl Strategy<Value = PoolInfo> {
-    (pool_id(), address(), address(), vec(address(), 0..5))
-        .prop_map(|(id, host, you, peers)| PoolInfo::new(id, host, you, peers))
+fn pool_info() -> BoxedStrategy<PoolInfo> {
+    let number = || (1..=u32::MAX).prop_filter_map("zero", Member::new);
+    let about = vec(any::<u8>(), 0..9).prop_map(Bytes::from);
+    let member = (number(), address(), about);
+    let members =
+        vec(member.prop_map(|(number, address, about)| PoolMember { number, address, about }), 0..5);
+    let code = (0..PoolCode::END).prop_filter_map("too large", PoolCode::new);
+    let native = (pool_id(), code, number(), number(), address(), members).prop_map(
+        |(id, code, me, host, you, members)| PoolInfo::of_members(id, code, me, host, you, members),
+    );
+    let classic = (pool_id(), address(), address(), vec(address(), 0..5))
+        .prop_map(|(id, host, you, peers)| PoolInfo::new(id, host, you, peers));
+    prop_oneof![classic, native].boxed()
 }
 
 fn polled() -> impl Strategy<Value = Input> {

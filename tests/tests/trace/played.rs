@@ -129,7 +129,7 @@ proptest! {
         let mut file = Vec::new();
         let mut limits = RecordLimits::default();
         limits.max_waiting = waiting;
-        let config = BroadcasterConfig::default();
+        let config = BroadcasterConfig::default().with_classic();
         let recorded = RecordedBroadcaster::new(config.clone(), random(), limits, &mut file);
         let mut both = Both { recorded, plain: Broadcaster::new(config, random()), pools: Vec::new() };
         let (mut now, mut datagrams) = (0, 0);
@@ -185,7 +185,7 @@ proptest! {
 fn a_trace_is_told_line_by_line() {
     let mut file = Vec::new();
     let mut recorded = RecordedBroadcaster::new(
-        BroadcasterConfig::default(),
+        BroadcasterConfig::default().with_classic(),
         || 1 << 90,
         RecordLimits::default(),
         &mut file,

@@ -38,7 +38,7 @@ fn play() -> Play<impl RandomSource> {
         number += 0x0123_4567_89ab_cdef_0000_0000_0000_0001;
         number
     };
-    let machine = Broadcaster::new(BroadcasterConfig::default(), random);
+    let machine = Broadcaster::new(BroadcasterConfig::default().with_classic(), random);
     Play { machine, now: Instant::ZERO, ids: BTreeMap::new() }
 }
 

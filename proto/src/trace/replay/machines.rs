@@ -63,8 +63,8 @@ impl Machines {
                 Self::Broadcaster(Box::new(PlayedBroadcaster(Broadcaster::new(*config, Drawn::default()))))
             }
             Start::Peer(start) => {
-                let PeerStart { client, broadcaster, mesh } = *start;
-                let client = Client::new(client, broadcaster);
+                let PeerStart { client, broadcaster, mesh, seed } = *start;
+                let client = Client::new(client, broadcaster, seed);
                 Self::Peer(Box::new(Peer { client, mesh: Mesh::new(mesh), links: Links::new() }))
             }
         }

@@ -6,9 +6,10 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::super::*;
+use crate::wire::native::{Member, PoolCode};
 use crate::{
     BroadcasterConfig, CallId, ClientConfig, CloseReason, ConnectId, DialId, Fault, Instant, MeshConfig,
-    PeerId, PoolId, PoolInfo,
+    PeerId, PoolId, PoolInfo, PoolMember,
 };
 
 fn address(text: &str) -> core::net::SocketAddr {
@@ -23,11 +24,17 @@ pub(super) fn inputs() -> Vec<Input> {
     let scoped = core::net::SocketAddrV6::new(core::net::Ipv6Addr::LOCALHOST, 9, 1, u32::MAX);
     let info =
         PoolInfo::new(pool, address("192.0.2.1:1"), address("[2001:db8::1]:2"), [address("1.2.3.4:5")]);
+    let member = |number| Member::new(number).unwrap();
+    let code = PoolCode::new(PoolCode::END - 1).unwrap();
+    let one =
+        PoolMember { number: member(1), address: address("1.2.3.4:5"), about: Bytes::from_static(b"a") };
+    let members = PoolInfo::of_members(pool, code, member(2), member(1), address("[2001:db8::1]:2"), [one]);
     let mut mesh = MeshConfig::default();
     mesh.link.idle_timeout = Some(Duration::MAX);
     mesh.max_links = usize::MAX;
-    let client = ClientConfig { recreate_after: None, ..ClientConfig::default() };
-    let start = PeerStart { client, broadcaster: address("192.0.2.1:6969"), mesh };
+    let broadcasters = vec![address("192.0.2.2:6969")];
+    let client = ClientConfig { recreate_after: None, broadcasters, ..ClientConfig::default() };
+    let start = PeerStart { client, broadcaster: address("192.0.2.1:6969"), mesh, seed: [7; 32] };
     vec![
         Input::Start(Start::Broadcaster(Box::default())),
         Input::Start(Start::Peer(Box::new(start))),
@@ -43,6 +50,7 @@ pub(super) fn inputs() -> Vec<Input> {
         Input::CloseClient,
         Input::MeshTimeout,
         Input::Enter(info),
+        Input::Enter(members),
         Input::Connect(vec![address("192.0.2.1:1"), address("[::]:0")]),
         Input::CancelConnect(ConnectId(0)),
         Input::Listen(address("0.0.0.0:0")),
@@ -237,8 +245,8 @@ fn what_is_newer_or_spoiled_is_named_with_its_place() {
     assert_eq!(error.fault, TraceFault::Unknown { what: "fault", number: 77 });
     assert_eq!(error.offset, spoiled.len() as u64 - 1);
     assert_eq!(spoiled_entries.offset(), spoiled.len() as u64 - 6, "where the entry begins");
-    let from = [&[0, 0, 1, 1, 4, 192, 0, 2, 1, 0, 9][..], &[2, 1, 1]].concat();
-    assert_eq!(fault(&file(&from)), TraceFault::Unknown { what: "dialect", number: 1 });
+    let from = [&[0, 0, 1, 1, 4, 192, 0, 2, 1, 0, 9][..], &[2, 1, 2]].concat();
+    assert_eq!(fault(&file(&from)), TraceFault::Unknown { what: "dialect", number: 2 });
 }
 
 #[test]
@@ -319,7 +327,7 @@ fn broadcaster(settings: &[u8]) -> Vec<u8> {
 
 #[test]
 fn settings_that_are_not_there_or_not_known_are_named() {
-    let all = [1, 5, 2, 5, 3, 5, 4, 5, 5, 5, 6, 5, 7, 5];
+    let all = [1, 5, 2, 5, 3, 5, 4, 5, 5, 5, 6, 5, 7, 5, 8, 0];
     let read = entries(&broadcaster(&all)).next().unwrap().unwrap();
     let Input::Start(Start::Broadcaster(config)) = read.input else { panic!("{read:?}") };
     assert_eq!(
@@ -332,27 +340,31 @@ fn settings_that_are_not_there_or_not_known_are_named() {
             max_peers_total: 5,
             max_queued: 5,
             max_datagram: 5,
+            classic: false,
         }
     );
     let what = "setting of a broadcaster";
     assert_eq!(fault(&broadcaster(&all[..12])), TraceFault::Missing { what, number: 7 });
-    let newer = [&all[..], &[8, 1]].concat();
-    assert_eq!(fault(&broadcaster(&newer)), TraceFault::Unknown { what, number: 8 });
+    let newer = [&all[..], &[9, 1]].concat();
+    assert_eq!(fault(&broadcaster(&newer)), TraceFault::Unknown { what, number: 9 });
 }
 
 /// Each setting of a peer is written, and read as it was written; what may be `None` may be missing.
 #[test]
 fn every_setting_of_a_peer_is_asked_for() {
-    let groups: [(&'static str, u8, &[u8]); 3] =
-        [("setting of a client", 9, &[4]), ("setting of a link", 7, &[5, 7]), ("setting of a mesh", 11, &[])];
-    // The group and the setting that get this value instead of 0, if any.
+    let groups: [(&'static str, u8, &[u8]); 3] = [
+        ("setting of a client", 11, &[4, 10, 11]),
+        ("setting of a link", 7, &[5, 7]),
+        ("setting of a mesh", 11, &[]),
+    ];
+    // The group and the setting that get this value instead of 1, if any.
     let start = |group: &str, setting: u8, value: &[u8]| {
         let mut entry = vec![0, 0, 1, 1, 4, 192, 0, 2, 1, 0, 9];
         for (name, count, _) in groups {
             let each = |number| match (name, number) == (group, setting) {
                 true if value.is_empty() => vec![],
                 true => [&[number], value].concat(),
-                false => vec![number, 0],
+                false => vec![number, 1],
             };
             let settings: Vec<u8> = (1..=count).flat_map(each).collect();
             entry.push(u8::try_from(settings.len()).unwrap());
@@ -370,7 +382,9 @@ fn every_setting_of_a_peer_is_asked_for() {
             } else {
                 assert_eq!(missing, Err(TraceFault::Missing { what, number: setting.into() }));
             }
-            assert_eq!(start(what, setting, &huge), Err(TraceFault::OutOfRange), "{what} {setting}");
+            // Any 16 bytes name an application but zeros.
+            let wrong = if (what, setting) == ("setting of a client", 10) { &[0][..] } else { &huge };
+            assert_eq!(start(what, setting, wrong), Err(TraceFault::OutOfRange), "{what} {setting}");
         }
     }
 }

@@ -23,7 +23,12 @@ fn entry(program: u32, input: Input) -> Entry {
 
 fn peer_start() -> Input {
     let broadcaster = address("192.0.2.1:6969");
-    let start = PeerStart { client: ClientConfig::default(), broadcaster, mesh: MeshConfig::default() };
+    let start = PeerStart {
+        client: ClientConfig::classic(),
+        broadcaster,
+        mesh: MeshConfig::default(),
+        seed: [0; 32],
+    };
     Input::Start(Start::Peer(Box::new(start)))
 }
 
@@ -50,7 +55,7 @@ fn polled<O: Digested>(machine: Polled, mut poll: impl FnMut() -> (O, bool)) -> 
 
 /// A peer that lists, dials, is dialed, sends, hears and closes, and the trace of that.
 fn peers_trace() -> Vec<Entry> {
-    let mut client = Client::new(ClientConfig::default(), address("192.0.2.1:6969"));
+    let mut client = Client::new(ClientConfig::classic(), address("192.0.2.1:6969"), [0; 32]);
     let mut mesh = Mesh::new(MeshConfig::default());
     let mut links = Links::new();
     let mut trace = vec![entry(3, peer_start())];

@@ -45,7 +45,8 @@ pub(super) fn put(refusal: &Refusal, out: &mut impl BufMut) {
         | Refusal::TooManyPools { .. }
         | Refusal::TooManyPoolsFromSource { .. }
         | Refusal::TooManyPeers { .. }
-        | Refusal::NoFreshId) => put_shown(format_args!("{known}"), out),
+        | Refusal::NoFreshId
+        | Refusal::Native(_)) => put_shown(format_args!("{known}"), out),
     }
 }
 

@@ -13,6 +13,9 @@ impl Application {
     /// The longest name, in bytes.
     pub const MAX_NAME: usize = 16;
 
+    /// That of programs that have not chosen one: `poolmesh`.
+    pub const POOLMESH: Self = Self(*b"poolmesh\0\0\0\0\0\0\0\0");
+
     /// Takes 16 bytes, such as those of a UUID; none if all of them are 0.
     #[must_use]
     pub fn new(bytes: [u8; 16]) -> Option<Self> {
@@ -86,6 +89,7 @@ mod tests {
         let chess = Application::named("chess").unwrap();
         assert_eq!(&chess.bytes(), b"chess\0\0\0\0\0\0\0\0\0\0\0");
         assert_eq!(alloc::format!("{chess:?}"), "Application(chess)");
+        assert_eq!(Application::named("poolmesh"), Ok(Application::POOLMESH));
         assert_eq!(Application::named("0123456789abcdef").unwrap().bytes(), *b"0123456789abcdef");
     }
 

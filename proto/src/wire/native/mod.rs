@@ -29,7 +29,7 @@ mod application;
 mod cookie;
 mod datagram;
 mod fault;
-mod field;
+pub(crate) mod field;
 mod items;
 mod keys;
 mod listing;

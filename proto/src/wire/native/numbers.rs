@@ -100,6 +100,9 @@ impl Seats {
     /// The most members that a pool may have.
     pub const MAX: u16 = 1_024;
 
+    /// What a pool has of which nothing else is said: 64.
+    pub const DEFAULT: Self = Self(NonZeroU16::MIN.saturating_add(63));
+
     /// Takes the number; none if it is 0 or above [`Seats::MAX`].
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
@@ -180,6 +183,7 @@ mod tests {
 
     #[test]
     fn a_pool_has_a_seat_and_at_most_1024() {
+        assert_eq!(Seats::DEFAULT.get(), 64);
         assert_eq!([0, 1, 1_024, 1_025].map(|seats| Seats::new(seats).is_some()), [false, true, true, false]);
     }
 

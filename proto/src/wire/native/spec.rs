@@ -215,6 +215,13 @@ impl PoolSpec {
     }
 }
 
+/// [`PoolSpec::new`] with [`Seats::DEFAULT`].
+impl Default for PoolSpec {
+    fn default() -> Self {
+        Self::new(Seats::DEFAULT)
+    }
+}
+
 impl From<Spec<'_>> for PoolSpec {
     fn from(spec: Spec<'_>) -> Self {
         let mut broadcasters = Written(Vec::new());

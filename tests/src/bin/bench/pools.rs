@@ -91,7 +91,7 @@ impl Ping {
 /// A broadcaster with as many pools, each host at an address of its own. They are made one after the other within
 /// [`MAKING`].
 fn filled(count: u32) -> Fallible<(Broadcaster<impl RandomSource>, Vec<Ping>)> {
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     config.max_pools = count as usize;
     config.max_peers_total = (count * PEERS) as usize;
     let mut random = Xoshiro256PlusPlus::seed_from_u64(7);

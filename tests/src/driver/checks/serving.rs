@@ -20,7 +20,7 @@ pub(super) const CHECKS: &[Check] = &[
 const STEP: Duration = Duration::from_millis(100);
 
 fn serve(play: &dyn Play, ping_timeout: Duration) -> Option<Stage> {
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     config.ping_timeout = ping_timeout;
     let stage = play.serve(config);
     if stage.is_none() {

@@ -77,7 +77,7 @@ impl CallCheck {
         let text = datagram.get(5..).filter(|_| from == self.broadcaster && datagram.first() == Some(&ERROR));
         let id =
             text.and_then(|text| text.strip_prefix(b"ERROR: pool with id ")?.strip_suffix(b" doesn't exist"));
-        match client.hosted().find(|pool| id == Some(pool.as_bytes())) {
+        match client.pools().find(|pool| id == Some(pool.as_bytes())) {
             Some(pool) => Err(format!("V4: {pool} is pinged on, which is gone")),
             None => Ok(()),
         }
@@ -130,14 +130,14 @@ impl CallCheck {
     pub(super) fn event(&mut self, event: &ClientEvent, issued: &BTreeSet<PoolId>) -> Result<(), String> {
         match event {
             ClientEvent::Finished { call, outcome } => self.finished(*call, outcome, issued),
-            ClientEvent::PoolEnded { pool } if self.lives.remove(pool) => {
+            ClientEvent::PoolEnded { pool, .. } if self.lives.remove(pool) => {
                 self.pinged.remove(pool);
                 Ok(())
             }
-            ClientEvent::PoolEnded { pool } => {
+            ClientEvent::PoolEnded { pool, .. } => {
                 Err(format!("V4: the end of {pool} is told twice, or it was never made"))
             }
-            _ => Ok(()),
+            ClientEvent::Pool { .. } | _ => Ok(()),
         }
     }
 
@@ -168,7 +168,7 @@ impl CallCheck {
                 if call.request != Request::List {
                     return Err(format!("shown pools where {:?} was asked for", call.request));
                 }
-                if let Some(pool) = pools.iter().find(|pool| !known(pool)) {
+                if let Some(pool) = pools.ids().find(|pool| !known(pool)) {
                     return Err(format!("M4: shown {pool}, which nobody has made"));
                 }
             }

@@ -23,7 +23,7 @@ pub(crate) enum Runtime {
 /// Room for all pools that any benchmark makes, from one source, none of which ends by itself.
 fn config() -> BroadcasterConfig {
     const POOLS: usize = 1 << 20;
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     config.ping_timeout = Duration::from_secs(24 * 3_600);
     config.max_pools = POOLS;
     config.max_pools_per_source = POOLS;

@@ -37,7 +37,7 @@ fn random() -> impl RandomSource + use<> {
 }
 
 fn config(pools: u32) -> BroadcasterConfig {
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     // Room for those that cases make.
     config.max_pools = pools as usize + 4 * TIMES as usize;
     config

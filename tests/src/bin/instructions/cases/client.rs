@@ -13,7 +13,7 @@ const ZERO: Instant = Instant::ZERO;
 const BROADCASTER: u32 = 1_000_000;
 
 fn client() -> Client {
-    Client::new(ClientConfig::default(), address(BROADCASTER))
+    Client::new(ClientConfig::classic(), address(BROADCASTER), [7; 32])
 }
 
 /// Until there is nothing more to do: the deadline.

@@ -3,18 +3,14 @@
 use core::net::SocketAddr;
 
 use super::pool_key::PoolKey;
-use super::{Asker, Broadcaster, BroadcasterEvent, RandomSource};
+use crate::broadcaster::{Asker, Broadcaster, BroadcasterEvent, RandomSource};
 use crate::log::{debug, trace};
 use crate::wire::{Asked, Refusal, RequestFault, classic};
-use crate::{Instant, Machine, Output};
 
-impl<R: RandomSource> Machine for Broadcaster<R> {
-    type Event = BroadcasterEvent;
-
-    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
-        self.advance(now);
-        self.stats.datagrams += 1;
-        let from = Asker { address: from };
+impl<R: RandomSource> Broadcaster<R> {
+    /// A datagram came that is not of the native dialect.
+    #[inline]
+    pub(in crate::broadcaster) fn handle_classic(&mut self, from: Asker, datagram: &[u8]) {
         match classic::read_request(datagram) {
             // Before the length: an answer is never answered.
             Err(fault @ RequestFault::Answer) => self.refuse_fault(from, fault),
@@ -30,49 +26,11 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
         }
     }
 
-    fn handle_timeout(&mut self, now: Instant) {
-        self.advance(now);
-    }
-
-    fn poll_output(&mut self) -> Output<BroadcasterEvent> {
-        loop {
-            if let Some(output) = self.answers.pop() {
-                return output;
-            }
-            if !self.end_next() {
-                return Output::Wait(self.pools.earliest());
-            }
-        }
-    }
-
-    /// Reads where the pools that these datagrams name are kept: of a million pools few are in a processor's caches, and a
-    /// ping takes mostly the time that memory takes. So it is waited for all together.
-    fn look_ahead<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) {
-        // First all names are read and then all pools: a processor looks some hundred instructions ahead.
-        let mut slots = [0; 32];
-        let mut datagrams = datagrams.into_iter();
-        loop {
-            let mut count = 0;
-            for (slot, datagram) in slots.iter_mut().zip(&mut datagrams) {
-                if let Some(number) = self.slot_of(datagram) {
-                    *slot = number;
-                }
-                count += 1;
-            }
-            core::hint::black_box(self.pools.touch(slots.iter().take(count)));
-            if count < slots.len() {
-                return;
-            }
-        }
-    }
-}
-
-impl<R: RandomSource> Broadcaster<R> {
     /// Where the pool is kept that a datagram is about, if it is about one of these. Whatever else it is, it may lead
     /// anywhere.
     #[inline]
-    pub(super) fn slot_of(&self, datagram: &[u8]) -> Option<u32> {
-        classic::guess_pool(datagram).map(|id| self.pools.slot_of(id))
+    pub(in crate::broadcaster) fn slot_of(&self, datagram: &[u8]) -> Option<u32> {
+        classic::guess_pool(datagram).map(|id| self.classic.pools.slot_of(id))
     }
 
     fn create(&mut self, from: Asker) {
@@ -84,10 +42,10 @@ impl<R: RandomSource> Broadcaster<R> {
 
     fn make_pool(&mut self, from: Asker) -> Result<PoolKey, Refusal> {
         let host = from.peer().ip();
-        let mut all = self.shard.as_ref().map(|shard| (shard, shard.pools()));
+        let mut all = self.classic.shard.as_ref().map(|shard| (shard, shard.pools()));
         let (pools, from_source) = match &all {
             Some((_, all)) => (all.len(), all.hosted_from(host)),
-            None => (self.pools.len(), self.pools.hosted_from(host)),
+            None => (self.classic.pools.len(), self.classic.pools.hosted_from(host)),
         };
         if pools >= self.config.max_pools {
             return Err(Refusal::TooManyPools { limit: self.config.max_pools as u64 });
@@ -95,7 +53,7 @@ impl<R: RandomSource> Broadcaster<R> {
         if from_source >= self.config.max_pools_per_source {
             return Err(Refusal::TooManyPoolsFromSource { limit: self.config.max_pools_per_source as u64 });
         }
-        let made = self.pools.insert(&mut self.random, from, self.now).ok_or(Refusal::NoFreshId)?;
+        let made = self.classic.pools.insert(&mut self.random, from, self.now).ok_or(Refusal::NoFreshId)?;
         if let Some((shard, all)) = &mut all {
             shard.made(all, made, host);
         }
@@ -113,7 +71,7 @@ impl<R: RandomSource> Broadcaster<R> {
 
     #[inline]
     fn ping(&mut self, from: Asker, id: &[u8]) {
-        match self.pools.ping(id, from.peer(), self.now) {
+        match self.classic.pools.ping(id, from.peer(), self.now) {
             Some(true) => self.stats.pings += 1,
             Some(false) => self.refuse(from, Refusal::NotHost),
             None => self.refuse_unknown(from, id),
@@ -123,17 +81,17 @@ impl<R: RandomSource> Broadcaster<R> {
     fn list(&mut self, from: Asker) {
         self.stats.lists += 1;
         let capacity = classic::LIST_CAPACITY;
-        match &self.shard {
-            Some(shard) => shard.list(capacity, &mut self.listed),
-            None => self.pools.list(capacity, self.now, &mut self.listed),
+        match &self.classic.shard {
+            Some(shard) => shard.list(capacity, &mut self.classic.listed),
+            None => self.classic.pools.list(capacity, self.now, &mut self.classic.listed),
         }
-        let uuids = self.listed.iter().map(PoolKey::uuid);
+        let uuids = self.classic.listed.iter().map(PoolKey::uuid);
         self.answers.send(from, |room| classic::write_pools(uuids, room));
     }
 
     fn join(&mut self, from: Asker, id: &[u8]) {
         let peer = from.peer();
-        let Some(pool) = self.pools.find(id, self.now) else {
+        let Some(pool) = self.classic.pools.find(id, self.now) else {
             return self.refuse_unknown(from, id);
         };
         let slot = pool.slot();
@@ -143,15 +101,15 @@ impl<R: RandomSource> Broadcaster<R> {
                 return self.refuse_by_limit(from, refusal);
             }
             let limit = self.config.max_peers_total;
-            let has_room = match &self.shard {
+            let has_room = match &self.classic.shard {
                 Some(shard) => shard.add_peer(limit),
-                None => self.pools.peers() < limit,
+                None => self.classic.pools.peers() < limit,
             };
             if !has_room {
                 return self.refuse_by_limit(from, Refusal::TooManyPeers { limit: limit as u64 });
             }
             let pool = pool.id();
-            self.pools.add_peer(slot, peer);
+            self.classic.pools.add_peer(slot, peer);
             debug!(%pool, %peer, "peer joined");
             self.stats.peers_joined += 1;
             self.answers.tell(BroadcasterEvent::PeerJoined { pool, peer });
@@ -162,7 +120,7 @@ impl<R: RandomSource> Broadcaster<R> {
     /// Names the asker, the host, then who joined last: of peers that never leave the wire, the late ones are the
     /// likeliest to be there still.
     fn answer_join(&mut self, from: Asker, slot: u32) {
-        let Some(pool) = self.pools.at(slot) else { return };
+        let Some(pool) = self.classic.pools.at(slot) else { return };
         let (you, host) = (from.peer(), pool.host());
         let others = pool.peers().filter(|peer| *peer != you);
         let named = [you].into_iter().chain((host != you).then_some(host)).chain(others);

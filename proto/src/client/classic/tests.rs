@@ -1,8 +1,9 @@
 //! The client's rules, driven datagram by datagram.
 
 use super::*;
-use crate::Transmit;
+use crate::client::{PoolEnd, PoolPage};
 use crate::wire::{Response, Words, classic};
+use crate::{PoolInfo, Refusal, Transmit};
 
 fn broadcaster() -> SocketAddr {
     ([192, 0, 2, 9], 6_969).into()
@@ -24,8 +25,8 @@ fn hosted(name: &str) -> Response {
     Response::Joined(PoolInfo::new(pool(name), me(), me(), [me()]))
 }
 
-fn client() -> Client {
-    Client::new(ClientConfig::default(), broadcaster())
+fn client() -> ClassicClient {
+    ClassicClient::new(ClientConfig::classic(), broadcaster())
 }
 
 #[derive(Debug, PartialEq)]
@@ -36,7 +37,7 @@ enum Did {
 
 use Did::{Said, Sent};
 
-fn drain(client: &mut Client) -> Vec<Did> {
+fn drain(client: &mut ClassicClient) -> Vec<Did> {
     let mut did = Vec::new();
     loop {
         match client.poll_output() {
@@ -50,14 +51,14 @@ fn drain(client: &mut Client) -> Vec<Did> {
     }
 }
 
-fn deadline(client: &mut Client) -> Option<Instant> {
+fn deadline(client: &mut ClassicClient) -> Option<Instant> {
     match client.poll_output() {
         Output::Wait(deadline) => deadline,
         other => panic!("not drained: {other:?}"),
     }
 }
 
-fn answer(client: &mut Client, now: Instant, response: &Response) -> Vec<Did> {
+fn answer(client: &mut ClassicClient, now: Instant, response: &Response) -> Vec<Did> {
     let mut datagram = BytesMut::new();
     classic::encode_response(response, &mut datagram);
     client.handle_datagram(now, broadcaster(), &datagram);
@@ -69,7 +70,7 @@ fn finished(call: CallId, outcome: Outcome) -> Did {
 }
 
 /// A client that hosts `name` since `now`, drained.
-fn host(client: &mut Client, now: Instant, name: &str) {
+fn host(client: &mut ClassicClient, now: Instant, name: &str) {
     client.create(now).unwrap();
     drain(client);
     answer(client, now, &hosted(name));
@@ -111,8 +112,8 @@ fn create_is_repeated_only_when_a_pool_of_a_lost_answer_has_ended() {
     client.handle_timeout(at(2_000));
     assert_eq!(drain(&mut client), [Sent(Request::Create)]);
 
-    let config = ClientConfig { recreate_after: None, ..ClientConfig::default() };
-    let mut never = Client::new(config, broadcaster());
+    let config = ClientConfig { recreate_after: None, ..ClientConfig::classic() };
+    let mut never = ClassicClient::new(config, broadcaster());
     never.create(at(0)).unwrap();
     assert_eq!(drain(&mut never), [Sent(Request::Create)]);
     assert_eq!(deadline(&mut never), Some(at(5_000)));
@@ -198,7 +199,10 @@ fn a_notice_ends_nothing_by_itself() {
     assert_eq!(answer(&mut client, at(100), &Response::PoolEnded), ping);
     assert_eq!(answer(&mut client, at(101), &Response::PoolEnded), [], "a flood draws no flood");
     let refused = Response::Refused(Refusal::NoSuchPool(Words::new(b"p")));
-    assert_eq!(answer(&mut client, at(102), &refused), [Said(ClientEvent::PoolEnded { pool: pool("p") })]);
+    assert_eq!(
+        answer(&mut client, at(102), &refused),
+        [Said(ClientEvent::PoolEnded { pool: pool("p"), reason: PoolEnd::Quiet })]
+    );
     assert_eq!(deadline(&mut client), None);
     assert_eq!(answer(&mut client, at(103), &refused), [], "told once");
 }
@@ -217,10 +221,10 @@ fn foreign_and_spoiled_datagrams_are_counted_and_ignored() {
 
 #[test]
 fn misuse_is_the_callers_error() {
-    let config = ClientConfig { max_calls: 2, max_hosted: 1, ..ClientConfig::default() };
-    let mut client = Client::new(config, broadcaster());
+    let config = ClientConfig { max_calls: 2, max_pools: 1, ..ClientConfig::classic() };
+    let mut client = ClassicClient::new(config, broadcaster());
     client.create(at(0)).unwrap();
-    assert_eq!(client.create(at(0)), Err(CallError::TooManyHosted { limit: 1 }));
+    assert_eq!(client.create(at(0)), Err(CallError::TooManyPools { limit: 1 }));
     client.list(at(0)).unwrap();
     assert_eq!(client.list(at(0)), Err(CallError::TooManyCalls { limit: 2 }));
     client.handle_timeout(at(5_000));
@@ -272,7 +276,7 @@ fn a_list_is_answered_by_a_list() {
     assert_ne!(create, list);
     drain(&mut client);
     let pools = Response::Pools([pool("a")].to_vec());
-    let listed = finished(list, Outcome::Listed([pool("a")].to_vec()));
+    let listed = finished(list, Outcome::Listed(PoolPage::from_iter([pool("a")])));
     assert_eq!(answer(&mut client, at(1), &pools), [listed]);
     assert_eq!(answer(&mut client, at(1), &pools), [], "a duplicate");
     assert_eq!(client.stats().unexpected, 1);
@@ -311,7 +315,10 @@ fn a_pool_that_is_gone_ends_both_the_hosting_and_a_join() {
     let gone = Refusal::NoSuchPool(Words::new(b"p"));
     assert_eq!(
         answer(&mut client, at(1), &Response::Refused(gone.clone())),
-        [Said(ClientEvent::PoolEnded { pool: pool("p") }), finished(join, Outcome::Refused(gone.clone()))]
+        [
+            Said(ClientEvent::PoolEnded { pool: pool("p"), reason: PoolEnd::Quiet }),
+            finished(join, Outcome::Refused(gone.clone()))
+        ]
     );
     assert_eq!(client.stats().unexpected, 0);
     assert_eq!(answer(&mut client, at(2), &Response::Refused(gone)), []);
@@ -320,8 +327,8 @@ fn a_pool_that_is_gone_ends_both_the_hosting_and_a_join() {
 
 #[test]
 fn an_outcome_that_is_taken_back_makes_room() {
-    let config = ClientConfig { max_calls: 1, ..ClientConfig::default() };
-    let mut client = Client::new(config, broadcaster());
+    let config = ClientConfig { max_calls: 1, ..ClientConfig::classic() };
+    let mut client = ClassicClient::new(config, broadcaster());
     for _ in 0..3 {
         let call = client.list(at(0)).unwrap();
         client.handle_timeout(at(5_000));
@@ -332,8 +339,8 @@ fn an_outcome_that_is_taken_back_makes_room() {
 
 #[test]
 fn the_longest_answer_is_read_and_one_byte_more_is_not() {
-    let config = ClientConfig { max_datagram: 5, ..ClientConfig::default() };
-    let mut client = Client::new(config, broadcaster());
+    let config = ClientConfig { max_datagram: 5, ..ClientConfig::classic() };
+    let mut client = ClassicClient::new(config, broadcaster());
     client.list(at(0)).unwrap();
     drain(&mut client);
     client.handle_datagram(at(1), broadcaster(), b"\x02\x01\0\0\0a");
@@ -344,8 +351,8 @@ fn the_longest_answer_is_read_and_one_byte_more_is_not() {
 
 #[test]
 fn what_is_sent_is_counted_and_what_nobody_polls_is_dropped() {
-    let config = ClientConfig { max_queued: 2, ..ClientConfig::default() };
-    let mut client = Client::new(config, broadcaster());
+    let config = ClientConfig { max_queued: 2, ..ClientConfig::classic() };
+    let mut client = ClassicClient::new(config, broadcaster());
     client.list(at(0)).unwrap();
     for resent in [250, 750, 1_750] {
         client.handle_timeout(at(resent));
@@ -357,12 +364,12 @@ fn what_is_sent_is_counted_and_what_nobody_polls_is_dropped() {
 
 #[test]
 fn no_more_is_hosted_than_allowed_and_each_pool_once() {
-    let config = ClientConfig { max_hosted: 70, ..ClientConfig::default() };
-    let mut client = Client::new(config, broadcaster());
+    let config = ClientConfig { max_pools: 70, ..ClientConfig::classic() };
+    let mut client = ClassicClient::new(config, broadcaster());
     for name in 0..70 {
         host(&mut client, at(0), &alloc::format!("{name}"));
     }
-    assert_eq!(client.create(at(0)), Err(CallError::TooManyHosted { limit: 70 }));
+    assert_eq!(client.create(at(0)), Err(CallError::TooManyPools { limit: 70 }));
     client.release(pool("69"));
     client.create(at(0)).unwrap();
     drain(&mut client);

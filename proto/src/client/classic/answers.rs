@@ -1,15 +1,16 @@
 //! Which call an answer is for.
 
-use super::{CallId, Client, ClientEvent, Outcome};
+use super::ClassicClient;
+use crate::client::{CallId, ClientEvent, Outcome, PoolEnd, PoolPage};
 use crate::log::debug;
 use crate::wire::{Refusal, Request, Response, Words};
 use crate::{PoolId, PoolInfo};
 
-impl Client {
+impl ClassicClient {
     pub(super) fn handle_response(&mut self, response: Response) {
         match response {
             Response::Pools(ids) => match self.oldest(|request| *request == Request::List) {
-                Some(call) => self.finish(call, Outcome::Listed(ids)),
+                Some(call) => self.finish(call, Outcome::Listed(PoolPage::from_iter(ids))),
                 None => self.stats.unexpected += 1,
             },
             Response::Joined(info) => self.handle_joined(info),
@@ -70,7 +71,8 @@ impl Client {
             Refusal::UnknownRequest
             | Refusal::Truncated { .. }
             | Refusal::TooLong { .. }
-            | Refusal::Other(_) => match &self.calls[..] {
+            | Refusal::Other(_)
+            | Refusal::Native(_) => match &self.calls[..] {
                 [only] => Some(only.id),
                 _ => None,
             },
@@ -87,7 +89,7 @@ impl Client {
         let ended = self.hosting.remove(&pool);
         if ended {
             debug!(%pool, "hosted pool ended");
-            self.outbox.event(ClientEvent::PoolEnded { pool });
+            self.outbox.event(ClientEvent::PoolEnded { pool, reason: PoolEnd::Quiet });
         }
         ended
     }

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::pool_key::{Numbering, PoolKey};
-use super::pools::Sources;
+use crate::broadcaster::sources::Sources;
 use crate::wire::{Asked, classic};
 
 /// One of the machines that are a broadcaster together, each for a thread of its own (feature `std`): see
@@ -97,7 +97,7 @@ impl Shard {
     }
 
     /// The same shard, for its machine.
-    pub(super) fn share(&self) -> Self {
+    pub(in crate::broadcaster) fn share(&self) -> Self {
         Self { all: Arc::clone(&self.all), ..*self }
     }
 

@@ -6,9 +6,11 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 
-use super::*;
-use crate::wire::{MAX_ANSWER, Request, Response, classic};
-use crate::{Machine, Output, Transmit};
+use core::net::SocketAddr;
+
+use crate::broadcaster::{Broadcaster, BroadcasterConfig, BroadcasterStats, RandomSource};
+use crate::wire::{MAX_ANSWER, Refusal, Request, Response, classic};
+use crate::{Instant, Machine, Output, PoolId, Transmit};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -218,7 +220,9 @@ fn a_pool_whose_notice_waits_for_room_is_dead_all_the_same() {
     let later = create(&mut machine, at(10), address(2));
     machine.handle_datagram(at(2_000), address(1), &[2]);
     assert_eq!(machine.pool_count(), 1, "not all are swept yet");
-    assert!([pool, later].iter().all(|pool| machine.pools.find(pool.as_bytes(), at(2_000)).is_none()));
+    assert!(
+        [pool, later].iter().all(|pool| machine.classic.pools.find(pool.as_bytes(), at(2_000)).is_none())
+    );
 }
 
 #[test]
@@ -364,12 +368,12 @@ fn to_look_ahead_changes_nothing() {
     machine.look_ahead(datagrams.iter().map(|datagram| &datagram[..]).chain([&[][..], &[1], &[9]]));
     assert_eq!((machine.stats(), drain(&mut machine)), before);
     for (pool, requests) in pools.iter().zip(datagrams.chunks(3)) {
-        let place = machine.pools.find(pool.as_bytes(), at(0)).map(|pool| pool.slot());
+        let place = machine.classic.pools.find(pool.as_bytes(), at(0)).map(|pool| pool.slot());
         let ahead: Vec<Option<u32>> = requests.iter().map(|request| machine.slot_of(request)).collect();
         assert_eq!(ahead, [place, None, place]);
     }
     // What names no pool may lead anywhere.
     let nobodys = machine.slot_of(&[b'f'; 41]).unwrap_or_default();
     assert!(nobodys > 100, "{nobodys}");
-    machine.pools.touch([nobodys, 99, u32::MAX].iter());
+    machine.classic.pools.touch([nobodys, 99, u32::MAX].iter());
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{CallId, SHORTEST};
+use crate::client::{CallId, SHORTEST};
 use crate::{Instant, PoolId};
 
 /// How many pools are remembered after they were hosted, so that a late copy of the answer that made one is not

@@ -7,7 +7,7 @@ use super::pool_key::{Numbering, PoolKey};
 
 /// What nobody has: see `shards.rs`.
 #[derive(Debug)]
-pub(super) enum Shard {}
+pub(in crate::broadcaster) enum Shard {}
 
 /// What is shared by nobody.
 #[derive(Debug)]

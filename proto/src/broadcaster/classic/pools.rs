@@ -2,14 +2,16 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use super::Asker;
-use super::address::{HostAddress, PeerList, Zone};
-use super::chunks::Chunks;
-use super::pool_key::{Numbering, PoolKey, RandomSource};
-use super::wheel::{Timed, Wheel};
+use super::peers::PeerList;
+use super::pool_key::{Numbering, PoolKey};
+use crate::broadcaster::address::{HostAddress, Zone};
+use crate::broadcaster::chunks::Chunks;
+use crate::broadcaster::sources::Sources;
+use crate::broadcaster::wheel::{Timed, Wheel};
+use crate::broadcaster::{Asker, RandomSource};
 use crate::wire::uuid;
 use crate::{Instant, PoolId};
 
@@ -119,7 +121,7 @@ impl Living<'_> {
 
 /// All pools. A slot number stands for a pool while it lives, and is used again later.
 #[derive(Debug)]
-pub(super) struct Pools {
+pub(in crate::broadcaster) struct Pools {
     /// In microseconds.
     timeout: u64,
     numbering: Numbering,
@@ -155,12 +157,12 @@ impl Pools {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::broadcaster) fn len(&self) -> usize {
         self.living
     }
 
     /// Peers of all pools together, without the hosts.
-    pub(super) fn peers(&self) -> usize {
+    pub(in crate::broadcaster) fn peers(&self) -> usize {
         self.peers
     }
 
@@ -204,7 +206,7 @@ impl Pools {
 
     /// Reads something of each of these slots, if there are such.
     #[inline]
-    pub(super) fn touch<'a>(&self, slots: impl Iterator<Item = &'a u32>) -> u8 {
+    pub(in crate::broadcaster) fn touch<'a>(&self, slots: impl Iterator<Item = &'a u32>) -> u8 {
         let read = |slot: &u32| self.slots.get(*slot).map_or(0, |slot| slot.key.uuid()[0]);
         slots.fold(0, |all, slot| all ^ read(slot))
     }
@@ -287,7 +289,7 @@ impl Pools {
     }
 
     /// When to look again: no pool ends earlier.
-    pub(super) fn earliest(&self) -> Option<Instant> {
+    pub(in crate::broadcaster) fn earliest(&self) -> Option<Instant> {
         self.wheel.earliest()
     }
 
@@ -307,51 +309,6 @@ impl Pools {
         let notify = Asker { address: pool.host.of_socket(self.zones.remove(&slot)) };
         Some(Ended { key, host, notify })
     }
-}
-
-/// How many pools each source has: an IPv4 address, or the /64 that an IPv6 user has to himself.
-#[derive(Debug, Default)]
-pub(super) struct Sources {
-    v4: BTreeMap<u32, u32>,
-    v6: BTreeMap<u64, u32>,
-}
-
-impl Sources {
-    pub(super) fn count(&self, ip: IpAddr) -> usize {
-        let count = match ip.to_canonical() {
-            IpAddr::V4(ip) => self.v4.get(&ip.to_bits()),
-            IpAddr::V6(ip) => self.v6.get(&network(ip)),
-        };
-        count.copied().unwrap_or(0) as usize
-    }
-
-    pub(super) fn add(&mut self, ip: IpAddr) {
-        let count = match ip.to_canonical() {
-            IpAddr::V4(ip) => self.v4.entry(ip.to_bits()).or_default(),
-            IpAddr::V6(ip) => self.v6.entry(network(ip)).or_default(),
-        };
-        *count += 1;
-    }
-
-    pub(super) fn take(&mut self, ip: IpAddr) {
-        match ip.to_canonical() {
-            IpAddr::V4(ip) => take_one(&mut self.v4, ip.to_bits()),
-            IpAddr::V6(ip) => take_one(&mut self.v6, network(ip)),
-        }
-    }
-}
-
-fn take_one<K: Ord>(counts: &mut BTreeMap<K, u32>, source: K) {
-    if let Some(count) = counts.get_mut(&source) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(&source);
-        }
-    }
-}
-
-fn network(ip: Ipv6Addr) -> u64 {
-    (ip.to_bits() >> 64) as u64
 }
 
 #[cfg(test)]
@@ -395,22 +352,7 @@ mod tests {
             pools.remove(slot);
             assert_eq!(pools.hosted_from(host(9).ip()), left);
         }
-        assert_eq!((pools.len(), pools.peers(), pools.hosted.v4.len()), (0, 0, 0));
-    }
-
-    #[test]
-    fn an_ipv6_source_is_a_64() {
-        let mut sources = Sources::default();
-        let ip = |ip: &str| -> IpAddr { ip.parse().unwrap() };
-        for taken in ["2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1", "::ffff:192.0.2.1", "192.0.2.1"] {
-            sources.add(ip(taken));
-        }
-        let counts =
-            ["2001:db8::5", "2001:db8:0:1::", "192.0.2.1", "192.0.2.2"].map(|of| sources.count(ip(of)));
-        assert_eq!(counts, [2, 1, 2, 0]);
-        sources.take(ip("2001:db8::"));
-        sources.take(ip("2001:db8::"));
-        assert_eq!((sources.v6.len(), sources.v4.len()), (1, 1));
+        assert_eq!((pools.len(), pools.peers(), pools.hosted.is_empty()), (0, 0, true));
     }
 
     #[test]

@@ -3,21 +3,6 @@
 use crate::PoolId;
 use crate::wire::uuid;
 
-/// Where injected randomness comes from.
-///
-/// A driver gives a cryptographic source, so that ids can't be guessed or made to repeat; a test gives a counter or
-/// a seeded generator. Any `FnMut() -> u128` is one.
-pub trait RandomSource {
-    /// The next 128 random bits.
-    fn next_u128(&mut self) -> u128;
-}
-
-impl<F: FnMut() -> u128> RandomSource for F {
-    fn next_u128(&mut self) -> u128 {
-        self()
-    }
-}
-
 /// The number behind a pool id: a random UUID (version 4) in which 32 bits are the pool's slot, blinded by 64 others
 /// of its bits so that ids look alike in nothing. To find a pool is to read its slot and to compare the number.
 /// It is kept as the bytes of the UUID.
@@ -135,13 +120,6 @@ mod tests {
             |bits: u32| u128::from_be_bytes(PoolKey::new(bits, u128::from(bits) << 96).0) as u32 ^ bits;
         let masks: BTreeSet<u32> = (0..100).map(hidden_by).collect();
         assert_eq!(masks.len(), 100, "each by other bits");
-    }
-
-    #[test]
-    fn any_function_is_a_random_source() {
-        let mut bits = 5;
-        let mut random = move || core::mem::replace(&mut bits, 7);
-        assert_eq!([random.next_u128(), random.next_u128()], [5, 7]);
     }
 
     #[test]

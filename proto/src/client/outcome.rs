@@ -1,0 +1,33 @@
+//! What comes of calls.
+
+use super::PoolPage;
+use crate::PoolInfo;
+use crate::wire::Refusal;
+
+/// Names one call of one [`Client`](super::Client). Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub(crate) u64);
+
+/// How a call ended. Every call has exactly one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// To create: you host this pool now, until you leave it or it ends. In the classic dialect it is pinged until
+    /// [`release`](super::Client::release) or its end.
+    Created(PoolInfo),
+    /// To join and resume: you are in the pool.
+    Joined(PoolInfo),
+    /// To list: some of the pools there are.
+    Listed(PoolPage),
+    /// To an order: it is carried out.
+    Done,
+    /// The broadcaster refused.
+    Refused(Refusal),
+    /// No answer came in time.
+    TimedOut {
+        /// How often the request was sent.
+        sent: u32,
+    },
+    /// The client was closed.
+    Closed,
+}
