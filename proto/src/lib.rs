@@ -116,7 +116,9 @@ pub use bytes::Bytes;
 
 #[cfg(feature = "std")]
 pub use broadcaster::Shard;
-pub use broadcaster::{Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, RandomSource};
+pub use broadcaster::{
+    Broadcaster, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, Limits, RandomSource,
+};
 pub use budget::Budget;
 pub use client::{
     CallError, CallFailed, CallId, Client, ClientConfig, ClientEvent, ClientStats, Cursor, Door,

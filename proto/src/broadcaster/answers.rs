@@ -1,17 +1,24 @@
 //! What a broadcaster has to say.
 
+use core::net::SocketAddr;
+
 use bytes::{Bytes, BytesMut};
 
 use super::{Asker, BroadcasterEvent};
 use crate::Output;
 use crate::output::Outbox;
 use crate::wire::classic::AnswerRoom;
+use crate::wire::native::MAX_DATAGRAM;
 
 /// A block of memory, in bytes.
 const BLOCK: usize = 32 * 1_024;
 
 /// What is set to zeros at a time, in bytes.
 const PIECE: usize = 4 * 1_024;
+
+/// What there is at least to write a datagram of the native dialect into, in bytes: an item is written before it is seen
+/// that it doesn't fit.
+const ROOM: usize = 2 * MAX_DATAGRAM;
 
 /// The answers and events that wait to be polled, and the memory that answers are made in.
 #[derive(Debug)]
@@ -20,12 +27,14 @@ pub(super) struct Answers {
     /// Answers are cut from blocks. A block is used again once its answers are sent, so that none allocates.
     /// What it holds is room.
     block: BytesMut,
+    /// The same for the native dialect, whose writers append: it is empty between two answers.
+    drafts: BytesMut,
 }
 
 impl Answers {
     /// At most `limit` answers wait.
     pub(super) fn new(limit: usize) -> Self {
-        Self { outbox: Outbox::new(limit), block: BytesMut::new() }
+        Self { outbox: Outbox::new(limit), block: BytesMut::new(), drafts: BytesMut::new() }
     }
 
     #[cfg(test)]
@@ -64,6 +73,25 @@ impl Answers {
         let len = write(room);
         let payload = self.block.split_to(len).freeze();
         self.outbox.transmit(to.address, payload);
+    }
+
+    /// Sends what `write` appends: one datagram of the native dialect.
+    #[inline]
+    pub(super) fn write(&mut self, to: SocketAddr, write: impl FnOnce(&mut BytesMut)) {
+        if !self.has_room() {
+            return self.outbox.transmit(to, Bytes::new());
+        }
+        let payload = self.written(write);
+        self.outbox.transmit(to, payload);
+    }
+
+    /// The same, but it isn't queued.
+    pub(super) fn written(&mut self, write: impl FnOnce(&mut BytesMut)) -> Bytes {
+        if self.drafts.capacity() < ROOM {
+            self.drafts.reserve(BLOCK);
+        }
+        write(&mut self.drafts);
+        self.drafts.split().freeze()
     }
 
     /// Makes room for an answer. What becomes room is set to zeros piece by piece, for most of a piece is written soon.

@@ -2,6 +2,9 @@
 
 use core::time::Duration;
 
+use super::Limits;
+use crate::wire::native::Secret;
+
 /// The limits of a [`Broadcaster`](super::Broadcaster). Take the default and change what is to differ.
 ///
 /// In memory a broadcaster takes at most, in bytes
@@ -36,8 +39,17 @@ pub struct BroadcasterConfig {
     pub max_queued: usize,
     /// The longest request that is read, in bytes. Default: 1,024, as gop2p. A longer one is refused.
     pub max_datagram: usize,
-    /// Whether the classic dialect is spoken. Default: no.
+    /// Whether the classic dialect is spoken. Default: no, and its datagrams are counted and ignored.
     pub classic: bool,
+    /// Requests of the classic dialect that one source is answered, a second. Default: 1,000. More are dropped and counted;
+    /// pings that keep a pool alive draw no answer.
+    pub classic_answers_per_second: u32,
+    /// How many of them may come at once. Default: 4,000.
+    pub classic_answers_in_a_row: u32,
+    /// The limits of the native dialect.
+    pub limits: Limits,
+    /// What tickets are made with: a broadcaster that has the same takes them. None: it is drawn from the random source.
+    pub secret: Option<Secret>,
 }
 
 impl BroadcasterConfig {
@@ -60,6 +72,10 @@ impl Default for BroadcasterConfig {
             max_queued: 4_096,
             max_datagram: 1_024,
             classic: false,
+            classic_answers_per_second: 1_000,
+            classic_answers_in_a_row: 4_000,
+            limits: Limits::default(),
+            secret: None,
         }
     }
 }

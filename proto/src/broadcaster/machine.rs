@@ -2,7 +2,9 @@
 
 use core::net::SocketAddr;
 
+use super::native;
 use super::{Asker, Broadcaster, BroadcasterEvent, RandomSource};
+use crate::wire::Dialect;
 use crate::{Instant, Machine, Output};
 
 impl<R: RandomSource> Machine for Broadcaster<R> {
@@ -11,8 +13,13 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         self.advance(now);
         self.stats.datagrams += 1;
-        let from = Asker { address: from };
-        self.handle_classic(from, datagram);
+        match Dialect::of(datagram) {
+            // The native dialect is the first shard's.
+            Dialect::Native if self.classic.is_first_shard() => self.handle_native(from, datagram),
+            Dialect::Native => self.stats.ignored += 1,
+            Dialect::Classic if self.config.classic => self.handle_classic(Asker { address: from }, datagram),
+            Dialect::Classic => self.stats.dropped_classic += 1,
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -24,27 +31,38 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
             if let Some(output) = self.answers.pop() {
                 return output;
             }
+            let (native, mut desk) = self.native_half();
+            if let Some(told) = native.as_mut().and_then(|native| native.poll(&mut desk)) {
+                return Output::Transmit(told);
+            }
             if !self.end_next_pool() {
-                return Output::Wait(self.classic.pools.earliest());
+                let native = self.native.as_ref().and_then(|native| native.earliest());
+                return Output::Wait(self.classic.pools.earliest().into_iter().chain(native).min());
             }
         }
     }
 
-    /// Reads where the pools that these datagrams name are kept: of a million pools few are in a processor's caches, and a
-    /// ping takes mostly the time that memory takes. So it is waited for all together.
+    /// Reads where the pools and the members that these datagrams name are kept: of a million few are in a processor's
+    /// caches, and a ping takes mostly the time that memory takes. So it is waited for all together.
     fn look_ahead<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) {
         // First all names are read and then all pools: a processor looks some hundred instructions ahead.
         let mut slots = [0; 32];
+        let mut handles = [u32::MAX; 32];
         let mut datagrams = datagrams.into_iter();
         loop {
             let mut count = 0;
-            for (slot, datagram) in slots.iter_mut().zip(&mut datagrams) {
+            for ((slot, handle), datagram) in slots.iter_mut().zip(&mut handles).zip(&mut datagrams) {
                 if let Some(number) = self.slot_of(datagram) {
                     *slot = number;
+                } else if let Some(named) = native::handle_of(datagram) {
+                    *handle = named;
                 }
                 count += 1;
             }
             core::hint::black_box(self.classic.pools.touch(slots.iter().take(count)));
+            if let Some(native) = &self.native {
+                core::hint::black_box(native.touch(handles.iter().take(count)));
+            }
             if count < slots.len() {
                 return;
             }

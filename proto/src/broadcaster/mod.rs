@@ -5,12 +5,16 @@ mod answers;
 mod chunks;
 mod classic;
 mod config;
+mod limits;
 mod machine;
+mod native;
 mod random;
+mod rates;
 mod sources;
 mod stats;
 mod wheel;
 
+use alloc::boxed::Box;
 use core::net::SocketAddr;
 
 #[cfg(feature = "std")]
@@ -18,13 +22,19 @@ pub use classic::Shard;
 #[cfg(not(feature = "std"))]
 use classic::Shard;
 pub use config::BroadcasterConfig;
+pub use limits::Limits;
 pub use random::RandomSource;
 pub use stats::BroadcasterStats;
 
 use crate::wire::canonical;
+use crate::wire::native::{LeaveReason, Member, Term};
 use crate::{Instant, PoolId};
 use answers::Answers;
 use classic::Classic;
+use native::{Desk, Native};
+
+/// What is stated for each datagram that may be queued, in bytes: members are still to be told changes of as much.
+const QUEUED: usize = 1_500;
 
 /// What a [`Broadcaster`] tells its driver. For logs and metrics: nothing has to be done. Dropped and counted if the
 /// driver doesn't poll.
@@ -45,12 +55,42 @@ pub enum BroadcasterEvent {
         /// Who.
         peer: SocketAddr,
     },
-    /// A pool ended, because its host was quiet for the ping timeout.
+    /// A pool ended: of the classic dialect, because its host was quiet for the ping timeout; of the native one, because its
+    /// last member has left, or its host wanted it so.
     PoolEnded {
         /// The pool.
         pool: PoolId,
         /// Who hosted it.
         host: SocketAddr,
+    },
+    /// A member left a pool that goes on without it. Of the native dialect.
+    MemberLeft {
+        /// The pool.
+        pool: PoolId,
+        /// Which member.
+        member: Member,
+        /// Where it was.
+        address: SocketAddr,
+        /// Why it left.
+        reason: LeaveReason,
+    },
+    /// A pool has another host. Of the native dialect.
+    HostChanged {
+        /// The pool.
+        pool: PoolId,
+        /// Which member is host now.
+        member: Member,
+        /// The how manieth host it is.
+        term: Term,
+        /// Where it is.
+        address: SocketAddr,
+    },
+    /// A pool is back that another broadcaster had, or this one before it was restarted. Of the native dialect.
+    PoolRestored {
+        /// The pool.
+        pool: PoolId,
+        /// How many members have come back with it.
+        members: u16,
     },
 }
 
@@ -101,6 +141,8 @@ pub struct Broadcaster<R> {
     random: R,
     now: Instant,
     classic: Classic,
+    /// None before it is needed: its secrets are drawn then.
+    native: Option<Box<Native>>,
     answers: Answers,
     stats: BroadcasterStats,
 }
@@ -131,19 +173,26 @@ impl<R: RandomSource> Broadcaster<R> {
             random,
             now: Instant::ZERO,
             classic: Classic::new(&config, shard),
+            native: None,
             answers: Answers::new(config.max_queued),
             stats: BroadcasterStats::default(),
             config,
         }
     }
 
-    /// How many pools there are.
+    /// How many pools there are, of both dialects.
     #[must_use]
     pub fn pool_count(&self) -> usize {
-        self.classic.pools.len()
+        self.classic.pools.len() + self.native.as_ref().map_or(0, |native| native.pool_count())
     }
 
-    /// How many peers all pools have together, their hosts not counted.
+    /// How many members all pools of the native dialect have together.
+    #[must_use]
+    pub fn member_count(&self) -> usize {
+        self.native.as_ref().map_or(0, |native| native.member_count())
+    }
+
+    /// How many peers all pools of the classic dialect have together, their hosts not counted.
     #[must_use]
     pub fn peer_count(&self) -> usize {
         self.classic.pools.peers()
@@ -165,5 +214,35 @@ impl<R: RandomSource> Broadcaster<R> {
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
         while self.answers.has_room() && self.end_next_pool() {}
+        if let (Some(native), mut desk) = self.native_half() {
+            native.expire(&mut desk);
+        }
+    }
+
+    /// The native half, if there is something that it keeps, and what it works with.
+    #[inline]
+    fn native_half(&mut self) -> (&mut Option<Box<Native>>, Desk<'_>) {
+        let desk = Desk {
+            now: self.now,
+            limits: &self.config.limits,
+            most_news: self.config.max_queued.saturating_mul(QUEUED),
+            random: &mut self.random,
+            answers: &mut self.answers,
+            stats: &mut self.stats,
+            classic: self.config.classic.then_some(&self.classic),
+        };
+        (&mut self.native, desk)
+    }
+
+    fn handle_native(&mut self, from: SocketAddr, datagram: &[u8]) {
+        if self.native.is_none() {
+            let config = self.config.clone();
+            let (native, mut desk) = self.native_half();
+            *native = Some(Box::new(Native::new(&config, &mut desk)));
+        }
+        let (native, mut desk) = self.native_half();
+        if let Some(native) = native {
+            native.handle(&mut desk, from, datagram);
+        }
     }
 }

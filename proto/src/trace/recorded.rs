@@ -66,6 +66,9 @@ impl Default for RecordLimits {
 /// are of no concern to the broadcaster; these are not recorded. A trace that can't be written, or is full, ends, which
 /// is logged; the broadcaster goes on. Dropping it writes what waits.
 ///
+/// A trace holds the broadcaster's secrets: the one of its config, and what it drew others from. Who has it can make
+/// tickets, and speak as any member.
+///
 /// A datagram costs the time to copy it, and to take the digest of what comes of it. In the trace it takes its own
 /// length and about 30 bytes.
 #[derive(Debug)]

@@ -15,8 +15,8 @@ use super::TraceFault;
 use super::codes::{dialect, dialect_number};
 use super::fields::{Bad, Parsed, bad, number, put_bytes, put_number, put_wide, raw, unknown, wide};
 use crate::wire::Dialect;
-use crate::wire::native::Application;
-use crate::{BroadcasterConfig, ClientConfig, LinkConfig, MeshConfig};
+use crate::wire::native::{Application, Secret};
+use crate::{BroadcasterConfig, ClientConfig, Limits, LinkConfig, MeshConfig};
 
 const NANOS: u128 = 1_000_000_000;
 
@@ -125,6 +125,10 @@ impl<'a> Settings<'a> {
         }
     }
 
+    fn duration_or(&self, setting: u8, older: Duration) -> Value<'a, Duration> {
+        if self.find(setting)?.is_some() { self.duration(setting) } else { Ok(older) }
+    }
+
     fn optional(&self, setting: u8) -> Value<'a, Option<Duration>> {
         self.find(setting)?.map(|_| self.duration(setting)).transpose()
     }
@@ -148,6 +152,10 @@ pub(super) fn put_broadcaster(config: &BroadcasterConfig, out: &mut BytesMut) {
         max_queued,
         max_datagram,
         classic,
+        classic_answers_per_second,
+        classic_answers_in_a_row,
+        limits,
+        secret,
     } = config;
     Writer::write(out, |settings| {
         settings.duration(1, *ping_timeout);
@@ -158,11 +166,19 @@ pub(super) fn put_broadcaster(config: &BroadcasterConfig, out: &mut BytesMut) {
         settings.size(6, *max_queued);
         settings.size(7, *max_datagram);
         settings.wide(8, u128::from(*classic));
+        settings.wide(9, (*classic_answers_per_second).into());
+        settings.wide(10, (*classic_answers_in_a_row).into());
+        if let Some(secret) = secret {
+            let (first, second) = halves(secret);
+            settings.wide(11, first);
+            settings.wide(12, second);
+        }
+        put_limits(limits, settings);
     });
 }
 
 pub(super) fn broadcaster(input: &[u8]) -> Parsed<'_, BroadcasterConfig> {
-    let (rest, settings) = Settings::read(input, "setting of a broadcaster", 8)?;
+    let (rest, settings) = Settings::read(input, "setting of a broadcaster", 30)?;
     let config = BroadcasterConfig {
         ping_timeout: settings.duration(1)?,
         max_pools: settings.fitting(2)?,
@@ -171,10 +187,97 @@ pub(super) fn broadcaster(input: &[u8]) -> Parsed<'_, BroadcasterConfig> {
         max_peers_total: settings.fitting(5)?,
         max_queued: settings.fitting(6)?,
         max_datagram: settings.fitting(7)?,
-        // There was nothing else.
+        // There was nothing else, and nothing that limited it.
         classic: settings.fitting_or::<u8>(8, 1)? != 0,
+        classic_answers_per_second: settings.fitting_or(9, u32::MAX)?,
+        classic_answers_in_a_row: settings.fitting_or(10, u32::MAX)?,
+        limits: limits(&settings)?,
+        secret: secret(&settings)?,
     };
     Ok((rest, config))
+}
+
+/// A secret as two numbers.
+fn halves(secret: &Secret) -> (u128, u128) {
+    let (first, second) = secret.bytes().split_at(16);
+    let [first, second] =
+        [first, second].map(|half| half.first_chunk().map_or(0, |half| u128::from_le_bytes(*half)));
+    (first, second)
+}
+
+fn secret<'a>(settings: &Settings<'a>) -> Value<'a, Option<Secret>> {
+    let Some(first) = settings.find(11)? else { return Ok(None) };
+    let second = settings.wide(12)?;
+    let mut bytes = [0; 32];
+    let (front, back) = bytes.split_at_mut(16);
+    front.copy_from_slice(&first.to_le_bytes());
+    back.copy_from_slice(&second.to_le_bytes());
+    Ok(Some(Secret::new(bytes)))
+}
+
+fn put_limits(limits: &Limits, settings: &mut Writer) {
+    let Limits {
+        pools,
+        pools_per_source,
+        members,
+        members_per_source,
+        seats,
+        metadata,
+        about,
+        broadcasters,
+        requests_per_second,
+        requests_in_a_row,
+        messages_per_second,
+        messages_in_a_row,
+        wrong_codes_per_minute,
+        interval,
+        timeout,
+        offer,
+        list_scan,
+        sources,
+    } = limits;
+    settings.size(13, *pools);
+    settings.size(14, *pools_per_source);
+    settings.size(15, *members);
+    settings.size(16, *members_per_source);
+    settings.wide(17, (*seats).into());
+    settings.size(18, *metadata);
+    settings.size(19, *about);
+    settings.size(20, *broadcasters);
+    settings.wide(21, (*requests_per_second).into());
+    settings.wide(22, (*requests_in_a_row).into());
+    settings.wide(23, (*messages_per_second).into());
+    settings.wide(24, (*messages_in_a_row).into());
+    settings.wide(25, (*wrong_codes_per_minute).into());
+    settings.duration(26, *interval);
+    settings.duration(27, *timeout);
+    settings.duration(28, *offer);
+    settings.size(29, *list_scan);
+    settings.size(30, *sources);
+}
+
+fn limits<'a>(settings: &Settings<'a>) -> Value<'a, Limits> {
+    let older = Limits::default();
+    Ok(Limits {
+        pools: settings.fitting_or(13, older.pools)?,
+        pools_per_source: settings.fitting_or(14, older.pools_per_source)?,
+        members: settings.fitting_or(15, older.members)?,
+        members_per_source: settings.fitting_or(16, older.members_per_source)?,
+        seats: settings.fitting_or(17, older.seats)?,
+        metadata: settings.fitting_or(18, older.metadata)?,
+        about: settings.fitting_or(19, older.about)?,
+        broadcasters: settings.fitting_or(20, older.broadcasters)?,
+        requests_per_second: settings.fitting_or(21, older.requests_per_second)?,
+        requests_in_a_row: settings.fitting_or(22, older.requests_in_a_row)?,
+        messages_per_second: settings.fitting_or(23, older.messages_per_second)?,
+        messages_in_a_row: settings.fitting_or(24, older.messages_in_a_row)?,
+        wrong_codes_per_minute: settings.fitting_or(25, older.wrong_codes_per_minute)?,
+        interval: settings.duration_or(26, older.interval)?,
+        timeout: settings.duration_or(27, older.timeout)?,
+        offer: settings.duration_or(28, older.offer)?,
+        list_scan: settings.fitting_or(29, older.list_scan)?,
+        sources: settings.fitting_or(30, older.sources)?,
+    })
 }
 
 pub(super) fn put_client(config: &ClientConfig, out: &mut BytesMut) {

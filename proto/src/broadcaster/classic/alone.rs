@@ -18,6 +18,10 @@ impl Shard {
         match *self {}
     }
 
+    pub(super) fn is_first(&self) -> bool {
+        match *self {}
+    }
+
     pub(super) fn pools(&self) -> AllPools {
         match *self {}
     }

@@ -40,4 +40,9 @@ impl Classic {
         let numbering = shard.as_ref().map(Shard::numbering).unwrap_or_default();
         Self { pools: Pools::new(config.ping_timeout, numbering), listed: Vec::new(), shard }
     }
+
+    /// Whether it is alone, or the first of the shards.
+    pub(super) fn is_first_shard(&self) -> bool {
+        self.shard.as_ref().is_none_or(Shard::is_first)
+    }
 }

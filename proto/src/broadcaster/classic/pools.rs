@@ -9,7 +9,7 @@ use super::peers::PeerList;
 use super::pool_key::{Numbering, PoolKey};
 use crate::broadcaster::address::{HostAddress, Zone};
 use crate::broadcaster::chunks::Chunks;
-use crate::broadcaster::sources::Sources;
+use crate::broadcaster::sources::{Source, Sources};
 use crate::broadcaster::wheel::{Timed, Wheel};
 use crate::broadcaster::{Asker, RandomSource};
 use crate::wire::uuid;
@@ -168,7 +168,7 @@ impl Pools {
 
     /// Pools whose hosts share the source of `host`.
     pub(super) fn hosted_from(&self, host: IpAddr) -> usize {
-        self.hosted.count(host)
+        self.hosted.count(Source::of(host))
     }
 
     /// The pool named `id`, if it lives. One whose time is up is dead even while its notice waits for room.
@@ -263,7 +263,7 @@ impl Pools {
         if let Some(zone) = zone {
             self.zones.insert(slot, zone);
         }
-        self.hosted.add(host.told().ip());
+        self.hosted.add(Source::of(host.told().ip()));
         self.wheel.set(slot, &mut self.slots);
         Some(key)
     }
@@ -305,7 +305,7 @@ impl Pools {
         }
         self.peers -= pool.peers.count();
         let host = pool.host.told();
-        self.hosted.take(host.ip());
+        self.hosted.take(Source::of(host.ip()));
         let notify = Asker { address: pool.host.of_socket(self.zones.remove(&slot)) };
         Some(Ended { key, host, notify })
     }

@@ -8,8 +8,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::pool_key::{Numbering, PoolKey};
-use crate::broadcaster::sources::Sources;
-use crate::wire::{Asked, classic};
+use crate::broadcaster::sources::{Source, Sources};
+use crate::wire::{Asked, Dialect, classic};
 
 /// One of the machines that are a broadcaster together, each for a thread of its own (feature `std`): see
 /// [`Broadcaster::of_shard`](super::Broadcaster::of_shard).
@@ -86,9 +86,13 @@ impl Shard {
     }
 
     /// Which of the shards, counted from 0 in the order of [`split`](Self::split), this datagram is for, if it is for
-    /// another one: a ping or a join of a pool that was created there. All else may be handled by any of them.
+    /// another one: a ping or a join of a pool that was created there, or anything of the native dialect, which the first
+    /// speaks alone. All else may be handled by any of them.
     #[must_use]
     pub fn owner(&self, datagram: &[u8]) -> Option<usize> {
+        if Dialect::of(datagram) == Dialect::Native {
+            return (!self.is_first()).then_some(0);
+        }
         let (Ok(Asked::Ping(id)) | Ok(Asked::Join(id))) = classic::read_request(datagram) else {
             return None;
         };
@@ -99,6 +103,11 @@ impl Shard {
     /// The same shard, for its machine.
     pub(in crate::broadcaster) fn share(&self) -> Self {
         Self { all: Arc::clone(&self.all), ..*self }
+    }
+
+    /// Whether it is the one that speaks the native dialect.
+    pub(super) fn is_first(&self) -> bool {
+        self.own == 0
     }
 
     pub(super) fn numbering(&self) -> Numbering {
@@ -141,7 +150,7 @@ impl AllPools {
 
     /// Pools whose hosts share the source of `host`.
     pub(super) fn hosted_from(&self, host: IpAddr) -> usize {
-        self.sources.count(host)
+        self.sources.count(Source::of(host))
     }
 
     /// As a broadcaster of one machine lists: while all fit the order is the same each time.
@@ -156,7 +165,7 @@ impl AllPools {
     fn add(&mut self, numbering: Numbering, key: PoolKey, host: IpAddr) {
         self.set_place(numbering, key, self.keys.len() as u32);
         self.keys.push(key);
-        self.sources.add(host);
+        self.sources.add(Source::of(host));
     }
 
     fn remove(&mut self, numbering: Numbering, key: PoolKey, host: IpAddr) {
@@ -167,7 +176,7 @@ impl AllPools {
             *freed = last;
             self.set_place(numbering, last, place);
         }
-        self.sources.take(host);
+        self.sources.take(Source::of(host));
     }
 
     fn set_place(&mut self, numbering: Numbering, key: PoolKey, place: u32) {
@@ -196,7 +205,7 @@ mod tests {
         count: usize,
         change: fn(&mut BroadcasterConfig),
     ) -> (Vec<Shard>, Vec<Broadcaster<impl RandomSource>>) {
-        let mut config = BroadcasterConfig::default();
+        let mut config = BroadcasterConfig::default().with_classic();
         change(&mut config);
         let shards = Shard::split(count);
         let make = |shard: &Shard| {

@@ -23,7 +23,7 @@ fn at(millis: u64) -> Instant {
 }
 
 fn broadcaster(change: fn(&mut BroadcasterConfig)) -> Broadcaster<impl RandomSource> {
-    let mut config = BroadcasterConfig::default();
+    let mut config = BroadcasterConfig::default().with_classic();
     change(&mut config);
     let mut counter = 0u128;
     Broadcaster::new(config, move || {
@@ -325,7 +325,7 @@ fn everything_is_counted_once() {
         refused_by_limit: 2,
         refused_malformed: 6,
         ignored: 2,
-        outputs_dropped: 0,
+        ..BroadcasterStats::default()
     };
     assert_eq!(machine.stats(), counted);
 }

@@ -6,10 +6,10 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::super::*;
-use crate::wire::native::{Member, PoolCode};
+use crate::wire::native::{Member, PoolCode, Secret};
 use crate::{
-    BroadcasterConfig, CallId, ClientConfig, CloseReason, ConnectId, DialId, Fault, Instant, MeshConfig,
-    PeerId, PoolId, PoolInfo, PoolMember,
+    BroadcasterConfig, CallId, ClientConfig, CloseReason, ConnectId, DialId, Fault, Instant, Limits,
+    MeshConfig, PeerId, PoolId, PoolInfo, PoolMember,
 };
 
 fn address(text: &str) -> core::net::SocketAddr {
@@ -34,9 +34,11 @@ pub(super) fn inputs() -> Vec<Input> {
     mesh.max_links = usize::MAX;
     let broadcasters = vec![address("192.0.2.2:6969")];
     let client = ClientConfig { recreate_after: None, broadcasters, ..ClientConfig::default() };
+    let broadcaster =
+        BroadcasterConfig { secret: Some(Secret::new([9; 32])), ..BroadcasterConfig::default() };
     let start = PeerStart { client, broadcaster: address("192.0.2.1:6969"), mesh, seed: [7; 32] };
     vec![
-        Input::Start(Start::Broadcaster(Box::default())),
+        Input::Start(Start::Broadcaster(Box::new(broadcaster))),
         Input::Start(Start::Peer(Box::new(start))),
         Input::Polled { machine: Polled::Links, outputs: u32::MAX, digest: u64::MAX - 1 },
         Input::Drawn(u128::MAX / 3),
@@ -341,12 +343,32 @@ fn settings_that_are_not_there_or_not_known_are_named() {
             max_queued: 5,
             max_datagram: 5,
             classic: false,
+            classic_answers_per_second: u32::MAX,
+            classic_answers_in_a_row: u32::MAX,
+            limits: Limits::default(),
+            secret: None,
         }
     );
     let what = "setting of a broadcaster";
     assert_eq!(fault(&broadcaster(&all[..12])), TraceFault::Missing { what, number: 7 });
-    let newer = [&all[..], &[9, 1]].concat();
-    assert_eq!(fault(&broadcaster(&newer)), TraceFault::Unknown { what, number: 9 });
+    let newer = [&all[..], &[31, 1]].concat();
+    assert_eq!(fault(&broadcaster(&newer)), TraceFault::Unknown { what, number: 31 });
+    assert_eq!(fault(&broadcaster(&[&all[..], &[11, 1]].concat())), TraceFault::Missing { what, number: 12 });
+}
+
+/// Each setting of a broadcaster is read as it was written.
+#[test]
+fn every_setting_of_a_broadcaster_is_kept() {
+    let number = |setting: u8| [setting, 80 + setting];
+    let all: Vec<u8> = (1..=30).filter(|setting| *setting != 8).flat_map(number).chain([8, 1]).collect();
+    let file = broadcaster(&all);
+    let read = entries(&file).next().unwrap().unwrap();
+    let Input::Start(Start::Broadcaster(config)) = &read.input else { panic!("{read:?}") };
+    let (times, limits) = ([106, 107, 108].map(Duration::from_nanos), &config.limits);
+    assert_eq!([limits.interval, limits.timeout, limits.offer], times);
+    assert_eq!((limits.pools, limits.list_scan, limits.sources, limits.seats), (93, 109, 110, 97));
+    assert_eq!((config.classic_answers_per_second, config.classic_answers_in_a_row), (89, 90));
+    assert!(config.secret.is_some() && config.classic);
 }
 
 /// Each setting of a peer is written, and read as it was written; what may be `None` may be missing.

@@ -49,7 +49,12 @@ fn recorded(
     file: &RefCell<Vec<u8>>,
     limit: usize,
 ) -> RecordedBroadcaster<impl FnMut() -> u128, Disk<'_>> {
-    RecordedBroadcaster::new(BroadcasterConfig::default(), counter(), limits, Disk { file, limit })
+    RecordedBroadcaster::new(
+        BroadcasterConfig::default().with_classic(),
+        counter(),
+        limits,
+        Disk { file, limit },
+    )
 }
 
 fn drain(
@@ -74,7 +79,7 @@ fn replayed(file: &[u8]) -> Result<Summary, Difference> {
 fn it_does_what_a_broadcaster_does_and_can_be_played_again() {
     let file = RefCell::default();
     let mut recorded = recorded(RecordLimits::default(), &file, usize::MAX);
-    let mut plain = Broadcaster::new(BroadcasterConfig::default(), counter());
+    let mut plain = Broadcaster::new(BroadcasterConfig::default().with_classic(), counter());
     for round in 0..50 {
         let now = at(round * SECOND / 7);
         // Create, list, nonsense, and now and then only time.
@@ -197,7 +202,8 @@ fn a_trace_that_cannot_be_begun_is_none() {
 fn a_trace_goes_to_memory_or_to_a_writer_all_of_it() {
     fn lists(sink: impl Sink) {
         let limits = RecordLimits::default();
-        let mut recorded = RecordedBroadcaster::new(BroadcasterConfig::default(), counter(), limits, sink);
+        let mut recorded =
+            RecordedBroadcaster::new(BroadcasterConfig::default().with_classic(), counter(), limits, sink);
         recorded.handle_datagram(at(0), host(), &[2]);
         drain(&mut recorded);
     }

@@ -33,7 +33,7 @@ fn peer_start() -> Input {
 }
 
 fn broadcaster_start() -> Input {
-    Input::Start(Start::Broadcaster(Box::<BroadcasterConfig>::default()))
+    Input::Start(Start::Broadcaster(Box::new(BroadcasterConfig::default().with_classic())))
 }
 
 fn create() -> Input {

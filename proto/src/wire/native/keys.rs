@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::field::{Field as _, Put as _};
-use super::sip::{Prf, prf};
+use super::sip::{Prf, prf, same};
 use super::{Address, Key, Member, PoolUuid, Seal, Session, Spec, Ticket, Tx};
 
 /// A broadcaster's secret: 32 bytes that may outlive it or be shared with others. It shows itself to nobody who
@@ -18,6 +18,12 @@ impl Secret {
         Self(bytes)
     }
 
+    /// The bytes.
+    #[cfg(feature = "trace")]
+    pub(crate) const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// `key n = PRF with the second half over (PRF with the first half over the u8 n)`
     fn key(&self, number: u8) -> Key {
         let (first, second) = self.0.split_at(16);
@@ -26,6 +32,15 @@ impl Secret {
         Key::new(prf(&second, &prf(&first, &[number])))
     }
 }
+
+/// Takes the same time whatever differs.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        same(&self.0, &other.0)
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,110 @@
+//! What members order (PROTOCOL.md, section 5).
+
+use super::Native;
+use super::admission::{allows, allows_about};
+use super::desk::Desk;
+use super::pages::Speaker;
+use super::places::Place;
+use super::pools::Phase;
+use crate::wire::canonical;
+use crate::wire::native::{About, Act, Change, EndReason, LeaveReason, Member, PoolSpec, Refusal, Spec};
+
+impl Native {
+    /// Carries out an order, and says what came of it.
+    pub(super) fn order(&mut self, desk: &mut Desk<'_>, speaker: &Speaker, act: &Act<'_>) {
+        let outcome = self.carry_out(desk, speaker, act);
+        match outcome {
+            Ok(()) => desk.stats.orders += 1,
+            Err(refusal) => desk.stats.count(refusal),
+        }
+        if let Some(place) = self.places.get_mut(speaker.handle).filter(|place| place.is_somebodys()) {
+            place.outcome = outcome;
+        }
+        self.done(desk, speaker, outcome);
+    }
+
+    fn carry_out(&mut self, desk: &mut Desk<'_>, speaker: &Speaker, act: &Act<'_>) -> Result<(), Refusal> {
+        // Nobody orders whose place is nobody's.
+        let over = Refusal::Stale;
+        let place = self.pool_of(speaker.handle).ok_or(over)?;
+        let pool = self.pools.get(place).ok_or(over)?;
+        if pool.phase == Phase::Recovering && *act != Act::Leave {
+            return Err(self.recovering(desk, pool));
+        }
+        let is_host = pool.host == speaker.handle;
+        match act {
+            Act::Leave => {
+                self.leave(desk, speaker.handle, LeaveReason::Left);
+                Ok(())
+            }
+            Act::About(about) => self.set_about(desk, place, speaker.handle, *about),
+            Act::Change(_) | Act::Kick(_) | Act::Hand(_) | Act::Close if !is_host => Err(Refusal::NotHost),
+            Act::Change(spec) => self.set_spec(desk, place, spec),
+            Act::Kick(member) => self.kick(desk, place, speaker.handle, *member),
+            Act::Hand(member) => self.hand(desk, place, *member),
+            Act::Close => {
+                let host = self.places.get(speaker.handle).map(|place| place.address.told());
+                self.end(desk, place, host.unwrap_or_else(|| canonical(speaker.from)), Some(speaker.handle));
+                Ok(())
+            }
+            Act::Ping(_) | Act::Ask(_) | Act::Move(_) => Ok(()),
+        }
+    }
+
+    fn set_about(
+        &mut self,
+        desk: &mut Desk<'_>,
+        pool: u32,
+        handle: u32,
+        about: About<'_>,
+    ) -> Result<(), Refusal> {
+        allows_about(desk, about)?;
+        let Some(place) = self.places.get_mut(handle).filter(|place| *place.about != *about.get()) else {
+            return Ok(());
+        };
+        place.about = about.get().into();
+        if let Some(member) = place.member() {
+            self.fresh.push(&Change::About { member, about });
+        }
+        self.publish(desk, pool, false);
+        Ok(())
+    }
+
+    fn set_spec(&mut self, desk: &mut Desk<'_>, place: u32, spec: &Spec<'_>) -> Result<(), Refusal> {
+        allows(desk, spec)?;
+        let Some(pool) = self.pools.get_mut(place).filter(|pool| pool.spec.as_spec() != *spec) else {
+            return Ok(());
+        };
+        pool.spec = PoolSpec::from(*spec);
+        self.fresh.push(&Change::Spec(*spec));
+        self.publish(desk, place, false);
+        Ok(())
+    }
+
+    fn kick(&mut self, desk: &mut Desk<'_>, pool: u32, host: u32, member: Member) -> Result<(), Refusal> {
+        let found = self.find_member(pool, member).filter(|found| *found != host);
+        let gone = found.and_then(|found| self.leave(desk, found, LeaveReason::Kicked));
+        let gone = gone.ok_or(Refusal::NoSuchMember)?;
+        if let Some(recovery) = self.recovery_of(pool) {
+            recovery.send_away(member);
+        }
+        self.withdraw_returns(pool, member.get(), |_| true);
+        gone.tell(desk, EndReason::Kicked);
+        Ok(())
+    }
+
+    fn hand(&mut self, desk: &mut Desk<'_>, place: u32, member: Member) -> Result<(), Refusal> {
+        let heir = self.find_member(place, member).ok_or(Refusal::NoSuchMember)?;
+        let pool = self.pools.get(place).filter(|pool| pool.host != heir);
+        if let Some(term) = pool.map(|pool| pool.term.saturating_add(1)) {
+            self.set_host(desk, place, heir, term);
+            self.publish(desk, place, false);
+        }
+        Ok(())
+    }
+
+    /// Whether this place is somebody's still.
+    pub(super) fn speaks(&self, handle: u32) -> bool {
+        self.places.get(handle).is_some_and(Place::is_somebodys)
+    }
+}

@@ -1,0 +1,127 @@
+//! Members come back with tickets (PROTOCOL.md, section 7.2).
+
+use alloc::boxed::Box;
+use core::num::NonZeroU64;
+
+use super::Native;
+use super::admission::{allows, allows_about};
+use super::desk::Desk;
+use super::offers::{Asker, Offer};
+use super::places::Standing;
+use super::pools::{Phase, Pool};
+use super::recovery::{Offered, Recovery};
+use crate::log::debug;
+use crate::wire::native::{About, Refusal, Spec, Ticket};
+
+impl Native {
+    pub(super) fn resume(
+        &mut self,
+        desk: &mut Desk<'_>,
+        asker: &Asker,
+        ticket: &Ticket,
+        spec: &Spec<'_>,
+        about: About<'_>,
+    ) -> Result<u32, Refusal> {
+        if !self.keys.sealed(ticket, spec) {
+            return Err(Refusal::BadTicket);
+        }
+        let here = self.pools.find(ticket.application, ticket.pool);
+        if let Some(given) = here.and_then(|pool| self.served(pool, asker)) {
+            return Ok(given);
+        }
+        allows_about(desk, about)?;
+        let pool = match here {
+            Some(pool) => pool,
+            None => self.bring_back(desk, asker, ticket, spec)?,
+        };
+        match self.find_member(pool, ticket.member) {
+            Some(member) => self.offer_again(desk, asker, pool, member, ticket, about),
+            None => self.offer_in_recovery(desk, asker, pool, ticket, spec, about),
+        }
+    }
+
+    /// To a member of a pool that is here.
+    fn offer_again(
+        &mut self,
+        desk: &mut Desk<'_>,
+        asker: &Asker,
+        pool: u32,
+        member: u32,
+        ticket: &Ticket,
+        about: About<'_>,
+    ) -> Result<u32, Refusal> {
+        let place = self.places.get(member).ok_or(Refusal::Stale)?;
+        let before = place.before.map(NonZeroU64::get).filter(|_| !place.named);
+        if place.session != ticket.session && before != Some(ticket.session.0) {
+            return Err(Refusal::Stale);
+        }
+        let number = place.number;
+        self.withdraw_returns(pool, number, |_| true);
+        let standing = Standing::Returning;
+        let offer = Offer { pool, number, standing, about: about.get(), seated: false };
+        self.offer(desk, asker, &offer)
+    }
+
+    /// To a member whom the pool doesn't have: tickets hold while it recovers.
+    fn offer_in_recovery(
+        &mut self,
+        desk: &mut Desk<'_>,
+        asker: &Asker,
+        place: u32,
+        ticket: &Ticket,
+        spec: &Spec<'_>,
+        about: About<'_>,
+    ) -> Result<u32, Refusal> {
+        // Those of eras that began here speak of members who have left.
+        if self.eras.began_here(ticket.state.epoch.era()) {
+            return Err(Refusal::Stale);
+        }
+        let recovery = self.recovery_of(place).ok_or(Refusal::Stale)?;
+        if recovery.is_out(ticket.member, &ticket.state) {
+            return Err(Refusal::Stale);
+        }
+        self.has_room_for(desk, asker.source)?;
+        let number = ticket.member.get();
+        let session = NonZeroU64::new(ticket.session.0);
+        self.withdraw_returns(place, number, |other| other.before == session);
+        let standing = Standing::Coming;
+        let offer = Offer { pool: place, number, standing, about: about.get(), seated: false };
+        let handle = self.offer(desk, asker, &offer)?;
+        if let Some(place) = self.places.get_mut(handle) {
+            place.before = session;
+        }
+        let is_same = self.pools.get(place).is_some_and(|pool| pool.spec.as_spec() == *spec);
+        let spec = (!is_same).then(|| Box::new((*spec).into()));
+        if let Some(recovery) = self.recovery_of(place) {
+            recovery.offered(Offered { handle, state: ticket.state, spec });
+        }
+        Ok(handle)
+    }
+
+    /// Makes a pool again that isn't here.
+    fn bring_back(
+        &mut self,
+        desk: &mut Desk<'_>,
+        asker: &Asker,
+        ticket: &Ticket,
+        spec: &Spec<'_>,
+    ) -> Result<u32, Refusal> {
+        if self.eras.began_here(ticket.state.epoch.era()) {
+            return Err(Refusal::Stale);
+        }
+        allows(desk, spec)?;
+        self.has_room_for_pool(desk, asker)?;
+        self.has_room_for(desk, asker.source)?;
+        let code = self.pools.unused_code(Some(ticket.code), desk.random).ok_or(Refusal::TooManyPools)?;
+        let until = desk.now + desk.limits.interval + desk.limits.interval;
+        let pool = Pool {
+            phase: Phase::Recovering,
+            recovery: Some(Box::new(Recovery::new(until))),
+            ..Pool::new(ticket.pool, ticket.application, code, (*spec).into(), asker.source)
+        };
+        let place = self.pools.make(pool).ok_or(Refusal::TooManyPools)?;
+        debug!(pool = %ticket.pool, "a pool is coming back");
+        self.recoveries.insert((until, place));
+        Ok(place)
+    }
+}
