@@ -165,7 +165,9 @@ impl Party {
 
     fn is_gone(&mut self, who: Who) {
         self.awaited.remove(&who);
-        self.members.retain(|member| *member != who);
+        // Without the pool nobody comes.
+        let all = self.stage == Stage::Creating;
+        self.members.retain(|member| !all && *member != who);
     }
 
     /// Goes on, if what it waited for is there.
@@ -191,11 +193,12 @@ impl Party {
         agree(crowd, &self.members)
     }
 
-    /// All leave at once, the host among them; every fourth host ends the pool.
+    /// All leave at once, the host among them; in every fourth party the host ends the pool.
     fn leave(&mut self, crowd: &mut Crowd) {
         self.stage = Stage::Leaving;
         for (nth, who) in self.members.iter().enumerate() {
-            let order = if nth == 0 && who % 4 == 0 { Order::Close } else { Order::Leave };
+            let order =
+                if nth == 0 && who / self.members.len() % 4 == 0 { Order::Close } else { Order::Leave };
             crowd.with(*who, |client, now| client.order(order, now));
         }
     }

@@ -1,5 +1,6 @@
 //! Who sees all that honest clients send, and sends it again.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::{Target, seconds};
 use crate::Fallible;
 use crate::client::{Event, Order, Roster, Wish};
 use crate::clock::now;
-use crate::crowd::{Crowd, Events, Who};
+use crate::crowd::{Crowd, Events, Seen, Who};
 use crate::enclosure::Enclosure;
 use crate::flood::NOBODY;
 use crate::party::agree;
@@ -32,7 +33,7 @@ pub(super) struct Options {
     pools: usize,
 
     /// Datagrams a second
-    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
     rate: u32,
 
     /// For how many seconds
@@ -128,7 +129,7 @@ impl Stage {
     /// Sends what was seen, and what is seen meanwhile.
     fn replay(&self, crowd: &mut Crowd, injector: &mut Injector, options: &Options) -> Fallible<Events> {
         let mut rng = Rng::new(options.target.seed);
-        let (began, mut sent, mut events) = (now(), 0_u64, Vec::new());
+        let (began, mut sent, mut events) = (now(), 0_u64, Events::new());
         let mut seen = crowd.recording.as_ref().map_or(0, Vec::len);
         println!("{seen} datagrams were seen");
         loop {
@@ -146,19 +147,20 @@ impl Stage {
                 sent += 2;
             }
             seen = recording.len();
-            let latest = seen.min(self.before.len());
-            // Whatever was ever said: a quarter of the time each in order, backwards, in any order, and the latest alone.
+            // Whatever was ever said: a quarter of the time each in order, backwards, in any order, and of the latest
+            // of each kind that each has said.
+            let quarter = passed.as_secs_f64() / options.seconds.as_secs_f64() * 4.0;
+            let latest = if quarter < 3.0 { Vec::new() } else { latest(recording) };
             let due = (passed.as_secs_f64() * f64::from(options.rate)) as u64;
             while sent < due {
                 let nth = (sent / 2) as usize % seen.max(1);
-                let quarter = passed.as_secs_f64() / options.seconds.as_secs_f64() * 4.0;
-                let nth = match quarter as u32 {
-                    0 => nth,
-                    1 => seen - 1 - nth,
-                    2 => rng.index(seen),
-                    _ => seen - 1 - rng.index(latest),
+                let again = match quarter as u32 {
+                    0 => recording.get(nth),
+                    1 => recording.get(seen - 1 - nth),
+                    2 => recording.get(rng.index(seen)),
+                    _ => latest.get(rng.index(latest.len())).copied(),
                 };
-                let Some((from, datagram)) = recording.get(nth) else { break };
+                let Some((from, datagram)) = again else { break };
                 injector.send(*from, datagram)?;
                 let from = if rng.below(2) == 0 { elsewhere(&mut rng) } else { another(recording, &mut rng) };
                 injector.send(from, datagram)?;
@@ -206,7 +208,13 @@ fn elsewhere(rng: &mut Rng) -> SocketAddrV4 {
     SocketAddrV4::new(NOBODY.address(rng.u64() as u32), rng.range(1, 65_535) as u16)
 }
 
+/// Of each kind of datagram from each address the latest.
+fn latest(recording: &[Seen]) -> Vec<&Seen> {
+    let by_kind = recording.iter().map(|seen @ (from, datagram)| ((*from, datagram.get(1).copied()), seen));
+    by_kind.collect::<BTreeMap<_, _>>().into_values().collect()
+}
+
 /// The address of somebody who was seen.
-fn another(recording: &[(SocketAddrV4, Vec<u8>)], rng: &mut Rng) -> SocketAddrV4 {
+fn another(recording: &[Seen], rng: &mut Rng) -> SocketAddrV4 {
     recording.get(rng.index(recording.len())).map_or_else(|| elsewhere(rng), |(from, _)| *from)
 }

@@ -38,6 +38,10 @@ pub(super) struct Options {
     #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
     seconds: Duration,
 
+    /// How long the broadcaster is away, in seconds
+    #[arg(long, value_name = "S", default_value = "0", value_parser = seconds)]
+    away: Duration,
+
     #[command(flatten)]
     target: Target,
 }
@@ -65,6 +69,7 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     crowd.forget_peaks();
     let killed = now();
     server.kill()?;
+    go_on(&mut crowd, options.away)?;
     server = options.target.start(enclosure)?;
     let started = now();
     println!("killed, and answering again {:.0} ms later", (started - killed).as_secs_f64() * 1e3);
