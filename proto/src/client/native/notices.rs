@@ -142,10 +142,9 @@ impl Place {
             self.tell(core, PoolEvent::Spec);
         }
         let (before, now) = (&old.ticket.state, &new.ticket.state);
-        let back = now.generation > before.generation;
-        if before.epoch.era() != now.epoch.era() {
-            let fewer = back && now.count < before.count;
-            self.search = (fewer && !elsewhere).then(|| Search::new(core, self.interval));
+        if now.generation > before.generation && !elsewhere {
+            let fewer = now.count < before.count;
+            self.search = fewer.then(|| Search::new(core, self.interval));
         }
         self.membership = Some(new);
         self.tell_host(core, before);
