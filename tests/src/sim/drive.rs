@@ -74,6 +74,7 @@ pub(super) fn drain_server(core: &mut Core, place: usize, own: Addr, server: &mu
     }
     if let Err(what) = server.check.drained(&server.machine, server.deadline) {
         core.violated(format_args!("{what} (broadcaster n{place})"));
+        core.say(|| format!("n{place} counts {:?}", server.machine.stats()));
     }
 }
 

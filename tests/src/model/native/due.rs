@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use poolmesh_proto::Instant;
 use poolmesh_proto::wire::native::{EndReason, Handle, Key, Member, PoolUuid, Refusal, Session, Tx};
 
 use super::lists::Expected;
@@ -15,12 +16,14 @@ pub(super) enum Due {
     /// Something to a member.
     Notice { to: SocketAddr, place: (Handle, Session, Key), what: Notice, must: bool },
     /// Something to whom can't be verified.
-    Challenge { to: SocketAddr, handle: Handle, count: u32, prove: bool },
+    /// `made`: when a cookie was made for it, if it has one.
+    Challenge { to: SocketAddr, handle: Handle, count: u32, made: Option<Instant> },
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
-    Cookie,
+    /// As it was made at that time.
+    Cookie(Instant),
     /// One of these codes.
     Refused(Vec<Refusal>),
     /// The offer of this place.

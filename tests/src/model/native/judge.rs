@@ -27,18 +27,18 @@ impl State {
     fn challenged(&mut self, to: SocketAddr, challenge: &Challenge) -> Judged {
         let Challenge { handle, count, prove } = *challenge;
         let is = |due: &Due| match due {
-            Due::Challenge { to: of, handle: h, count: c, prove: p } => {
-                (*of, *h, *c, *p) == (to, handle, count, prove.is_some())
+            Due::Challenge { to: of, handle: h, count: c, made } => {
+                (*of, *h, *c, made.is_some()) == (to, handle, count, prove.is_some())
             }
             Due::Answer { .. } | Due::Notice { .. } => false,
         };
-        self.done(is).ok_or_else(|| format!("A2: {to} is told {challenge:?} without need"))?;
-        match prove {
-            Some(cookie) => {
-                self.cookies.give(to, cookie, self.now);
+        match (prove, self.done(is)) {
+            (_, None) => Err(format!("A2: {to} is told {challenge:?} without need")),
+            (Some(cookie), Some(Due::Challenge { made: Some(made), .. })) => {
+                self.cookies.give(to, cookie, made);
                 Ok("prove")
             }
-            None => Ok("unknown"),
+            (_, Some(_)) => Ok("unknown"),
         }
     }
 
@@ -55,13 +55,13 @@ impl State {
             }
             Due::Notice { .. } | Due::Challenge { .. } => false,
         };
-        let Some(Due::Answer { key, what, .. }) = self.done(fits) else {
+        let Some(Due::Answer { key, what, must, .. }) = self.done(fits) else {
             return Err(format!("A2: {to} is answered about {} without need", unverified.tx()));
         };
         let Answered { reply, .. } = unverified.verify(&key).map_err(|fault| fault.to_string())?;
         match (&what, reply) {
-            (Answer::Cookie, Reply::Cookie(cookie)) => {
-                self.cookies.give(to, cookie, self.now);
+            (Answer::Cookie(made), Reply::Cookie(cookie)) => {
+                self.cookies.give(to, cookie, *made);
                 Ok("cookie")
             }
             (Answer::Refused(refusals), Reply::Refused(refusal)) => {
@@ -72,8 +72,8 @@ impl State {
                 if refusal.wait() == Some(0) {
                     return Err(format!("{to} is refused by {refusal:?}, without a time to wait"));
                 }
-                if let Refusal::Busy { .. } = refusal {
-                    self.rates.told += 1;
+                if !must {
+                    self.rates.tell()?;
                 }
                 Ok(named(refusal))
             }

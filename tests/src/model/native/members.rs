@@ -10,21 +10,39 @@ use super::due::{Due, Notice};
 use super::requests::first;
 use super::state::{Pool, Stage, State};
 
+/// How a message is taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hearing {
+    /// It is within its member's rate.
+    within: bool,
+    /// The cookie that it moves by is good.
+    cookie: bool,
+}
+
 /// Any number of milliseconds.
 const SOME: u16 = 0;
 
 impl State {
-    /// How a message may be taken: whether a cookie that may be good is.
-    pub(super) fn is_open(&self, from: SocketAddr, message: &UnverifiedMessage<'_>) -> bool {
-        let moves = self.places.values().find_map(|place| {
+    /// How a message may be taken: with what is for certain, and with all that may be otherwise.
+    pub(super) fn hearings(&mut self, from: SocketAddr, message: &UnverifiedMessage<'_>) -> Vec<Hearing> {
+        let (now, row, second) = (self.now, self.limits.messages_in_a_row, self.limits.messages_per_second);
+        let whose = self.places.values_mut().find_map(|place| {
             let (handle, _, key) = place.told?;
-            let message = (handle == message.handle()).then(|| message.verify(&key))?.ok()?;
-            if let Act::Move(cookie) = message.act { Some(cookie) } else { None }
+            let act = (handle == message.handle()).then(|| message.verify(&key))?.ok()?.act;
+            Some((place.rate.may_take(now, row, second), act))
         });
-        moves.is_some_and(|cookie| self.cookies.is_good(from, Some(cookie), self.now).is_none())
+        let Some((within, act)) = whose else { return vec![Hearing { within: true, cookie: false }] };
+        let good = match act {
+            Act::Move(cookie) => self.cookies.is_good(from, Some(cookie), now),
+            Act::Ping(_) | Act::Ask(_) | Act::Leave | Act::About(_) | Act::Change(_) => Some(false),
+            Act::Kick(_) | Act::Hand(_) | Act::Close => Some(false),
+        };
+        let both = |known: Option<bool>| known.map_or_else(|| vec![true, false], |known| vec![known]);
+        let cookies = |within| both(good).into_iter().map(move |cookie| Hearing { within, cookie });
+        both(within).into_iter().flat_map(cookies).collect()
     }
 
-    pub(super) fn message(&mut self, from: SocketAddr, message: &UnverifiedMessage<'_>, luck: bool) {
+    pub(super) fn message(&mut self, from: SocketAddr, message: &UnverifiedMessage<'_>, how: Hearing) {
         let (handle, count) = (message.handle(), message.count());
         let mut spoiled = false;
         let found = self.places.iter().find_map(|(name, place)| {
@@ -39,59 +57,66 @@ impl State {
             }
         });
         match found {
-            Some((name, message)) => self.verified(from, name, &message, luck),
+            Some((name, message)) => self.verified(from, name, &message, how),
             None if spoiled => {}
-            None => self.due.push(Due::Challenge { to: from, handle, count, prove: false }),
+            None => self.due.push(Due::Challenge { to: from, handle, count, made: None }),
         }
     }
 
-    fn verified(&mut self, from: SocketAddr, name: u64, message: &Message<'_>, luck: bool) {
+    fn verified(&mut self, from: SocketAddr, name: u64, message: &Message<'_>, how: Hearing) {
         let Some(place) = self.places.get_mut(&name) else { return };
         let elsewhere = place.address != from;
         let count = message.count;
-        if message.act.is_order() {
-            match place.order {
-                Some((last, outcome)) if last == count => {
-                    return if elsewhere {
-                        self.prove(from, message);
-                    } else {
-                        let done = Due::notice(place, Notice::Done(count, outcome));
-                        self.due.push(done);
-                    };
-                }
-                Some((last, _)) if last > count => return,
-                None if count == 0 => return,
-                Some(_) | None => {}
-            }
-        } else {
-            if count <= place.count {
-                return;
-            }
+        let is_order = message.act.is_order();
+        let last = if is_order { place.order.map_or(0, |(last, _)| last) } else { place.count };
+        let again = place.order.filter(|(last, _)| is_order && *last == count);
+        // What is beyond the rate is not taken.
+        if count <= last && again.is_none() || !how.within {
+            return;
+        }
+        place.rate.take();
+        if let Some((_, outcome)) = again {
+            return if elsewhere {
+                self.prove(from, message);
+            } else {
+                let done = Due::notice(place, Notice::Done(count, outcome));
+                self.due.push(done);
+            };
+        }
+        if !is_order {
             place.count = count;
         }
         place.seen = self.now;
         place.named |= matches!(message.act, Act::Ping(Some(_)));
-        if place.offered.take().is_some() {
-            self.taken_now(name);
+        if place.offered.take().is_some() && !self.taken_now(name) {
+            let (handle, count) = (message.handle, message.count);
+            return self.due.push(Due::Challenge { to: from, handle, count, made: None });
         }
         if message.act.is_order() {
             self.order(from, name, message);
         } else {
-            self.answer(from, name, message, luck);
+            self.answer(from, name, message, how);
         }
     }
 
-    /// An offer is taken.
-    fn taken_now(&mut self, name: u64) {
-        let Some(place) = self.places.get(&name).cloned() else { return };
+    /// An offer is taken. Whether it still stands.
+    fn taken_now(&mut self, name: u64) -> bool {
+        let Some(place) = self.places.get(&name).cloned() else { return false };
         let id = place.pool;
-        let Some(pool) = self.pools.get_mut(&id) else { return };
-        match &pool.stage {
+        let Some(pool) = self.pools.get_mut(&id) else { return false };
+        match &mut pool.stage {
             Stage::Offered(spec) => pool.stage = Stage::Live(first(&place, spec.clone())),
-            Stage::Gathering | Stage::Live(_) if place.ticket.is_some() => self.came(id, name),
-            Stage::Gathering => {}
-            Stage::Live(_) => self.comes(name),
+            Stage::Gathering | Stage::Live(_) if place.ticket.is_some() => return self.came(id, name),
+            Stage::Live(line) => {
+                let generation = line.generation;
+                if let (Some(recovery), None) = (&mut pool.recovery, place.before) {
+                    recovery.come.insert(place.member, (generation, None));
+                }
+                self.comes(name);
+            }
+            Stage::Gathering => self.comes(name),
         }
+        true
     }
 
     /// Somebody comes into a pool that is there, or comes back.
@@ -111,27 +136,33 @@ impl State {
                 && **other != name
                 && Some(**other) != before
         });
-        if let Some(other) = other.map(|(other, _)| *other) {
-            self.replaced(other);
-        }
-        let Some(Stage::Live(line)) = self.pools.get_mut(&id).map(|pool| &mut pool.stage) else { return };
-        let mut content = line.now().clone();
-        let entry = (place.address, place.about.clone());
-        let news = content.members.insert(place.member, entry.clone()) != Some(entry);
-        if news {
-            line.happens(content, Vec::new(), (false, false));
-        }
-        let index = line.index();
+        let other = other.map(|(other, _)| *other);
+        let was = before.and_then(|before| self.places.get(&before)).map(|before| before.address);
         if let Some(before) = before {
             self.gone.extend(self.places.remove(&before));
         }
+        if let Some(Stage::Live(line)) = self.pools.get_mut(&id).map(|pool| &mut pool.stage) {
+            let mut content = line.now().clone();
+            let entry = (place.address, place.about.clone());
+            if content.members.insert(place.member, entry.clone()) != Some(entry) {
+                line.happens(content, Vec::new(), (false, false));
+            }
+        }
+        if let Some(was) = was.filter(|was| *was != place.address) {
+            self.unseat(id, was, false);
+        }
+        if let Some(other) = other {
+            self.replaced(other);
+        }
+        let Some(Stage::Live(line)) = self.pools.get(&id).map(|pool| &pool.stage) else { return };
+        let index = line.index();
         // Who comes learns all by a page.
         if let Some(place) = self.places.get_mut(&name) {
             (place.knows, place.session_before) = (index, session_before);
         }
     }
 
-    fn replaced(&mut self, other: u64) {
+    pub(super) fn replaced(&mut self, other: u64) {
         if let Some(place) = self.places.get(&other) {
             let ended = Due::ended(place, EndReason::Replaced);
             self.due.push(ended);
@@ -140,14 +171,18 @@ impl State {
     }
 
     fn prove(&mut self, from: SocketAddr, message: &Message<'_>) {
-        self.due.push(Due::Challenge { to: from, handle: message.handle, count: message.count, prove: true });
+        let (handle, count, made) = (message.handle, message.count, Some(self.now));
+        self.due.push(Due::Challenge { to: from, handle, count, made });
     }
 
     /// Answers a ping, a question or a move.
-    fn answer(&mut self, from: SocketAddr, name: u64, message: &Message<'_>, luck: bool) {
+    fn answer(&mut self, from: SocketAddr, name: u64, message: &Message<'_>, how: Hearing) {
         let mut moved = true;
         if let Act::Move(cookie) = message.act {
-            moved = luck && self.cookies.is_good(from, Some(cookie), self.now) != Some(false);
+            moved = how.cookie;
+            if !moved {
+                self.cookies.spoil(from, Some(cookie));
+            }
             if moved {
                 self.moves(from, name);
             }

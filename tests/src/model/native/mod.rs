@@ -40,8 +40,6 @@ pub(super) struct Luck {
 /// implementation sends, in order. What the protocol leaves to the broadcaster, such as handles, sessions, codes and
 /// whether a cookie of 60 to 120 seconds is good, it takes from what is sent. Where that isn't seen at once, it goes on with
 /// all that may be, until what is sent tells them apart.
-///
-/// It has no rates of members, so that limits of messages are to be wide.
 #[derive(Debug)]
 pub struct NativeModel {
     states: Vec<State>,
@@ -91,12 +89,15 @@ impl NativeModel {
             }
             Ok(FromClient::Message(message)) => {
                 for mut state in states {
-                    if state.is_open(from, &message) {
+                    let hearings = state.hearings(from, &message);
+                    for how in hearings.iter().skip(1) {
                         let mut other = state.clone();
-                        other.message(from, &message, false);
+                        other.message(from, &message, *how);
                         self.states.push(other);
                     }
-                    state.message(from, &message, true);
+                    if let Some(how) = hearings.first() {
+                        state.message(from, &message, *how);
+                    }
                     self.states.push(state);
                 }
             }
@@ -162,17 +163,18 @@ impl NativeModel {
 
     /// Keeps the states that agree. Wrong if none does.
     fn keep(&mut self, mut agrees: impl FnMut(&mut State) -> Result<(), String>) -> Verdict {
-        let mut wrong = None;
+        let mut wrongs = Vec::new();
         self.states.retain_mut(|state| match agrees(state) {
             Ok(()) => true,
             Err(what) => {
-                wrong.get_or_insert(what);
+                wrongs.push(what);
                 false
             }
         });
-        match wrong {
-            Some(what) if self.states.is_empty() => Err(Wrong(what)),
-            Some(_) | None => Ok(()),
+        if self.states.is_empty() && !wrongs.is_empty() {
+            wrongs.dedup();
+            return Err(Wrong(wrongs.join("; or ")));
         }
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use super::state::source;
 
 /// So many asks in a row, and so many more each second.
 #[derive(Clone, Debug)]
-struct Bucket {
+pub(super) struct Bucket {
     since: Instant,
     /// In millionths.
     left: u64,
@@ -18,10 +18,10 @@ struct Bucket {
 
 const ONE: u64 = 1_000_000;
 /// Where counting differs by rounding: so many asks are neither within a rate nor beyond it.
-const SLACK: u64 = 2 * ONE;
+const SLACK: u64 = ONE / 2;
 
 impl Bucket {
-    const fn full(now: Instant, row: u32) -> Self {
+    pub(super) const fn full(now: Instant, row: u32) -> Self {
         Self { since: now, left: row as u64 * ONE }
     }
 
@@ -33,10 +33,25 @@ impl Bucket {
         self.left
     }
 
-    fn take(&mut self) {
+    /// Whether one more is within it: for certain, for certain not, or maybe (none).
+    pub(super) fn may_take(&mut self, now: Instant, row: u32, second: u32) -> Option<bool> {
+        let left = self.level(now, row, second);
+        if left >= ONE + SLACK {
+            Some(true)
+        } else if left + SLACK < ONE {
+            Some(false)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn take(&mut self) {
         self.left = self.left.saturating_sub(ONE);
     }
 }
+
+/// From so many places on it is taken that no two sources share one.
+const MANY: usize = 1 << 18;
 
 /// The rates of all sources.
 #[derive(Clone, Debug)]
@@ -44,13 +59,15 @@ pub(super) struct Rates {
     second: u32,
     row: u32,
     codes: usize,
+    /// In how many places they are kept.
+    places: usize,
     of: BTreeMap<IpAddr, Bucket>,
     /// As if all sources shared one place.
     all: Bucket,
     wrong: BTreeMap<IpAddr, Vec<Instant>>,
-    /// How often sources were beyond their rates, and how often they were told.
-    pub(super) beyond: u64,
-    pub(super) told: u64,
+    /// How often sources were beyond their rates, and how often they were told so.
+    beyond: u64,
+    told: u64,
 }
 
 impl Rates {
@@ -60,6 +77,7 @@ impl Rates {
             second: limits.requests_per_second,
             row: limits.requests_in_a_row,
             codes: limits.wrong_codes_per_minute as usize,
+            places: limits.sources,
             of: BTreeMap::new(),
             all,
             wrong: BTreeMap::new(),
@@ -71,44 +89,67 @@ impl Rates {
     /// Whether it is within somebody's rate to ask: for certain, for certain not, or maybe (none).
     pub(super) fn may_ask(&mut self, from: SocketAddr, now: Instant) -> Option<bool> {
         let (row, second) = (self.row, self.second);
-        let own =
-            self.of.entry(source(from)).or_insert_with(|| Bucket::full(now, row)).level(now, row, second);
-        if self.all.level(now, row, second) >= ONE + SLACK {
-            Some(true)
-        } else if own + SLACK < ONE {
-            Some(false)
-        } else {
-            None
+        let own = self.of.entry(source(from)).or_insert_with(|| Bucket::full(now, row));
+        let own = own.may_take(now, row, second);
+        let all = self.all.may_take(now, row, second);
+        match (self.places, own, all) {
+            (1, _, all) => all,
+            (MANY.., own, _) => own,
+            // Who shares a place with whom is not known.
+            (_, _, Some(true)) => Some(true),
+            (_, Some(false), _) => Some(false),
+            (_, Some(true) | None, Some(false) | None) => None,
         }
     }
 
     /// Somebody asks, and is let in or not.
     pub(super) fn asks(&mut self, from: SocketAddr, within: bool) {
-        self.all.take();
         if !within {
             self.beyond += 1;
-        } else if let Some(own) = self.of.get_mut(&source(from)) {
+            return;
+        }
+        self.all.take();
+        if let Some(own) = self.of.get_mut(&source(from)) {
             own.take();
         }
     }
 
-    /// Somebody asked for a code of no pool.
-    pub(super) fn wrong_code(&mut self, from: SocketAddr, now: Instant) {
-        self.wrong.entry(source(from)).or_default().push(now);
+    /// Somebody is told that he asked too often: of ten times once.
+    pub(super) fn tell(&mut self) -> Result<(), String> {
+        self.told += 1;
+        if self.told * 10 > self.beyond {
+            return Err(format!("A1: {} of {} were told that they ask too often", self.told, self.beyond));
+        }
+        Ok(())
     }
 
-    /// Whether somebody may ask for codes: for certain, for certain not, or maybe.
+    /// Somebody asked for a code of no pool.
+    pub(super) fn wrong_code(&mut self, from: SocketAddr, now: Instant) {
+        let wrong = self.wrong.entry(source(from)).or_default();
+        wrong.retain(|at| !(*at + MINUTE).is_due(now));
+        wrong.push(now);
+    }
+
+    /// Whether somebody may ask for codes: for certain, for certain not, or maybe. From which moment on a minute is counted
+    /// is the broadcaster's affair.
     pub(super) fn codes(&self, from: SocketAddr, now: Instant) -> Option<bool> {
-        let within = |at: &&Instant| !(**at + Duration::from_secs(60)).is_due(now);
-        let all: usize = self.wrong.values().flatten().filter(within).count();
+        let within = |at: &&Instant| !(**at + MINUTE).is_due(now);
+        let all = self.wrong.values().flatten().filter(within).count();
         let own = self.wrong.get(&source(from)).map_or(0, |wrong| wrong.iter().filter(within).count());
-        // From which moment on a minute is counted is the broadcaster's affair.
-        if own >= 2 * self.codes {
+        let (least, most) = match self.places {
+            1 => (all, all),
+            MANY.. => (own, own),
+            _ => (own, all),
+        };
+        if least >= 2 * self.codes {
             Some(false)
-        } else if all < self.codes {
+        } else if most < self.codes {
             Some(true)
         } else {
             None
         }
     }
 }
+
+/// For how long wrong codes are counted.
+const MINUTE: Duration = Duration::from_secs(60);

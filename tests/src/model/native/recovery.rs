@@ -13,105 +13,132 @@ fn rank(ticket: &Ticket) -> (u32, u32) {
     (ticket.state.generation, ticket.state.epoch.number())
 }
 
-/// Whether who has come with a ticket stays out.
-fn stays_out(ticket: &Ticket, base: &Ticket) -> bool {
-    let (own, base) = (&ticket.state, &base.state);
-    own.generation < base.generation
-        || own.epoch.era() == base.epoch.era() && own.epoch.number() < base.purged
+/// By what somebody has come: the generation, era and number of his ticket, or of the roster that he joined.
+pub(super) type Come = (u32, Option<(u64, u32)>);
+
+fn come(ticket: &Ticket) -> Come {
+    (ticket.state.generation, Some((ticket.state.epoch.era(), ticket.state.epoch.number())))
+}
+
+/// Whether who has come so stays out.
+fn stays_out((generation, epoch): Come, base: &Ticket) -> bool {
+    let state = &base.state;
+    let purged = epoch.is_some_and(|(era, number)| era == state.epoch.era() && number < state.purged);
+    generation < state.generation || purged
 }
 
 impl Recovery {
     /// Whether a ticket can bring nobody back.
     pub(super) fn is_out(&self, ticket: &Ticket) -> bool {
-        self.kicked.contains(&ticket.member)
-            || self.base.as_ref().is_some_and(|base| stays_out(ticket, &base.0))
+        let out = self.base.as_ref().is_some_and(|base| stays_out(come(ticket), &base.0));
+        out || self.kicked.contains(&ticket.member)
+    }
+
+    fn is_complete(&self) -> bool {
+        let count = self.base.as_ref().map(|base| usize::from(base.0.state.count.get()));
+        count.is_some_and(|count| self.come.len() >= count)
     }
 }
 
 impl State {
-    /// Somebody has come into a pool whose recovery lasts.
-    pub(super) fn came(&mut self, id: PoolUuid, name: u64) {
-        let Some(place) = self.places.get(&name).cloned() else { return };
-        let Some(pool) = self.pools.get_mut(&id) else { return };
-        let (Some(recovery), Some(own)) = (&mut pool.recovery, &place.ticket) else { return };
-        recovery.came.push(name);
-        let higher = recovery.base.as_ref().is_none_or(|base| rank(&own.0) > rank(&base.0));
-        if higher {
-            recovery.base = Some(own.clone());
-            pool.stage = Stage::Gathering;
-        }
-        let out = recovery.base.as_ref().is_some_and(|base| stays_out(&own.0, &base.0));
-        match &mut pool.stage {
-            Stage::Gathering => {
-                self.send_out(id);
-                self.gather(id, false);
-            }
-            Stage::Live(line) if out || line.now().members.contains_key(&place.member) => self.over(id, name),
-            Stage::Live(line) => {
-                let mut content = line.now().clone();
-                content.members.insert(place.member, (place.address, place.about.clone()));
-                line.happens(content, Vec::new(), (false, false));
-                let index = line.index();
-                if let Some(place) = self.places.get_mut(&name) {
-                    place.knows = index;
-                }
-            }
-            Stage::Offered(_) => {}
-        }
-    }
-
-    /// A session is over, of which nobody is told.
-    fn over(&mut self, id: PoolUuid, name: u64) {
-        self.gone.extend(self.places.remove(&name));
-        if let Some(recovery) = self.pools.get_mut(&id).and_then(|pool| pool.recovery.as_mut()) {
-            recovery.came.retain(|other| *other != name);
-        }
-    }
-
-    /// Those who stay out, and those whose number another has who came before.
-    fn send_out(&mut self, id: PoolUuid) {
-        let Some(Recovery { base: Some(base), came, .. }) =
-            self.pools.get(&id).and_then(|pool| pool.recovery.clone())
+    /// Somebody comes by a ticket into a pool whose recovery lasts. Whether he may.
+    pub(super) fn came(&mut self, id: PoolUuid, name: u64) -> bool {
+        let Some(place) = self.places.get(&name).cloned() else { return false };
+        let recovery = self.pools.get_mut(&id).and_then(|pool| pool.recovery.as_mut());
+        let Some((recovery, own)) =
+            recovery.zip(place.ticket.clone()).filter(|(recovery, own)| !recovery.is_out(&own.0))
         else {
-            return;
+            self.void(name);
+            return false;
         };
-        let mut members: Vec<Member> = Vec::new();
-        for name in came {
-            let Some(place) = self.places.get(&name) else { continue };
-            let old = place.ticket.as_ref().is_some_and(|own| stays_out(&own.0, &base.0));
-            if old || members.contains(&place.member) {
-                self.over(id, name);
-            } else {
-                members.push(place.member);
+        recovery.come.insert(place.member, come(&own.0));
+        let higher = recovery.base.as_ref().is_none_or(|base| rank(&own.0) > rank(&base.0));
+        // Of each number one comes, and at each address one is.
+        let offers = self.names(|other| {
+            other.pool == id
+                && other.member == place.member
+                && other.offered.is_some()
+                && other.tx != place.tx
+        });
+        offers.into_iter().for_each(|other| self.void(other));
+        let others = self.names(|other| {
+            other.pool == id
+                && other.address == place.address
+                && other.offered.is_none()
+                && other.tx != place.tx
+        });
+        if higher {
+            others.into_iter().for_each(|other| self.replaced(other));
+            self.rebase(id, own);
+        } else if let Some(Stage::Live(line)) = self.pools.get_mut(&id).map(|pool| &mut pool.stage) {
+            let mut content = line.now().clone();
+            content.members.insert(place.member, (place.address, place.about.clone()));
+            line.happens(content, Vec::new(), (false, false));
+            let index = line.index();
+            if let Some(place) = self.places.get_mut(&name) {
+                place.knows = index;
             }
+            others.into_iter().for_each(|other| self.replaced(other));
+            return true;
+        } else {
+            others.into_iter().for_each(|other| self.replaced(other));
         }
+        let recovery = self.pools.get(&id).and_then(|pool| pool.recovery.as_ref());
+        if recovery.is_some_and(Recovery::is_complete) {
+            self.publish(id);
+        }
+        true
     }
 
-    /// Publishes the pool if enough have come, or if that is all.
-    fn gather(&mut self, id: PoolUuid, all: bool) {
+    /// The names of all places that are so.
+    pub(super) fn names(&self, is: impl Fn(&super::state::Place) -> bool) -> Vec<u64> {
+        self.places.iter().filter(|(_, place)| is(place)).map(|(name, _)| *name).collect()
+    }
+
+    /// Another ticket is the base, from which nothing is published until the pool is back.
+    fn rebase(&mut self, id: PoolUuid, base: Box<(Ticket, poolmesh_proto::wire::native::PoolSpec)>) {
         let Some(pool) = self.pools.get_mut(&id) else { return };
-        let Some(Recovery { base: Some(base), came, .. }) = pool.recovery.clone() else { return };
+        pool.stage = Stage::Gathering;
+        let Some(recovery) = &mut pool.recovery else { return };
+        let out: Vec<Member> = recovery
+            .come
+            .iter()
+            .filter(|(_, come)| stays_out(**come, &base.0))
+            .map(|(member, _)| *member)
+            .collect();
+        recovery.come.retain(|member, _| !out.contains(member));
+        recovery.base = Some(base);
+        // Nobody joins meanwhile, and of those who stay out nobody is told so.
+        let over = self.names(|place| {
+            place.pool == id
+                && (place.keeps_seat()
+                    || place.seated
+                    || place.offered.is_none() && out.contains(&place.member))
+        });
+        over.into_iter().for_each(|name| self.void(name));
+    }
+
+    /// The pool is there again, with those who have come and are there still.
+    fn publish(&mut self, id: PoolUuid) {
+        let base = self.pools.get(&id).and_then(|pool| pool.recovery.as_ref()).and_then(|it| it.base.clone());
+        let Some(base) = base else { return };
         let (ticket, spec) = *base;
-        if !all && came.len() < usize::from(ticket.state.count.get()) {
-            return;
-        }
-        let mut members: BTreeMap<Member, (SocketAddr, Vec<u8>)> = BTreeMap::new();
-        for place in came.iter().filter_map(|name| self.places.get(name)) {
-            members.insert(place.member, (place.address, place.about.clone()));
-        }
-        let hosted = members.contains_key(&ticket.state.host);
-        let heir = members.keys().next().copied();
-        let Some(host) = (if hosted { Some(ticket.state.host) } else { heir }) else {
+        let there: BTreeMap<Member, (SocketAddr, Vec<u8>)> = self
+            .places
+            .values()
+            .filter(|place| place.pool == id && place.offered.is_none())
+            .map(|place| (place.member, (place.address, place.about.clone())))
+            .collect();
+        let hosted = there.contains_key(&ticket.state.host);
+        let heir = there.keys().next().copied();
+        let host = if hosted { Some(ticket.state.host) } else { heir };
+        let Some(host) = host.filter(|_| hosted || !spec.as_spec().ends_with_host()) else {
             return self.ends(id, None);
         };
-        if !hosted && spec.as_spec().ends_with_host() {
-            return self.ends(id, None);
-        }
         let term = ticket.state.term.get() + u32::from(!hosted);
-        let given = ticket.state.next.get() - 1;
-        let content = Content { spec, host, members };
-        let line = Line::new(content, ticket.state.generation + 1, term, given);
-        for (_, place) in self.places.iter_mut().filter(|(name, _)| came.contains(name)) {
+        let content = Content { spec, host, members: there };
+        let line = Line::new(content, ticket.state.generation + 1, term, ticket.state.next.get() - 1);
+        for place in self.places.values_mut().filter(|place| place.pool == id && place.offered.is_none()) {
             (place.knows, place.heard, place.untold) = (0, 0, true);
         }
         if let Some(pool) = self.pools.get_mut(&id) {
@@ -122,15 +149,17 @@ impl State {
     /// A recovery is over.
     pub(super) fn recovered(&mut self, id: PoolUuid) {
         let gathers = self.pools.get(&id).is_some_and(|pool| matches!(pool.stage, Stage::Gathering));
-        if gathers {
-            self.gather(id, true);
-        }
-        let gathers = self.pools.get(&id).is_some_and(|pool| matches!(pool.stage, Stage::Gathering));
-        if gathers {
+        let anybody = self.places.values().any(|place| place.pool == id && place.offered.is_none());
+        if gathers && anybody {
+            self.publish(id);
+        } else if gathers {
             self.ends(id, None);
         }
         if let Some(pool) = self.pools.get_mut(&id) {
             pool.recovery = None;
         }
+        let offers =
+            self.names(|place| place.pool == id && place.offered.is_some() && place.ticket.is_some());
+        offers.into_iter().for_each(|name| self.void(name));
     }
 }

@@ -1,6 +1,6 @@
 //! What requests bring about (PROTOCOL.md, sections 3 and 7.2).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use poolmesh_proto::PoolId;
@@ -10,6 +10,7 @@ use poolmesh_proto::wire::native::{
 
 use super::due::{Answer, Due};
 use super::line::{Content, Line};
+use super::rates::Bucket;
 use super::state::{Place, Pool, Recovery, Stage, State, source};
 use super::{Luck, TWO};
 
@@ -47,7 +48,8 @@ impl State {
         let (to, tx, key) = (from, request.tx, request.key());
         let answer = |what, must| Due::Answer { to, tx, key, what, must };
         if !luck.cookie {
-            return self.due.push(answer(Answer::Cookie, true));
+            self.cookies.spoil(from, request.cookie);
+            return self.due.push(answer(Answer::Cookie(self.now), true));
         }
         self.rates.asks(from, luck.rate);
         if !luck.rate || !luck.codes {
@@ -92,7 +94,7 @@ impl State {
     /// The place that a call got already.
     fn served(&self, from: SocketAddr, tx: Tx) -> Option<(u64, PoolUuid)> {
         let mut places = self.places.iter();
-        let found = places.find(|(_, place)| place.tx == tx && place.address.ip() == from.ip())?;
+        let found = places.find(|(_, place)| place.tx == tx && place.address == from)?;
         Some((*found.0, found.1.pool))
     }
 
@@ -163,6 +165,7 @@ impl State {
             named: false,
             session_before: None,
             before: None,
+            rate: Bucket::full(self.now, self.limits.messages_in_a_row),
             seated: false,
             knows: 0,
             heard: 0,
@@ -293,7 +296,7 @@ impl State {
                     code: (!taken).then_some(ticket.code),
                     source: source(from),
                     stage: Stage::Gathering,
-                    recovery: Some(Recovery { until, base: None, came: Vec::new(), kicked: Vec::new() }),
+                    recovery: Some(Recovery { until, base: None, come: BTreeMap::new(), kicked: Vec::new() }),
                 };
                 self.pools.insert(id, pool);
                 self.offer(back_to_recovery)

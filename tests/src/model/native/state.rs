@@ -1,6 +1,7 @@
 //! All that a broadcaster knows, as maps.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,10 +15,11 @@ use poolmesh_proto::{Instant, Limits};
 use super::cookies::Cookies;
 use super::due::Due;
 use super::line::Line;
-use super::rates::Rates;
+use super::rates::{Bucket, Rates};
+use super::recovery::Come;
 
 /// A session of a member, or one that was offered.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Place {
     pub(super) application: Application,
     pub(super) pool: PoolUuid,
@@ -43,6 +45,8 @@ pub(super) struct Place {
     pub(super) session_before: Option<Session>,
     /// The session that it takes the place of.
     pub(super) before: Option<u64>,
+    /// What is left of the member's rate.
+    pub(super) rate: Bucket,
     /// Of an offer: it takes the place of the member at that address, and its seat.
     pub(super) seated: bool,
     /// The step of the pool's line that it was told of last.
@@ -51,6 +55,21 @@ pub(super) struct Place {
     pub(super) heard: u32,
     /// It was not told yet that the pool is back.
     pub(super) untold: bool,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place")
+            .field("pool", &self.pool)
+            .field("member", &self.member)
+            .field("address", &self.address)
+            .field("told", &self.told)
+            .field("offered", &self.offered)
+            .field("seen", &self.seen)
+            .field("order", &self.order)
+            .field("knows", &self.knows)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Place {
@@ -85,8 +104,8 @@ pub(super) struct Recovery {
     pub(super) until: Instant,
     /// Of the tickets of all who have come, the one that counts.
     pub(super) base: Option<Box<(Ticket, PoolSpec)>>,
-    /// Who has come, by the names of the places, in that order.
-    pub(super) came: Vec<u64>,
+    /// Who has come, and by what; that he may have left again makes no difference.
+    pub(super) come: BTreeMap<Member, Come>,
     /// Whom the host has sent away.
     pub(super) kicked: Vec<Member>,
 }
@@ -168,7 +187,7 @@ impl State {
     }
 
     /// An offer that nobody took.
-    fn void(&mut self, name: u64) {
+    pub(super) fn void(&mut self, name: u64) {
         let Some(place) = self.places.remove(&name) else { return };
         if self.pools.get(&place.pool).is_some_and(|pool| matches!(pool.stage, Stage::Offered(_))) {
             self.pools.remove(&place.pool);
@@ -182,9 +201,6 @@ impl State {
         let (id, member, address) = (place.pool, place.member, place.address);
         self.gone.push(place);
         let Some(pool) = self.pools.get_mut(&id) else { return };
-        if let Some(recovery) = &mut pool.recovery {
-            recovery.came.retain(|other| *other != name);
-        }
         match &mut pool.stage {
             Stage::Offered(_) => {
                 self.pools.remove(&id);

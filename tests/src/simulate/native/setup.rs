@@ -74,6 +74,8 @@ fn limits(options: &Options, rng: &mut Rng) -> Limits {
     let mut limits = Limits::default();
     limits.interval = Duration::from_secs(*rng.pick(&[1, 3, 3, 5]));
     limits.timeout = limits.interval * 7 / 2;
+    // Either all share one place, or hardly any two do.
+    limits.sources = *rng.pick(&[1, 1 << 18]);
     // All may be behind one NAT, and attackers take what they may beside.
     let everyone = options.nodes + options.attackers;
     limits.pools_per_source = everyone.max(*rng.pick(&[16, 64]));

@@ -121,6 +121,10 @@ impl NativeCalls {
         if let Asked::Order(pool, order) = &asked {
             self.order(*pool, order.clone());
         }
+        if let Asked::Resume(pool) = &asked {
+            // It begins anew.
+            self.said.retain(|of, _| PoolId::from(*of) != *pool);
+        }
         let deadline = now + self.config.call_timeout;
         self.calls.insert(id, Made { deadline, asked, told: self.told });
         Ok(id)
@@ -174,7 +178,7 @@ impl NativeCalls {
                 };
                 let message = message.verify(&given.key).map_err(|fault| fault.to_string())?;
                 match message.act {
-                    Act::Ping(_) => self.says(given.pool, false, first, latest),
+                    Act::Ping(epoch) => self.says(given.pool, (false, epoch.is_none()), first, latest),
                     Act::Ask(_) | Act::Move(_) => Ok(()),
                     act @ (Act::Leave
                     | Act::About(_)
@@ -205,13 +209,20 @@ impl NativeCalls {
 
     fn requests(&mut self, request: &Request<'_>, first: Instant, latest: Instant) -> Result<(), String> {
         if let Call::Resume { ticket, .. } = request.call {
-            return self.says(ticket.pool, true, first, latest);
+            return self.says(ticket.pool, (true, true), first, latest);
         }
         Ok(())
     }
 
-    /// V8: who looks for a broadcaster says little.
-    fn says(&mut self, pool: PoolUuid, back: bool, first: Instant, latest: Instant) -> Result<(), String> {
+    /// V8: who looks for a broadcaster says little, until it has a page of its session. `back`: whether that is asked for,
+    /// and whether there is no page yet.
+    fn says(
+        &mut self,
+        pool: PoolUuid,
+        (back, looks): (bool, bool),
+        first: Instant,
+        latest: Instant,
+    ) -> Result<(), String> {
         let said = self.said.entry(pool).or_default();
         said.push_back((first, latest, back));
         while said.len() > MOST + 1 {
@@ -219,7 +230,7 @@ impl NativeCalls {
         }
         let comes_back = said.iter().any(|(_, _, back)| *back);
         match said.front() {
-            Some((earliest, ..)) if said.len() > MOST && comes_back => {
+            Some((earliest, ..)) if said.len() > MOST && comes_back && looks => {
                 let most = latest.saturating_duration_since(*earliest);
                 if most < SECOND {
                     return Err(format!("V8: {} datagrams for {pool} within {most:?}", said.len()));
