@@ -16,7 +16,7 @@ use super::Live;
 /// What [`ClientConfig`] states, in bytes: a pool, a member of it, a call, a member that its outcome tells, an event, a queued
 /// datagram, and the client itself.
 const POOL: usize = 4 * 1_024;
-const MEMBER: usize = 1_024;
+const MEMBER: usize = 3 * 280;
 const CALL: usize = 4 * 1_024;
 const MEMBER_TOLD: usize = 128;
 const LIST: usize = 16 * 1_024;

@@ -39,6 +39,7 @@ use crate::wire::{self, canonical};
 use crate::{Instant, Machine, Output, PoolId};
 use calls::{Kind, What};
 use place::{Ending, Place};
+use session::Session;
 use shared::Core;
 
 /// The client of the native dialect.
@@ -340,7 +341,8 @@ impl NativeClient {
             let reason = match place.end {
                 Some(Ending::Ended(reason)) => reason,
                 Some(Ending::Void) | None => {
-                    self.core.ask_anew(pool);
+                    let void = place.session.as_ref().map(Session::so_far);
+                    self.core.ask_anew(pool, void);
                     self.core.advance_requests();
                     continue;
                 }

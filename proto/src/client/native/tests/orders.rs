@@ -93,16 +93,16 @@ fn a_lock_keeps_what_was_decided_before_it() {
     let named = PoolSpec::default().named("duel").unwrap();
     rig.client.change(rig.time(), id(), &named).unwrap();
     rig.client.change(rig.time(), id(), &PoolSpec::default().named("first").unwrap()).unwrap();
-    rig.client.change(rig.time(), id(), &named).unwrap();
+    rig.client.change(rig.time(), id(), &PoolSpec::default().named("last").unwrap()).unwrap();
     rig.client.lock(rig.time(), id(), true).unwrap();
-    for (count, said) in [(1, "change duel"), (2, "change first"), (3, "change duel")] {
+    for (count, said) in [(1, "change duel"), (2, "change first"), (3, "change last")] {
         assert_eq!(rig.said(), [said]);
         rig.notice(server(0), HANDLE, News::Done { count, outcome: Ok(()) });
     }
-    assert_eq!(rig.said(), ["change duel locked"]);
+    assert_eq!(rig.said(), ["change last locked"]);
     rig.notice(server(0), HANDLE, News::Done { count: 4, outcome: Ok(()) });
     rig.client.lock(rig.time(), id(), false).unwrap();
-    assert_eq!(rig.said(), ["change duel"], "nothing was told of the spec yet");
+    assert_eq!(rig.said(), ["change last"], "nothing was told of the spec yet");
     rig.notice(server(0), HANDLE, News::Done { count: 5, outcome: Ok(()) });
     let other =
         Pool { number: 2, spec: PoolSpec::default().named("other").unwrap(), ..pool(&[(1, "me"), (2, "b")]) };
