@@ -1,6 +1,7 @@
 //! The broadcaster's death, and members that come back.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use poolmesh_proto::wire::native::{Address, PoolSpec, Secret};
 use poolmesh_proto::{
@@ -16,9 +17,12 @@ use crate::runtime::{Client, Mesh, Peer, Runtime};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
+/// The times of those who come back are fixed: two datagrams a second, a ping again after a second. What their broadcaster
+/// waits for them is two intervals.
 fn with_key<R: Runtime>() -> BroadcasterConfig {
     let mut config = broadcaster_config::<R>();
     config.secret = Some(Secret::new([7; 32]));
+    (config.limits.interval, config.limits.timeout) = (Duration::from_millis(1_500), Duration::from_secs(5));
     config
 }
 
@@ -135,7 +139,7 @@ pub fn another_broadcaster<A: Runtime, B: Runtime>() {
 
 /// A program that starts again is the member it was, with what it saved, and is linked to those who came after it, too.
 pub fn a_program_that_starts_again<A: Runtime, B: Runtime>() {
-    let server = Server::start::<A>();
+    let server = Server::start_with::<A>(ANY, with_key::<A>());
     let (one, cable) = cut_off::<A>(&server);
     let (two, a, b) = (client::<B>(server.address()), mesh::<A>(), mesh::<B>());
     // Where the program finds it when the cable is cut.
