@@ -7,32 +7,47 @@
     reason = "tests: a panic is how they fail, and they name what they look for"
 )]
 
+pub mod astray;
 pub mod calls;
 pub mod closing;
 pub mod connecting;
+pub mod dialects;
 pub mod gop2p;
 pub mod handlers;
 pub mod hosting;
+pub mod hosts;
+pub mod listing;
 pub mod lossy;
 pub mod meshing;
+pub mod orders;
 pub mod outage;
 pub mod pressure;
+pub mod returning;
+pub mod rosters;
 pub mod sending;
 pub mod together;
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use poolmesh_proto::driver::{Event, PoolNews};
 use poolmesh_proto::wire::Dialect;
-use poolmesh_proto::{BroadcasterConfig, ClientConfig, CloseReason, MeshConfig, Message, PoolEnd, PoolId};
+use poolmesh_proto::{
+    BroadcasterConfig, ClientConfig, CloseReason, MeshConfig, Message, PoolEnd, PoolEvent, PoolId,
+};
 
 use crate::patience::{now, until};
+use crate::proxy::{Fate, Proxy};
 use crate::runtime::{Client, Events, Mesh, Peer, PoolEvents, Runtime, Serving};
 
-/// How long a pool lives without a ping in these tests, and a member: short, and long enough for a busy machine.
+/// How long a pool lives without a ping in these tests: short, and long enough for a busy machine.
 pub const PING_TIMEOUT: Duration = Duration::from_millis(600);
+
+/// How long a member of a pool of the native dialect may be silent.
+pub const TIMEOUT: Duration = Duration::from_millis(1_200);
 
 /// A broadcaster that can be stopped and started again.
 #[derive(Debug)]
@@ -99,6 +114,9 @@ pub fn broadcaster_config<R: Runtime>() -> BroadcasterConfig {
     let mut config = BroadcasterConfig::default();
     config.ping_timeout = PING_TIMEOUT;
     config.classic = R::DIALECT == Dialect::Classic;
+    (config.limits.interval, config.limits.timeout) = (Duration::from_millis(100), TIMEOUT);
+    // All are at one address, and some ask again and again until something has happened.
+    (config.limits.requests_per_second, config.limits.requests_in_a_row) = (1_000_000, 1_000_000);
     config
 }
 
@@ -136,6 +154,82 @@ pub fn pool_ended<C: Client>(events: &mut C::Events) -> (PoolId, PoolEnd) {
             None => panic!("the events end"),
         }
     }
+}
+
+/// Waits for an event of a pool; what else happens is passed over.
+fn news<R: Runtime, T>(
+    events: &mut <R::Client as Client>::Events,
+    wanted: impl Fn(PoolEvent) -> Option<T>,
+) -> T {
+    loop {
+        match events.next() {
+            Some(PoolNews::Event { event, .. }) => {
+                if let Some(found) = wanted(event) {
+                    return found;
+                }
+            }
+            Some(_) => {}
+            None => panic!("the events end"),
+        }
+    }
+}
+
+/// Waits until this pool is over for the client, and says why.
+fn ended<R: Runtime>(events: &mut <R::Client as Client>::Events, pool: PoolId) -> PoolEnd {
+    let (ended, reason) = pool_ended::<R::Client>(events);
+    assert_eq!(ended, pool);
+    reason
+}
+
+/// Waits until all of these know the same state of a pool, and looks that it is the same to each.
+fn agree<A: Client, B: Client>(pool: PoolId, some: &[&A], others: &[&B]) {
+    let mut known = Vec::new();
+    until("all have the same epoch", || {
+        known = some.iter().map(|client| client.membership(pool)).collect();
+        known.extend(others.iter().map(|client| client.membership(pool)));
+        known.windows(2).all(|two| {
+            matches!(two, [Some(one), Some(other)] if one.epoch() == other.epoch() && one.term() == other.term())
+        })
+    });
+    let known: Vec<_> = known.into_iter().flatten().collect();
+    for one in &known {
+        let same = (one.members(), one.host(), one.spec(), one.code());
+        assert_eq!(same, (known[0].members(), known[0].host(), known[0].spec(), known[0].code()));
+    }
+}
+
+/// The way between a client and its broadcaster, to be cut.
+#[derive(Debug)]
+struct Cable {
+    proxy: Proxy,
+    cut: Arc<AtomicBool>,
+}
+
+impl Cable {
+    fn new(server: &Server) -> Self {
+        let cut = Arc::new(AtomicBool::new(false));
+        let fate = {
+            let cut = Arc::clone(&cut);
+            move |_, _: &[u8]| if cut.load(Ordering::Acquire) { Fate::Drop } else { Fate::Pass }
+        };
+        Self { proxy: Proxy::new(server.address(), fate), cut }
+    }
+
+    /// From now on everything is lost.
+    fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+    }
+
+    /// From now on nothing is.
+    fn mend(&self) {
+        self.cut.store(false, Ordering::Release);
+    }
+}
+
+/// A client whose way to the broadcaster can be cut.
+fn cut_off<R: Runtime>(server: &Server) -> (R::Client, Cable) {
+    let cable = Cable::new(server);
+    (client::<R>(cable.proxy.address()), cable)
 }
 
 fn mesh<R: Runtime>() -> R::Mesh {

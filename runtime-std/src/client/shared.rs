@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use poolmesh_proto::{
     CallId, ClientConfig, ClientEvent, Instant, Machine, Outcome, Output, PoolId, Transmit,
 };
 use poolmesh_sockets::tcp::{self, HeldPort};
-use socket2::SockRef;
 
 use super::events::PoolFeed;
 use crate::clock::Clock;
 use crate::mesh::Dialer;
+use crate::sockets;
 
-/// The receiver looks up at least this often, should a system not wake it when the socket is shut down.
+/// The receiver looks up at least this often, should it not be woken when the client is closed.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Closes the client when the last clone goes; its thread holds only what is shared.
@@ -102,9 +102,10 @@ impl Owner {
         drop(state);
         self.shared.feed.end();
         self.shared.changed.notify_all();
-        // Wakes the receiver; some systems shut down only what is connected. That it is done already is no harm.
-        let _ = self.shared.socket.connect(self.shared.broadcaster);
-        let _ = SockRef::from(&self.shared.socket).shutdown(Shutdown::Both);
+        // A datagram of its own wakes the receiver. Should a system not let it pass, the receiver looks up by itself.
+        if let Ok(own) = self.shared.socket.local_addr() {
+            let _ = self.shared.socket.send_to(&[], sockets::loopback(own));
+        }
         let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(receiver) = receiver {
             let _ = receiver.join();
