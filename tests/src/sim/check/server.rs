@@ -149,7 +149,10 @@ impl ServerCheck {
                     ));
                 }
             }
-            _ => {}
+            BroadcasterEvent::MemberLeft { .. }
+            | BroadcasterEvent::HostChanged { .. }
+            | BroadcasterEvent::PoolRestored { .. }
+            | _ => {}
         }
         Ok(None)
     }
