@@ -13,7 +13,7 @@ use crate::wire::native::{MAX_DATAGRAM, Secret};
 ///   its host's address has a scope or a flow label;
 /// - 32 for the peers of a pool, 14 for each on IPv4 and 38 on IPv6, while the pool lives;
 /// - 1,500 an answer that may be queued (`max_queued`), with the event that may be queued beside it;
-/// - 128 KiB for itself.
+/// - 128 KiB for itself, and 24 bytes for each of [`Limits::sources`].
 ///
 /// Of several machines that are one broadcaster (`Shard`) each takes that, and for a pool 20 more.
 ///

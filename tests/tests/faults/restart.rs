@@ -9,7 +9,8 @@ use poolmesh_testkit::runtime::{ClassicSmol, ClassicStd, Client, Events, Mesh, P
 use super::{mesh, millis};
 
 fn broadcaster(runtime: &str, address: &str) -> (Program, String) {
-    let program = Program::start("poolmesh-broadcaster", ["--listen", address, "--runtime", runtime]);
+    let program =
+        Program::start("poolmesh-broadcaster", ["--listen", address, "--runtime", runtime, "--classic"]);
     let line = program.line();
     (program, line.strip_prefix("listening on ").unwrap().to_owned())
 }

@@ -39,7 +39,8 @@ impl Drop for Trace {
 }
 
 fn broadcaster(runtime: &str, record: &str, flags: &[&str]) -> (Program, String) {
-    let flags = [&["--listen", "127.0.0.1:0", "--runtime", runtime, "--record", record], flags].concat();
+    let flags =
+        [&["--listen", "127.0.0.1:0", "--classic", "--runtime", runtime, "--record", record], flags].concat();
     let program = Program::start("poolmesh-broadcaster", flags);
     let address = program.line().strip_prefix("listening on ").unwrap().to_owned();
     (program, address)

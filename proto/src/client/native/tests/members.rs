@@ -81,6 +81,22 @@ fn a_question_is_asked_again_after_a_second_and_a_page_that_is_not_asked_for_is_
 }
 
 #[test]
+fn the_first_page_again_is_no_part_of_the_rest() {
+    let mut rig = Rig::new();
+    rig.client.join(rig.time(), Door::Id(id()), b"me").unwrap();
+    let request = rig.last();
+    rig.answer(&request, Reply::Joined(offer(1)));
+    let three = pool(&[(1, "me"), (2, "b"), (3, "c")]);
+    rig.page(&three, None, &three.members[..2], true);
+    let ping = rig.until("ping");
+    rig.page_at(&ping, &three, None, &three.members[..2], true);
+    let ask = rig.until("ask 3");
+    rig.page_at(&ask, &three, Some(3), &three.members[2..], false);
+    let Outcome::Joined(info) = rig.outcome() else { panic!() };
+    assert_eq!(info.members().len(), 3);
+}
+
+#[test]
 fn a_page_of_another_epoch_begins_anew_unless_it_is_older() {
     let mut rig = Rig::joined_as(1, &pool(&[(1, "me")]));
     let mut newer = pool(&[(1, "me"), (2, "b"), (3, "c")]);
