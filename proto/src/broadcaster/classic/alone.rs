@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::pool_key::{Numbering, PoolKey};
+use crate::wire::native::PoolUuid;
 
 /// What nobody has: see `shards.rs`.
 #[derive(Debug)]
@@ -35,6 +36,15 @@ impl Shard {
     }
 
     pub(super) fn list(&self, _: usize, _: &mut Vec<PoolKey>) {
+        match *self {}
+    }
+
+    pub(super) fn list_after(
+        &self,
+        _: PoolUuid,
+        _: usize,
+        _: impl FnMut(PoolUuid) -> bool,
+    ) -> Option<PoolUuid> {
         match *self {}
     }
 

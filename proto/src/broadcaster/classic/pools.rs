@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
+use super::by_id::ById;
 use super::peers::PeerList;
 use super::pool_key::{Numbering, PoolKey};
 use crate::broadcaster::address::{HostAddress, Zone};
@@ -12,6 +13,7 @@ use crate::broadcaster::chunks::Chunks;
 use crate::broadcaster::sources::{Source, Sources};
 use crate::broadcaster::wheel::{Timed, Wheel};
 use crate::broadcaster::{Asker, RandomSource};
+use crate::wire::native::PoolUuid;
 use crate::wire::uuid;
 use crate::{Instant, PoolId};
 
@@ -133,6 +135,8 @@ pub(in crate::broadcaster) struct Pools {
     living: usize,
     /// Where in it the next list that has to be cut begins.
     list_from: usize,
+    /// For lists that go on.
+    by_id: ById,
     wheel: Wheel,
     hosted: Sources,
     /// Zones of hosts, by slot.
@@ -150,6 +154,7 @@ impl Pools {
             order: Vec::new(),
             living: 0,
             list_from: 0,
+            by_id: ById::default(),
             wheel: Wheel::new(timeout),
             hosted: Sources::default(),
             zones: BTreeMap::new(),
@@ -233,6 +238,20 @@ impl Pools {
         self.list_from = (start + listed.len()).checked_rem(living.len()).unwrap_or(0);
     }
 
+    /// Living pools with ids greater than this, in their order: looks at so many pools or so, and hands in each until it is
+    /// not taken. Answers after which id to go on, if there may be more.
+    pub(super) fn list_after(
+        &self,
+        after: PoolUuid,
+        scan: usize,
+        now: Instant,
+        take: impl FnMut(PoolUuid) -> bool,
+    ) -> Option<PoolUuid> {
+        let id = |slot| Some(self.slots.get(slot)?.key.uuid());
+        let lives = |slot| self.slots.get(slot).is_some_and(|slot| slot.living(self.timeout, now).is_some());
+        list_after(&self.by_id, after, scan, id, lives, take)
+    }
+
     /// Makes a pool, or none if the random source gives no id that is new.
     pub(super) fn insert(
         &mut self,
@@ -264,6 +283,7 @@ impl Pools {
             self.zones.insert(slot, zone);
         }
         self.hosted.add(Source::of(host.told().ip()));
+        self.by_id.add(slot, |slot| Some(self.slots.get(slot)?.key.uuid()));
         self.wheel.set(slot, &mut self.slots);
         Some(key)
     }
@@ -297,6 +317,7 @@ impl Pools {
     fn remove(&mut self, slot: u32) -> Option<Ended> {
         let freed = self.slots.get_mut(slot)?;
         let (key, pool) = (freed.key, freed.pool.take()?);
+        self.by_id.remove(slot, key.uuid());
         self.living -= 1;
         self.order.swap(pool.place as usize, self.living);
         let moved = self.order.get(pool.place as usize).copied();
@@ -309,6 +330,34 @@ impl Pools {
         let notify = Asker { address: pool.host.of_socket(self.zones.remove(&slot)) };
         Some(Ended { key, host, notify })
     }
+}
+
+/// As [`Pools::list_after`], of pools that are found and live as these say.
+pub(super) fn list_after<'a>(
+    by_id: &ById,
+    after: PoolUuid,
+    scan: usize,
+    id: impl Fn(u32) -> Option<&'a [u8; 16]>,
+    lives: impl Fn(u32) -> bool,
+    mut take: impl FnMut(PoolUuid) -> bool,
+) -> Option<PoolUuid> {
+    let mut seen = after;
+    let mut goes_on = true;
+    let mut looks = 0;
+    by_id.after(&after.bytes(), id, |some, last| {
+        for (id, place) in some {
+            let id = PoolUuid::new(**id);
+            if lives(*place) && !take(id) {
+                return false;
+            }
+            seen = id;
+        }
+        looks += some.len().max(1);
+        seen = seen.max(PoolUuid::new(last.to_be_bytes()));
+        goes_on = last != u128::MAX;
+        looks < scan
+    });
+    goes_on.then_some(seen)
 }
 
 #[cfg(test)]

@@ -13,13 +13,16 @@ impl<R: RandomSource> Broadcaster<R> {
     pub(in crate::broadcaster) fn handle_classic(&mut self, from: Asker, datagram: &[u8]) {
         match classic::read_request(datagram) {
             // Before the length: an answer is never answered.
-            Err(fault @ RequestFault::Answer) => self.refuse_fault(from, fault),
+            Err(RequestFault::Answer | RequestFault::Empty) => self.stats.ignored += 1,
             _ if datagram.len() > self.config.max_datagram => {
-                self.stats.refused_malformed += 1;
-                self.refuse(from, Refusal::TooLong { limit: self.config.max_datagram as u64 });
+                if self.may_answer(from) {
+                    self.stats.refused_malformed += 1;
+                    self.refuse(from, Refusal::TooLong { limit: self.config.max_datagram as u64 });
+                }
             }
-            Ok(Asked::Create) => self.create(from),
             Ok(Asked::Ping(id)) => self.ping(from, id),
+            _ if !self.may_answer(from) => {}
+            Ok(Asked::Create) => self.create(from),
             Ok(Asked::List) => self.list(from),
             Ok(Asked::Join(id)) => self.join(from, id),
             Err(fault) => self.refuse_fault(from, fault),
@@ -31,6 +34,13 @@ impl<R: RandomSource> Broadcaster<R> {
     #[inline]
     pub(in crate::broadcaster) fn slot_of(&self, datagram: &[u8]) -> Option<u32> {
         classic::guess_pool(datagram).map(|id| self.classic.pools.slot_of(id))
+    }
+
+    /// Whether this source may be answered once more: nobody who asks from its address is to have it flooded.
+    fn may_answer(&mut self, from: Asker) -> bool {
+        let may = self.classic.answers.take(&self.config, from.peer().ip(), self.now, &mut self.random);
+        self.stats.dropped_classic_busy += u64::from(!may);
+        may
     }
 
     fn create(&mut self, from: Asker) {
@@ -73,6 +83,7 @@ impl<R: RandomSource> Broadcaster<R> {
     fn ping(&mut self, from: Asker, id: &[u8]) {
         match self.classic.pools.ping(id, from.peer(), self.now) {
             Some(true) => self.stats.pings += 1,
+            _ if !self.may_answer(from) => {}
             Some(false) => self.refuse(from, Refusal::NotHost),
             None => self.refuse_unknown(from, id),
         }
@@ -135,10 +146,7 @@ impl<R: RandomSource> Broadcaster<R> {
     fn refuse_fault(&mut self, from: Asker, fault: RequestFault<'_>) {
         trace!(from = %from.address, %fault, "not a request");
         let refusal = match fault {
-            RequestFault::Empty | RequestFault::Answer => {
-                self.stats.ignored += 1;
-                return;
-            }
+            RequestFault::Empty | RequestFault::Answer => return,
             RequestFault::NotAPoolId(id) => return self.refuse_unknown(from, id),
             RequestFault::UnknownType(_) => Refusal::UnknownRequest,
             RequestFault::Truncated { missing } => Refusal::Truncated { missing },

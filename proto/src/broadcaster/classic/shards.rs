@@ -7,8 +7,11 @@ use core::net::IpAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::by_id::ById;
 use super::pool_key::{Numbering, PoolKey};
+use super::pools::list_after;
 use crate::broadcaster::sources::{Source, Sources};
+use crate::wire::native::PoolUuid;
 use crate::wire::{Asked, Dialect, classic};
 
 /// One of the machines that are a broadcaster together, each for a thread of its own (feature `std`): see
@@ -63,6 +66,8 @@ pub(super) struct AllPools {
     /// Where in `keys` a pool stands, by its shard and its slot.
     places: Vec<Vec<u32>>,
     sources: Sources,
+    /// For lists that go on, by the place in `keys`.
+    by_id: ById,
     /// Where the next list that has to be cut begins.
     list_from: usize,
 }
@@ -136,6 +141,18 @@ impl Shard {
         self.pools().list(capacity, listed);
     }
 
+    /// As [`Pools::list_after`](super::pools::Pools::list_after), of all shards' pools.
+    pub(super) fn list_after(
+        &self,
+        after: PoolUuid,
+        scan: usize,
+        take: impl FnMut(PoolUuid) -> bool,
+    ) -> Option<PoolUuid> {
+        let all = self.pools();
+        let id = |place: u32| all.keys.get(place as usize).map(PoolKey::uuid);
+        list_after(&all.by_id, after, scan, id, |_| true, take)
+    }
+
     /// Counts a peer if there are fewer than `limit`. Whether it did.
     pub(super) fn add_peer(&self, limit: usize) -> bool {
         let more = |peers| (peers < limit).then_some(peers + 1);
@@ -165,6 +182,7 @@ impl AllPools {
     fn add(&mut self, numbering: Numbering, key: PoolKey, host: IpAddr) {
         self.set_place(numbering, key, self.keys.len() as u32);
         self.keys.push(key);
+        self.by_id.add(self.keys.len() as u32 - 1, |place| self.keys.get(place as usize).map(PoolKey::uuid));
         self.sources.add(Source::of(host));
     }
 
@@ -172,8 +190,11 @@ impl AllPools {
         let places = self.places.get(numbering.shard(key) as usize);
         let place = places.and_then(|places| places.get(numbering.slot(key) as usize)).copied();
         let Some((place, last)) = place.zip(self.keys.pop()) else { return };
+        self.by_id.remove(place, key.uuid());
         if let Some(freed) = self.keys.get_mut(place as usize) {
             *freed = last;
+            self.by_id.remove(self.keys.len() as u32, last.uuid());
+            self.by_id.add(place, |place| self.keys.get(place as usize).map(PoolKey::uuid));
             self.set_place(numbering, last, place);
         }
         self.sources.take(Source::of(host));

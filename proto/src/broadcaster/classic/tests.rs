@@ -377,3 +377,49 @@ fn to_look_ahead_changes_nothing() {
     assert!(nobodys > 100, "{nobodys}");
     machine.classic.pools.touch([nobodys, 99, u32::MAX].iter());
 }
+
+#[test]
+fn a_source_is_answered_so_often_and_others_all_the_same() {
+    let mut machine = broadcaster(|config| {
+        (config.classic_answers_per_second, config.classic_answers_in_a_row) = (10, 5);
+    });
+    let pool = create(&mut machine, at(0), address(1));
+    let other: SocketAddr = ([198, 51, 100, 1], 1).into();
+    let mut answered = |now, from, request| ask(&mut machine, now, from, request).len();
+    let strange: PoolId = "nobody's".parse().unwrap();
+    let asked = [Request::List, Request::Join(pool), Request::Ping(strange), Request::Create];
+    // Once all together were answered so often, it is counted by source.
+    for request in asked {
+        assert_eq!(answered(at(0), other, request), 1);
+    }
+    let floods = asked.into_iter().cycle().take(40);
+    assert_eq!(floods.map(|request| answered(at(0), address(2), request)).sum::<usize>(), 5);
+    assert_eq!(asked.map(|request| answered(at(0), other, request)), [1; 4]);
+    assert_eq!(answered(at(100), address(2), Request::List), 1);
+    assert_eq!(answered(at(100), address(3), Request::List), 0, "of the same source");
+    // A ping that keeps a pool alive draws no answer, and is heard.
+    assert_eq!(answered(at(900), address(1), Request::Ping(pool)), 0);
+    for _ in 0..40 {
+        machine.handle_datagram(at(900), address(9), &[77]);
+    }
+    machine.handle_timeout(at(1_899));
+    assert!(machine.classic.pools.find(pool.as_bytes(), at(1_899)).is_some());
+    assert_eq!(machine.stats().dropped_classic_busy, 35 + 1 + 35);
+    assert_eq!(machine.stats().refused_malformed, 5);
+}
+
+#[test]
+fn nothing_is_drawn_but_ids_as_long_as_nobody_is_answered_too_often() {
+    let mut drawn = 0;
+    let config = BroadcasterConfig::default().with_classic();
+    let mut machine = Broadcaster::new(config, || {
+        drawn += 1;
+        drawn << 100
+    });
+    for port in 0..10 {
+        create(&mut machine, at(0), address(port));
+        ask(&mut machine, at(0), address(port), Request::List);
+    }
+    drop(machine);
+    assert_eq!(drawn, 10);
+}

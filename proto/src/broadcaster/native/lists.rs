@@ -51,20 +51,34 @@ impl Native {
         let scan = desk.limits.list_scan.max(1);
         desk.answers.write(to, |out| {
             let mut writer = PoolsWriter::new(out, request.tx);
-            let mut seen = filter.after;
-            let mut goes_on = false;
-            if let Some(application) = filter.application {
-                let mut pools = self.pools.after(application, filter.after);
-                for (id, pool) in pools.by_ref().take(scan) {
-                    if filter.fits(pool) && !writer.push(&listing(id, pool)) {
-                        goes_on = true;
-                        break;
-                    }
-                    seen = id;
-                }
-                goes_on = goes_on || pools.next().is_some();
-            }
-            writer.finish(&request.key(), goes_on.then_some(seen));
+            let next = match filter.application {
+                Some(application) => self.list_ours(application, filter, scan, &mut writer),
+                None => desk.classic.and_then(|classic| {
+                    classic.list_after(filter.after, scan, desk.now, |pool| {
+                        writer.push(&Listing { pool, listed: None })
+                    })
+                }),
+            };
+            writer.finish(&request.key(), next);
         });
+    }
+
+    /// Writes pools of an application, and answers after which id to go on, if there are more.
+    fn list_ours(
+        &self,
+        application: Application,
+        filter: &Filter<'_>,
+        scan: usize,
+        writer: &mut PoolsWriter<'_>,
+    ) -> Option<PoolUuid> {
+        let mut seen = filter.after;
+        let mut pools = self.pools.after(application, filter.after);
+        for (id, pool) in pools.by_ref().take(scan) {
+            if filter.fits(pool) && !writer.push(&listing(id, pool)) {
+                return Some(seen);
+            }
+            seen = id;
+        }
+        pools.next().map(|_| seen)
     }
 }

@@ -248,6 +248,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_code_is_had_once() {
+        let mut pools = Pools::default();
+        let [one, other] = [7, 8].map(|code| PoolCode::new(code).unwrap());
+        let made = |code| {
+            let source = Source::of([192, 0, 2, 1].into());
+            Pool::new(PoolUuid::NIL, Application::POOLMESH, code, PoolSpec::default(), source)
+        };
+        assert_eq!(pools.unused_code(Some(one), &mut || 9), Some(one));
+        pools.make(made(one)).unwrap();
+        let mut drawn = [7u128, 7, 8].into_iter();
+        assert_eq!(pools.unused_code(Some(one), &mut || drawn.next().unwrap()), Some(other));
+        assert_eq!(pools.unused_code(None, &mut || 7), None, "a random source that is stuck");
+        pools.hide(0);
+        assert_eq!(pools.unused_code(Some(one), &mut || 9), Some(one));
+    }
+
+    #[test]
     fn a_pool_takes_176_bytes() {
         assert_eq!(size_of::<Pool>(), 176);
     }

@@ -31,6 +31,9 @@ pub(super) fn random(seed: u128) -> impl RandomSource {
     }
 }
 
+/// What all broadcasters here have, but where it is said.
+pub(super) const SECRET: Secret = Secret::new([7; 32]);
+
 pub(super) fn spec(seats: u16) -> PoolSpec {
     PoolSpec::new(Seats::new(seats).unwrap())
 }
@@ -100,6 +103,8 @@ pub(super) struct Client {
     pub(super) state: Option<State>,
     pub(super) spec: Option<PoolSpec>,
     pub(super) roster: Vec<Seen>,
+    /// Of the latest epoch of which it has the whole roster.
+    pub(super) ticket: Option<(Ticket, PoolSpec)>,
 }
 
 impl Client {
@@ -119,6 +124,7 @@ impl Client {
             state: None,
             spec: None,
             roster: Vec::new(),
+            ticket: None,
         }
     }
 
@@ -145,18 +151,6 @@ impl Client {
 
     pub(super) fn epoch(&self) -> Option<Epoch> {
         self.state.map(|state| state.epoch)
-    }
-
-    pub(super) fn ticket(&self) -> Ticket {
-        let joined = self.joined.unwrap();
-        Ticket {
-            application: joined.application,
-            pool: joined.pool,
-            code: joined.code,
-            member: joined.member,
-            session: joined.session,
-            state: self.state.unwrap(),
-        }
     }
 
     /// Reads what came.
@@ -252,8 +246,20 @@ impl Client {
             | Got::Unknown(..)
             | Got::Prove(..) => {}
         }
-        if let Some(state) = self.state {
-            // A seal is of the state, the spec and the member.
+        let is_roster = matches!(got, Got::Page { more: false, .. } | Got::Changed { .. });
+        if let Some(state) = self.state.filter(|_| is_roster) {
+            let joined = self.joined.unwrap();
+            let ticket = Ticket {
+                application: joined.application,
+                pool: joined.pool,
+                code: joined.code,
+                member: joined.member,
+                session: joined.session,
+                state,
+            };
+            let spec = self.spec.clone().unwrap();
+            assert!(Keys::of(&SECRET).sealed(&ticket, &spec.as_spec()), "{got:?}");
+            self.ticket = Some((ticket, spec));
             assert!(self.roster.is_empty() || self.roster.iter().any(|it| it.member == state.host.get()));
             assert!(self.roster.is_sorted_by_key(|seen| seen.member));
         }
@@ -295,16 +301,15 @@ pub(super) fn lobby(change: impl Fn(&mut BroadcasterConfig)) -> Lobby<impl Rando
 }
 
 pub(super) fn lobby_of(seed: u128, change: impl Fn(&mut BroadcasterConfig)) -> Lobby<impl RandomSource> {
-    let mut config = BroadcasterConfig { secret: Some(Secret::new([7; 32])), ..BroadcasterConfig::default() };
+    let mut config = BroadcasterConfig { secret: Some(SECRET), ..BroadcasterConfig::default() };
     config.limits.sources = 16;
     config.limits.requests_in_a_row = 100_000;
     change(&mut config);
-    Lobby {
-        machine: Broadcaster::new(config, random(seed)),
-        now: Instant::ZERO,
-        mail: BTreeMap::new(),
-        events: Vec::new(),
-    }
+    lobby_over(Broadcaster::new(config, random(seed)))
+}
+
+pub(super) fn lobby_over<R>(machine: Broadcaster<R>) -> Lobby<R> {
+    Lobby { machine, now: Instant::ZERO, mail: BTreeMap::new(), events: Vec::new() }
 }
 
 impl<R: RandomSource> Lobby<R> {
@@ -373,7 +378,7 @@ impl<R: RandomSource> Lobby<R> {
     }
 
     pub(super) fn resume(&mut self, client: &mut Client) -> Got {
-        let (ticket, spec, about) = (client.ticket(), client.spec.clone().unwrap(), client.about.clone());
+        let ((ticket, spec), about) = (client.ticket.clone().unwrap(), client.about.clone());
         client.tx += 1 << 20;
         self.ask(client, Call::Resume { ticket, spec: spec.as_spec(), about: About::new(&about).unwrap() })
     }

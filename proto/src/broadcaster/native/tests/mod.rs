@@ -1,4 +1,9 @@
 //! The broadcaster's rules in the native dialect, driven datagram by datagram.
 
 mod joining;
+mod limits;
+mod listing;
 mod lobby;
+mod members;
+mod orders;
+mod recovery;
