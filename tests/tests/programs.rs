@@ -12,14 +12,15 @@ const ALONE: [&[&str]; 3] = [&["--runtime", "std"], &["--runtime", "smol"], &["-
 const CHATS: [&str; 2] = ["chat-std", "chat-smol"];
 
 fn broadcaster(flags: &[&str]) -> (Program, String) {
-    let program = Program::start("poolmesh-broadcaster", [&["--listen", "127.0.0.1:0"], flags].concat());
+    let program =
+        Program::start("poolmesh-broadcaster", [&["--listen", "127.0.0.1:0", "--classic"], flags].concat());
     let line = program.line();
     let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("first line: {line}"));
     (program, address.to_owned())
 }
 
 fn chat(name: &str, broadcaster: &str, command: &[&str]) -> Program {
-    Program::start(name, [&["--broadcaster", broadcaster], command].concat())
+    Program::start(name, [&["--classic", "--broadcaster", broadcaster], command].concat())
 }
 
 /// The id in `pool ID host ADDR you ADDR`.
@@ -60,7 +61,7 @@ fn a_broadcaster_whose_logs_go_nowhere_serves_and_stops() {
     for flags in ALONE {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut program = Command::new(path("poolmesh-broadcaster"))
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", "127.0.0.1:0", "--classic"])
             .args(flags)
             .env("RUST_LOG", "trace")
             .stdout(Stdio::piped())
@@ -151,8 +152,10 @@ fn a_broadcaster_to_which_the_system_refuses_io_uring_serves() {
     let program = path("poolmesh-broadcaster");
     let mut messages = Vec::new();
     for files in 4..40 {
-        let command =
-            format!("ulimit -n {files}; exec {} --listen 127.0.0.1:0 --io uring", program.display());
+        let command = format!(
+            "ulimit -n {files}; exec {} --listen 127.0.0.1:0 --classic --io uring",
+            program.display()
+        );
         let mut program = Command::new("sh")
             .args(["-c", &command])
             .env("RUST_LOG", "off")
@@ -241,7 +244,7 @@ fn talk(host_name: &str, peer_name: &str, address: &str) {
     let pool = pool_of(&host.line());
     for name in CHATS {
         let mut list = chat(name, address, &["list"]);
-        assert_eq!(list.rest(), [pool.as_str()]);
+        assert_eq!(list.rest(), [format!("{pool} classic")]);
         assert!(list.wait().success());
     }
     let mut peer = chat(peer_name, address, &["join", &pool]);

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::Limits;
-use crate::wire::native::Secret;
+use crate::wire::native::{MAX_DATAGRAM, Secret};
 
 /// The limits of a [`Broadcaster`](super::Broadcaster). Take the default and change what is to differ.
 ///
@@ -13,7 +13,7 @@ use crate::wire::native::Secret;
 ///   its host's address has a scope or a flow label;
 /// - 32 for the peers of a pool, 14 for each on IPv4 and 38 on IPv6, while the pool lives;
 /// - 1,500 an answer that may be queued (`max_queued`), with the event that may be queued beside it;
-/// - 128 KiB for itself.
+/// - 128 KiB for itself, and 24 bytes for each of [`Limits::sources`].
 ///
 /// Of several machines that are one broadcaster (`Shard`) each takes that, and for a pool 20 more.
 ///
@@ -53,6 +53,13 @@ pub struct BroadcasterConfig {
 }
 
 impl BroadcasterConfig {
+    /// The longest datagram that is read in any dialect, in bytes. A driver receives so much, and one more, so that the machine
+    /// sees what is too long.
+    #[must_use]
+    pub fn longest_datagram(&self) -> usize {
+        self.max_datagram.max(MAX_DATAGRAM)
+    }
+
     /// With the classic dialect besides the native one.
     #[must_use]
     pub fn with_classic(mut self) -> Self {

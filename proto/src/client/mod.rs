@@ -20,6 +20,8 @@ pub use failure::{CallError, CallFailed};
 pub use listing::{Cursor, Door, ListFilter, PoolListing, PoolPage};
 pub use native::Membership;
 pub use outcome::{CallId, Outcome};
+#[cfg(all(test, feature = "trace"))]
+pub(crate) use saved::tests::saved;
 pub use saved::{InvalidSaved, Saved};
 pub use stats::ClientStats;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -302,6 +302,18 @@ impl Shared {
         // They may hold this very mesh.
         self.handlers.clear();
         self.feed.end();
+    }
+}
+
+/// What has a mesh dial those who come into a pool, as long as the mesh is there.
+pub(crate) struct Dialer(pub(super) Weak<Shared>);
+
+impl Dialer {
+    pub(crate) fn dial(&self, address: SocketAddr) {
+        let Some(shared) = self.0.upgrade() else { return };
+        let mut state = shared.lock();
+        state.machine.meet(shared.clock.now(), address);
+        shared.pump(&mut state);
     }
 }
 

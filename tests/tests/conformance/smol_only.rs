@@ -8,7 +8,7 @@ use poolmesh_smol::{Client, CloseReason, Event, Events, LinkConfig, Mesh, MeshCo
 use poolmesh_testkit::conformance::{Server, client_config};
 use poolmesh_testkit::patience::{guarded, until};
 use poolmesh_testkit::raw::{RawPeer, SilentPort};
-use poolmesh_testkit::runtime::Smol;
+use poolmesh_testkit::runtime::{ClassicSmol, Smol};
 use smol::future::{self, FutureExt};
 use smol::stream::StreamExt;
 use smol::{Timer, block_on};
@@ -223,8 +223,8 @@ fn a_waiting_reader_may_be_dropped() {
 fn dropping_calls_forgets_them() {
     guarded(|| {
         block_on(async {
-            let server = Server::start::<Smol>();
-            let mut config = client_config();
+            let server = Server::start::<ClassicSmol>();
+            let mut config = client_config::<ClassicSmol>();
             config.max_calls = 2;
             let client = Client::connect_with(server.address(), config).await.unwrap();
             for times in 0..200 {
@@ -244,8 +244,9 @@ fn dropping_calls_forgets_them() {
 fn a_dropped_create_leaves_no_pool() {
     guarded(|| {
         block_on(async {
-            let server = Server::start::<Smol>();
-            let client = Client::connect_with(server.address(), client_config()).await.unwrap();
+            let server = Server::start::<ClassicSmol>();
+            let client =
+                Client::connect_with(server.address(), client_config::<ClassicSmol>()).await.unwrap();
             let (mut given_up, mut kept) = (0, vec![]);
             while given_up < 5 {
                 match polled(0, client.create()).await {
@@ -258,7 +259,7 @@ fn a_dropped_create_leaves_no_pool() {
             kept.push(client.create().await.unwrap().id());
             // Under load even that one may have ended before its first ping.
             let listed = || block_on(client.list()).unwrap();
-            until("no other is left", || listed().iter().all(|pool| kept.contains(pool)));
+            until("no other is left", || listed().iter().all(|pool| kept.contains(&pool.id())));
         });
     });
 }
@@ -269,7 +270,7 @@ fn dropping_calls_that_nobody_answers() {
     guarded(|| {
         block_on(async {
             let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-            let mut config = client_config();
+            let mut config = client_config::<ClassicSmol>();
             (config.max_calls, config.call_timeout) = (2, Duration::from_millis(200));
             let client = Client::connect_with(silent.local_addr().unwrap(), config).await.unwrap();
             let waits = client.list();
@@ -280,7 +281,7 @@ fn dropping_calls_that_nobody_answers() {
             };
             let (failed, ()) = future::zip(waits, drops).await;
             assert!(matches!(failed, Err(poolmesh_smol::CallFailed::TimedOut { .. })), "{failed:?}");
-            assert!(within(1_000, client.next_ended()).await.is_none());
+            assert!(within(1_000, client.events().next()).await.is_none());
         });
     });
 }
@@ -290,9 +291,10 @@ fn dropping_calls_that_nobody_answers() {
 fn dropping_connects_breaks_nothing() {
     guarded(|| {
         block_on(async {
-            let server = Server::start::<Smol>();
-            let host = Client::connect_with(server.address(), client_config()).await.unwrap();
-            let joiner = Client::connect_with(server.address(), client_config()).await.unwrap();
+            let server = Server::start::<ClassicSmol>();
+            let host = Client::connect_with(server.address(), client_config::<ClassicSmol>()).await.unwrap();
+            let joiner =
+                Client::connect_with(server.address(), client_config::<ClassicSmol>()).await.unwrap();
             let (a, b) = (Mesh::new(), Mesh::new());
             let created = host.create().await.unwrap();
             for times in 0..20 {

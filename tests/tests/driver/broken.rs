@@ -260,7 +260,7 @@ impl<N: Network> Broken<N> {
                 Output::Event(event) => {
                     let told = Told::of(event, self.broadcaster);
                     self.told.extend(told.filter(|told| match told {
-                        Told::PoolEnded(_) => !self.has(Flaw::SilentAboutPools),
+                        Told::News(_) => !self.has(Flaw::SilentAboutPools),
                         Told::Listed(_) => !self.has(Flaw::SilentAboutAnswers),
                         _ => true,
                     }));

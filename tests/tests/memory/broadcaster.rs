@@ -17,7 +17,8 @@ const WITH_PEERS: usize = 32;
 const PEER: usize = 14;
 const PEER_V6: usize = 38;
 const QUEUED: usize = 1_500;
-const OWN: usize = 128 * 1_024;
+const OWN: usize = 128 * 1_024 + 24 * SOURCES;
+const SOURCES: usize = 1_024;
 
 fn ip(number: usize) -> SocketAddr {
     let number = u32::try_from(number).unwrap();
@@ -83,6 +84,8 @@ pub(super) fn flooded() {
         let mut config = BroadcasterConfig::default().with_classic();
         (config.max_pools, config.max_peers_total, config.max_queued) =
             (max_pools, max_peers_total, max_queued);
+        // Sources beyond their rate are a table of its own.
+        config.limits.sources = SOURCES;
         let ids = ids(&config);
         let live = Live::start();
         let mut machine = broadcaster(&config);
@@ -153,6 +156,8 @@ fn take_within(
     let pools = if peers > 5 { MANY / 8 + 1 } else { MANY };
     let mut config = BroadcasterConfig::default().with_classic();
     (config.max_pools, config.max_peers_total) = (pools, pools * peers);
+    // Their table comes once a source may be beyond its rate, and takes what it takes.
+    config.classic_answers_per_second = u32::MAX;
     let live = Live::start();
     let mut machine = broadcaster(&config);
     let mut datagram = BytesMut::with_capacity(100);

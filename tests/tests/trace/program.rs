@@ -5,7 +5,9 @@ use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use poolmesh_proto::ClientConfig;
 use poolmesh_proto::trace::{Input, entries};
+use poolmesh_testkit::conformance::ids;
 use poolmesh_testkit::patience::{eventually, until};
 use poolmesh_testkit::program::Program;
 use poolmesh_testkit::trace::replay;
@@ -37,7 +39,8 @@ impl Drop for Trace {
 }
 
 fn broadcaster(runtime: &str, record: &str, flags: &[&str]) -> (Program, String) {
-    let flags = [&["--listen", "127.0.0.1:0", "--runtime", runtime, "--record", record], flags].concat();
+    let flags =
+        [&["--listen", "127.0.0.1:0", "--classic", "--runtime", runtime, "--record", record], flags].concat();
     let program = Program::start("poolmesh-broadcaster", flags);
     let address = program.line().strip_prefix("listening on ").unwrap().to_owned();
     (program, address)
@@ -58,18 +61,19 @@ fn what_a_broadcaster_did_in_the_field_happens_again() {
     for runtime in RUNTIMES {
         let trace = Trace::new(runtime);
         let (mut program, address) = broadcaster(runtime, trace.0.to_str().unwrap(), &[]);
-        let host = poolmesh_std::Client::connect(&address).unwrap();
+        let host = poolmesh_std::Client::connect_with(&address, ClientConfig::classic()).unwrap();
         let pool = host.create().unwrap();
         let peer = smol::block_on(async {
-            let client = poolmesh_smol::Client::connect(address.as_str()).await.unwrap();
-            assert_eq!(client.list().await.unwrap(), [pool.id()]);
+            let client =
+                poolmesh_smol::Client::connect_with(address.as_str(), ClientConfig::classic()).await.unwrap();
+            assert_eq!(client.list().await.unwrap()[0].id(), pool.id());
             client.join(pool.id()).await.unwrap().you()
         });
         ask(&address, b"nonsense");
         // A pool that nobody pings. What is due shows in the file within a second, while the server runs.
         ask(&address, &[0]);
         until("a timeout is recorded", || trace.inputs().contains(&Input::Timeout));
-        until("the pool has ended", || host.list().unwrap() == [pool.id()]);
+        until("the pool has ended", || ids(&host) == [pool.id()]);
         program.signal("TERM");
         assert!(program.wait().success());
 

@@ -120,21 +120,23 @@ impl NativeClient {
 
     /// A call is offered a place in a pool.
     fn offer(&mut self, call: CallId, from: SocketAddr, joined: Joined) {
-        let about = self.core.with_request(call, |core, request| {
+        let offered = self.core.with_request(call, |core, request| {
             let asked = match &request.what {
                 What::List { .. } => false,
                 What::Join { pool, .. } => *pool == joined.pool,
                 What::Create { .. } | What::JoinByCode { .. } => true,
             };
-            (asked && joined.application == core.config.application).then(|| request.what.about())
+            let asked = asked && joined.application == core.config.application;
+            asked.then(|| (request.what.about(), request.void))
         });
-        let Some(Some(about)) = about else {
+        let Some(Some((about, void))) = offered else {
             self.core.stats.unexpected += 1;
             return;
         };
         self.core.lead_into(call, joined.pool);
         if self.place(joined.pool).is_none() {
-            let session = Session::new(&self.core, from, joined);
+            let mut session = Session::new(&self.core, from, joined);
+            void.into_iter().for_each(|void| session.go_on(void));
             let place = Place::offered(&mut self.core, joined.pool, about, session);
             self.places.push(place);
         }

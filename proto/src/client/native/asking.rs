@@ -90,7 +90,6 @@ impl Asking {
         self.wait = core.config.resend_after;
         self.send_at = core.now;
         self.silent_at = core.now + SILENCE;
-        self.refused = None;
     }
 
     /// Sends it, by the cookie that there is.

@@ -9,7 +9,7 @@ use super::asking::Asking;
 use super::shared::Core;
 use crate::client::{CallError, CallId, Outcome};
 use crate::wire;
-use crate::wire::native::{About, Application, Name, PoolCode, PoolSpec, PoolUuid, Tx};
+use crate::wire::native::{About, Application, Name, PoolCode, PoolSpec, PoolUuid, Session, Tx};
 use crate::{Instant, PoolInfo};
 
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub(super) struct Requested {
     pub(super) asking: Asking,
     /// Which broadcaster is asked.
     at: usize,
+    /// The offer that was void, if there was one, and the count it had come to.
+    pub(super) void: Option<(Session, u32)>,
 }
 
 /// What is asked for.
@@ -110,7 +112,8 @@ impl Core {
     pub(super) fn add_request(&mut self, what: What, pool: Option<PoolUuid>) -> CallId {
         let broadcaster = self.broadcaster(0);
         let asking = Asking::new(self, broadcaster);
-        let id = self.add_call(Kind::Request, pool, Some(Box::new(Requested { what, asking, at: 0 })));
+        let id =
+            self.add_call(Kind::Request, pool, Some(Box::new(Requested { what, asking, at: 0, void: None })));
         if pool.is_none() {
             self.with_request(id, |core, request| request.send(core));
         }
@@ -168,13 +171,14 @@ impl Core {
     }
 
     /// The offer of a place in this pool is void: calls that wait for it go on by their requests.
-    pub(super) fn ask_anew(&mut self, pool: PoolUuid) {
+    pub(super) fn ask_anew(&mut self, pool: PoolUuid, void: Option<(Session, u32)>) {
         for at in 0..self.calls.len() {
             let Some(call) = self.calls.get_mut(at) else { return };
             if call.pool == Some(pool) && call.kind == Kind::Request {
                 call.pool = None;
                 let id = call.id;
                 self.with_request(id, |core, request| {
+                    request.void = void;
                     let broadcaster = request.asking.broadcaster();
                     request.asking.turn(core, broadcaster);
                 });

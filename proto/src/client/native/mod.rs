@@ -39,6 +39,7 @@ use crate::wire::{self, canonical};
 use crate::{Instant, Machine, Output, PoolId};
 use calls::{Kind, What};
 use place::{Ending, Place};
+use session::Session;
 use shared::Core;
 
 /// The client of the native dialect.
@@ -229,7 +230,8 @@ impl NativeClient {
             }
             ClientEvent::Finished { .. } | ClientEvent::PoolEnded { .. } | ClientEvent::Pool { .. } => false,
         };
-        if self.core.outbox.any(told) {
+        let known = self.places.iter().any(|place| place.id() == pool && place.known);
+        if known || self.core.outbox.any(told) {
             return;
         }
         self.release(pool);
@@ -339,7 +341,8 @@ impl NativeClient {
             let reason = match place.end {
                 Some(Ending::Ended(reason)) => reason,
                 Some(Ending::Void) | None => {
-                    self.core.ask_anew(pool);
+                    let void = place.session.as_ref().map(Session::so_far);
+                    self.core.ask_anew(pool, void);
                     self.core.advance_requests();
                     continue;
                 }
@@ -383,6 +386,15 @@ impl NativeClient {
         }
     }
 
+    /// The application is told of a pool.
+    fn note_known(&mut self, event: &ClientEvent) {
+        if let ClientEvent::Finished { outcome: Outcome::Created(info) | Outcome::Joined(info), .. } = event {
+            if let Some(place) = self.places.iter_mut().find(|place| place.id() == info.id()) {
+                place.known = true;
+            }
+        }
+    }
+
     fn deadline(&self) -> Option<Instant> {
         let several = self.core.broadcasters.len() > 1;
         let calls = self.core.calls.iter().map(|call| call.due_at(several));
@@ -407,6 +419,7 @@ impl Machine for NativeClient {
         let Some(output) = self.core.outbox.pop() else { return Output::Wait(self.deadline()) };
         if let Output::Event(event) = &output {
             self.count_off(event);
+            self.note_known(event);
         }
         output
     }

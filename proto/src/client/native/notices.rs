@@ -119,13 +119,13 @@ impl Place {
         }
         let Some(session) = &self.session else { return };
         let new = Membership::new(session, pages, self.about.clone());
-        self.forget_saved();
+        let returned = self.forget_saved();
         match self.membership.replace(new) {
             Some(old) => self.compare(core, &old, elsewhere),
             None => {
                 (self.returns, self.unreachable) = (false, false);
-                if let Some(membership) = &self.membership {
-                    core.entered(self.pool, &membership.info());
+                if let Some(info) = self.membership.as_ref().map(Membership::info) {
+                    core.entered(self.pool, &if returned { info.returned() } else { info });
                 }
             }
         }
@@ -142,10 +142,9 @@ impl Place {
             self.tell(core, PoolEvent::Spec);
         }
         let (before, now) = (&old.ticket.state, &new.ticket.state);
-        let back = now.generation > before.generation;
-        if before.epoch.era() != now.epoch.era() {
-            let fewer = back && now.count < before.count;
-            self.search = (fewer && !elsewhere).then(|| Search::new(core, self.interval));
+        if now.generation > before.generation && !elsewhere {
+            let fewer = now.count < before.count;
+            self.search = fewer.then(|| Search::new(core, self.interval));
         }
         self.membership = Some(new);
         self.tell_host(core, before);

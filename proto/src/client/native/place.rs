@@ -40,6 +40,8 @@ pub(super) struct Place {
     pub(super) returns: bool,
     /// The application was told that the broadcaster is silent.
     pub(super) unreachable: bool,
+    /// The application was told of it.
+    pub(super) known: bool,
     /// The application was told that it was not told all, and has not seen that yet.
     pub(super) missed: bool,
     /// What the host has decided, and not been told of yet.
@@ -72,6 +74,7 @@ impl Place {
             interval: DEFAULT_INTERVAL,
             returns: false,
             unreachable: false,
+            known: false,
             missed: false,
             decided: None,
             end: None,
@@ -113,9 +116,9 @@ impl Place {
         self.membership.is_some() || self.saved.is_some()
     }
 
-    /// The roster is known: what was brought to come back by is of no use any more.
-    pub(super) fn forget_saved(&mut self) {
-        self.saved = None;
+    /// The roster is known: what was brought to come back by is of no use any more. Whether there was such.
+    pub(super) fn forget_saved(&mut self) -> bool {
+        self.saved.take().is_some()
     }
 
     pub(super) fn tell(&mut self, core: &mut Core, event: PoolEvent) {

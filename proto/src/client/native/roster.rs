@@ -158,7 +158,6 @@ impl Pages {
     }
 
     fn append(mut self, pages: &mut Option<Self>, page: &Page<'_>) -> Turned {
-        self.state = page.state;
         self.members.extend(page.entries.map(|entry| kept(&entry)));
         let next = self.members.last().and_then(|last| Member::new(last.number.get().wrapping_add(1)));
         if self.members.len() > MOST {
@@ -201,4 +200,51 @@ impl Pages {
 /// Whether an epoch is the next of its era.
 pub(super) fn follows(epoch: Epoch, next: Epoch) -> bool {
     epoch.era() == next.era() && epoch.number().checked_add(1) == Some(next.number())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(number: u32, port: u16, about: &'static [u8]) -> PoolMember {
+        let number = Member::new(number).unwrap();
+        PoolMember { number, address: ([192, 0, 2, 1], port).into(), about: Bytes::from_static(about) }
+    }
+
+    fn told(same: bool) -> Vec<PoolEvent> {
+        let old = [member(1, 1, b"a"), member(2, 2, b"b"), member(3, 3, b"c")];
+        let new = [member(2, 2, b"B"), member(3, 9, b"c"), member(4, 4, b"d")];
+        let mut told = Vec::new();
+        differences(&old.to_vec(), &new.to_vec(), same, &mut |event| told.push(event));
+        told
+    }
+
+    #[test]
+    fn what_differs_is_told_once_each() {
+        let left = |member| PoolEvent::Left { member, reason: None };
+        assert_eq!(
+            told(true),
+            [
+                left(member(1, 1, b"a")),
+                PoolEvent::About(member(2, 2, b"B")),
+                PoolEvent::Moved(member(3, 9, b"c")),
+                PoolEvent::Joined(member(4, 4, b"d")),
+            ]
+        );
+    }
+
+    #[test]
+    fn numbers_of_another_lineage_mean_the_same_member_at_the_same_address_only() {
+        let left = |member| PoolEvent::Left { member, reason: None };
+        assert_eq!(
+            told(false),
+            [
+                left(member(1, 1, b"a")),
+                left(member(3, 3, b"c")),
+                PoolEvent::About(member(2, 2, b"B")),
+                PoolEvent::Joined(member(3, 9, b"c")),
+                PoolEvent::Joined(member(4, 4, b"d")),
+            ]
+        );
+    }
 }

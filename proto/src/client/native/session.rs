@@ -7,6 +7,7 @@ use super::pace::Pace;
 use super::roster::Pages;
 use super::shared::Core;
 use crate::Instant;
+use crate::wire;
 use crate::wire::native::{Act, Cookie, Epoch, Joined, Member, Message};
 
 /// After this time a ping or a question that was not answered is sent again, made shorter or longer at random.
@@ -67,6 +68,18 @@ impl Session {
             whole: false,
             pages: None,
             heard: None,
+        }
+    }
+
+    /// Which session it is, and the count it has come to.
+    pub(super) fn so_far(&self) -> (wire::native::Session, u32) {
+        (self.joined.session, self.count)
+    }
+
+    /// Goes on from that count, if it is that session: whoever said that it was void was not its broadcaster.
+    pub(super) fn go_on(&mut self, (session, count): (wire::native::Session, u32)) {
+        if session == self.joined.session {
+            (self.count, self.answered) = (count, count);
         }
     }
 

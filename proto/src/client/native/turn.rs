@@ -116,7 +116,6 @@ impl Place {
     /// With nobody asked yet, to go on behind the member's own broadcaster.
     fn new_turn(&self) -> Option<Turn> {
         let mut saved = self.ticket()?;
-        saved.about = self.about.clone();
         let own = self.session.as_ref().map_or(saved.broadcaster, |session| session.broadcaster);
         saved.broadcaster = own;
         let mut order: Vec<_> = saved.spec.as_spec().broadcasters().map(Address::get).collect();

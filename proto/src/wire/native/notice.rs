@@ -242,3 +242,52 @@ impl Challenge {
         draft.finish(&Key::ZERO);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{About, Address, Epoch, FromBroadcaster, Metadata, PoolSpec, Seal, Seats, Term};
+    use super::*;
+
+    const KEY: Key = Key::new([7; 16]);
+
+    fn page(datagram: &[u8]) -> Page<'_> {
+        let Ok(FromBroadcaster::Notice(notice)) = FromBroadcaster::read(datagram) else { panic!() };
+        let News::Page(page) = notice.verify(&KEY).unwrap().news else { panic!() };
+        page
+    }
+
+    #[test]
+    fn what_did_not_fit_is_counted_and_there_is_more() {
+        let number = |number| Member::new(number).unwrap();
+        let state = State {
+            epoch: Epoch::new(1, 1).unwrap(),
+            generation: 0,
+            term: Term::new(1).unwrap(),
+            host: number(1),
+            next: number(100),
+            purged: 0,
+            count: Seats::new(99).unwrap(),
+            seal: Seal::new([0; 16]),
+        };
+        let mut full = BytesMut::new();
+        let from = PageStart::From(number(1));
+        let mut writer = PageWriter::new(&mut full, Handle(3), 1, &from, &state);
+        let address = Address::new("192.0.2.1:258".parse().unwrap()).unwrap();
+        let entry = |member| Entry { member: number(member), address, about: About::default() };
+        let fitted = (1..100).take_while(|member| writer.push(&entry(*member))).count();
+        writer.finish(&KEY, false);
+
+        let spec = PoolSpec::new(Seats::new(99).unwrap()).with_metadata(&[7; Metadata::MAX_LEN]).unwrap();
+        let first = Page { start: PageStart::First(spec.as_spec()), ..page(&full) };
+        let mut out = BytesMut::new();
+        let left = Notice { handle: Handle(3), news: News::Page(first) }.write(&KEY, &mut out);
+        let written = page(&out);
+        assert_eq!((left + written.entries.len(), written.more), (fitted, true));
+        assert!(left > 0 && written.entries.len() > 0, "{left}");
+
+        out.clear();
+        let again = page(&full);
+        assert_eq!(Notice { handle: Handle(3), news: News::Page(again) }.write(&KEY, &mut out), 0);
+        assert_eq!(out, full, "of what was read nothing is left");
+    }
+}

@@ -163,7 +163,10 @@ impl ServerCheck {
                     ));
                 }
             }
-            _ => {}
+            BroadcasterEvent::MemberLeft { .. }
+            | BroadcasterEvent::HostChanged { .. }
+            | BroadcasterEvent::PoolRestored { .. }
+            | _ => {}
         }
         Ok(None)
     }

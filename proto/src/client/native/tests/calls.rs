@@ -69,6 +69,30 @@ fn an_answer_to_any_of_the_cookies_counts_and_to_no_other() {
 }
 
 #[test]
+fn only_who_was_asked_answers() {
+    let mut rig = Rig::with_several();
+    rig.client.list(rig.time(), &ListFilter::default()).unwrap();
+    let request = rig.last();
+    rig.list(&Sent { to: server(1), ..request.clone() }, &[]);
+    assert_eq!((rig.told(), rig.client.stats().forged), (vec![], 1));
+    rig.list(&request, &[]);
+    assert_eq!(rig.told().len(), 1);
+}
+
+#[test]
+fn who_has_an_offer_has_an_answer() {
+    let mut rig = Rig::new();
+    rig.client.join(rig.time(), Door::Id(id()), b"me").unwrap();
+    let request = rig.last();
+    rig.answer(&request, Reply::Joined(offer(1)));
+    rig.refuse(&request, Refusal::Full);
+    rig.answer(&request, Reply::Joined(Joined { handle: Handle(3), ..offer(2) }));
+    assert_eq!((rig.told(), rig.client.stats().unexpected), (vec![], 2));
+    rig.wait(1_300);
+    assert_eq!(rig.last().handle, Some(HANDLE));
+}
+
+#[test]
 fn several_broadcasters_are_asked_in_turn_and_a_late_answer_of_any_counts() {
     let mut rig = Rig::with_several();
     rig.client.create(rig.time(), &PoolSpec::default(), b"").unwrap();

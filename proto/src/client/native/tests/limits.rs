@@ -57,28 +57,56 @@ fn events_that_nobody_polls_are_bounded_and_it_is_said_that_some_are_missing() {
     now.members.pop();
     rig.changed(&now, &[Change::Left { member: member(9), reason: LeaveReason::Left }]);
     assert_eq!(rig.news(), ["- 9 Left"]);
+    for number in 11..=20 {
+        now.number = number;
+        let mut out = BytesMut::new();
+        let mut writer = ChangedWriter::new(&mut out, HANDLE, &now.state());
+        assert!(writer.push(&Change::About { member: member(1), about: About::default() }));
+        writer.finish(&KEY);
+        rig.client.handle_datagram(time, server(0), &out);
+    }
+    assert_eq!(rig.news(), ["about 1", "about 1", "about 1", "Missed"], "it is said again");
 }
 
 #[test]
 fn no_roster_is_longer_than_a_pool_can_be() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::with(|config| config.call_timeout = Duration::from_secs(600));
     rig.client.join(rig.time(), Door::Id(id()), b"me").unwrap();
     let request = rig.last();
     rig.answer(&request, Reply::Joined(offer(1)));
     let two = pool(&[(1, "me"), (2, "b")]);
     rig.page(&two, None, &two.members, true);
-    for from in (3..6_000).step_by(40) {
-        rig.wait(1_300);
+    let mut from = 3;
+    while from < 3_000 {
+        let ask = rig.until(&format!("ask {from}"));
         let members: Vec<_> = (from..from + 40).map(|number| (number, "")).collect();
-        rig.drain();
-        let asks = format!("ask {from}");
-        let Some(ask) = rig.sent.iter().rfind(|sent| sent.text == asks).cloned() else { break };
+        rig.sent.clear();
         rig.page_at(&ask, &two, Some(from), &members, true);
-        let kept = rig.client.places.first().and_then(|place| place.session.as_ref()?.pages.as_ref());
-        assert!(kept.is_none_or(|pages| pages.members.len() <= 1_024));
+        if rig.sent.iter().any(|sent| sent.text == "ask 0") {
+            break;
+        }
+        let kept = rig.client.places[0].session.as_ref().unwrap().pages.as_ref().unwrap();
+        assert!(kept.members.len() <= 1_024);
+        from += 40;
     }
-    let last = rig.sent.iter().rfind(|sent| sent.text.starts_with("ask")).unwrap();
-    assert!(last.text == "ask 0" || rig.now > 8_000, "{last:?}");
+    assert_eq!(from, 3 + 25 * 40, "what is too long is begun anew");
+
+    let mut full = pool(&[]);
+    (full.host, full.members) = (1, (1..=1_024).map(|number| (number, "")).collect());
+    let mut rig = Rig::with(|config| config.call_timeout = Duration::from_secs(600));
+    rig.client.join(rig.time(), Door::Id(id()), b"me").unwrap();
+    let request = rig.last();
+    rig.answer(&request, Reply::Joined(offer(1)));
+    rig.page(&full, None, &full.members[..40], true);
+    for from in (41..=1_024).step_by(40) {
+        let ask = rig.until(&format!("ask {from}"));
+        let end = (from as usize + 39).min(1_024);
+        rig.page_at(&ask, &full, Some(from), &full.members[from as usize - 1..end], end < 1_024);
+    }
+    rig.told();
+    full.number = 2;
+    rig.changed(&full, &[Change::Joined(Pool::entry(2_000, "x"))]);
+    assert_eq!((rig.news(), rig.membership().members().len()), (vec![], 1_024));
 }
 
 #[test]
@@ -152,5 +180,7 @@ fn time_that_runs_backwards_revives_nothing() {
     let deadline = rig.drain();
     rig.client.handle_timeout(Instant::ZERO);
     assert_eq!(rig.drain(), deadline);
+    rig.client.list(Instant::ZERO, &ListFilter::default()).unwrap();
+    assert!(rig.client.core.calls[0].deadline > Instant::from_micros(108_000_000 - 1));
     assert!(deadline.is_some_and(|deadline| deadline > Instant::from_micros(100_000_000)));
 }

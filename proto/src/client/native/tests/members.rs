@@ -81,6 +81,22 @@ fn a_question_is_asked_again_after_a_second_and_a_page_that_is_not_asked_for_is_
 }
 
 #[test]
+fn the_first_page_again_is_no_part_of_the_rest() {
+    let mut rig = Rig::new();
+    rig.client.join(rig.time(), Door::Id(id()), b"me").unwrap();
+    let request = rig.last();
+    rig.answer(&request, Reply::Joined(offer(1)));
+    let three = pool(&[(1, "me"), (2, "b"), (3, "c")]);
+    rig.page(&three, None, &three.members[..2], true);
+    let ping = rig.until("ping");
+    rig.page_at(&ping, &three, None, &three.members[..2], true);
+    let ask = rig.until("ask 3");
+    rig.page_at(&ask, &three, Some(3), &three.members[2..], false);
+    let Outcome::Joined(info) = rig.outcome() else { panic!() };
+    assert_eq!(info.members().len(), 3);
+}
+
+#[test]
 fn a_page_of_another_epoch_begins_anew_unless_it_is_older() {
     let mut rig = Rig::joined_as(1, &pool(&[(1, "me")]));
     let mut newer = pool(&[(1, "me"), (2, "b"), (3, "c")]);
@@ -148,8 +164,10 @@ fn a_roster_that_is_not_as_long_as_it_says_or_lacks_its_reader_is_asked_for_agai
     rig.answer(&request, Reply::Joined(offer(1)));
     let two = pool(&[(1, "me"), (2, "b")]);
     rig.page(&two, None, &two.members[..1], false);
-    assert_eq!(rig.told(), []);
-    rig.wait(1_300);
+    rig.sent.clear();
+    rig.wait(700);
+    assert_eq!((rig.told(), rig.said()), (vec![], vec![]));
+    rig.wait(600);
     let without = pool(&[(2, "b")]);
     rig.page(&without, None, &without.members, false);
     assert_eq!(rig.told(), []);
@@ -174,6 +192,23 @@ fn a_member_pings_by_the_interval_and_after_a_second_if_that_is_not_answered() {
     assert_eq!(rig.client.stats().unexpected, 20, "copies are no answers");
     let waits: Vec<_> = [(); 2].map(|()| rig.until("ping 9/1").at).to_vec();
     assert!((750..=1_251).contains(&(waits[1] - waits[0])), "{waits:?}");
+}
+
+#[test]
+fn no_broadcaster_has_its_members_ping_more_than_ten_times_a_second() {
+    let mut rig = Rig::new();
+    rig.client.join(rig.time(), Door::Id(id()), b"me").unwrap();
+    let request = rig.last();
+    rig.answer(&request, Reply::Joined(Joined { interval: Millis::new(1).unwrap(), ..offer(1) }));
+    rig.roster(&pool(&[(1, "me")]));
+    let pings: Vec<_> = (0..40)
+        .map(|_| {
+            let ping = rig.until("ping");
+            rig.notice(ping.to, HANDLE, News::Pong { count: ping.count });
+            ping.at
+        })
+        .collect();
+    assert!((3_000..5_000).contains(&(pings[39] - pings[0])), "{pings:?}");
 }
 
 #[test]
@@ -226,9 +261,10 @@ fn changes_that_are_old_are_ignored_and_for_others_the_first_page_is_asked_for()
     assert_eq!((rig.news(), rig.said()), (vec![], vec!["ask 0".to_string()]), "once");
     rig.wait(1_300);
     assert_eq!(rig.last().text, "ask 0", "and again");
-    rig.page(&two(8), None, &two(8).members, false);
+    let asked = rig.take_sent().pop().unwrap();
+    rig.page_at(&asked, &two(8), None, &two(8).members, false);
     assert_eq!(rig.news(), ["+ 2 b"]);
-    assert_eq!(rig.last().text, "ask 0", "a later one was heard of");
+    assert_eq!(rig.said(), ["ask 0"], "a later one was heard of");
 
     let mut rig = Rig::joined_as(1, &now);
     rig.changed(
@@ -251,6 +287,9 @@ fn a_page_tells_what_differs() {
     rig.wait(3_800);
     rig.pong();
     assert_eq!(rig.news(), [] as [&str; 0]);
+    rig.wait(3_800);
+    rig.roster(&Pool { number: 9, term: 4, ..now });
+    assert_eq!(rig.news(), ["host 2 of term 4"], "others were host meanwhile");
 }
 
 #[test]
@@ -282,11 +321,14 @@ fn who_is_asked_whether_it_is_here_moves_once_for_what_it_just_said() {
     assert_eq!(moves[0].count, ping.count + 1);
     rig.challenge(&moves[0], Cookie::new(100));
     assert_eq!(rig.said(), ["move 100"]);
-    rig.wait(2_100);
-    rig.challenge(&moves[0], cookie);
-    let late = ping;
-    rig.challenge(&late, cookie);
-    assert!(!rig.said().iter().any(|said| said.starts_with("move")), "it said that long ago");
+    for (wait, answered) in [(1_990, true), (2_010, false)] {
+        let ping = rig.until("ping");
+        rig.notice(ping.to, HANDLE, News::Pong { count: ping.count });
+        rig.sent.clear();
+        rig.wait(wait);
+        rig.challenge(&ping, cookie);
+        assert_eq!(rig.said().contains(&"move 99".to_string()), answered, "{wait} ms ago");
+    }
 }
 
 #[test]
@@ -305,6 +347,23 @@ fn an_offer_that_is_void_sends_the_call_back_to_its_request() {
     assert!(
         matches!(&told[..], [ClientEvent::Finished { call: of, outcome: Outcome::Joined(_) }] if *of == call)
     );
+}
+
+#[test]
+fn an_offer_that_was_not_void_goes_on_where_it_was() {
+    let mut rig = Rig::new();
+    rig.client.join(rig.time(), Door::Id(id()), b"me").unwrap();
+    let request = rig.last();
+    rig.answer(&request, Reply::Joined(offer(2)));
+    rig.wait(1_300);
+    assert_eq!(rig.last().count, 2);
+    rig.unknown();
+    let again = rig.last();
+    assert_eq!(again.text, "join");
+    rig.answer(&again, Reply::Joined(offer(2)));
+    assert_eq!((rig.last().text.as_str(), rig.last().count), ("ping", 3));
+    rig.roster(&pool(&[(2, "me")]));
+    assert!(matches!(rig.outcome(), Outcome::Joined(_)));
 }
 
 #[test]

@@ -92,19 +92,30 @@ fn a_lock_keeps_what_was_decided_before_it() {
     let mut rig = host();
     let named = PoolSpec::default().named("duel").unwrap();
     rig.client.change(rig.time(), id(), &named).unwrap();
+    rig.client.change(rig.time(), id(), &PoolSpec::default().named("first").unwrap()).unwrap();
+    rig.client.change(rig.time(), id(), &PoolSpec::default().named("last").unwrap()).unwrap();
     rig.client.lock(rig.time(), id(), true).unwrap();
-    assert_eq!(rig.said(), ["change duel"]);
-    rig.notice(server(0), HANDLE, News::Done { count: 1, outcome: Ok(()) });
-    assert_eq!(rig.said(), ["change duel locked"]);
-    rig.notice(server(0), HANDLE, News::Done { count: 2, outcome: Ok(()) });
+    for (count, said) in [(1, "change duel"), (2, "change first"), (3, "change last")] {
+        assert_eq!(rig.said(), [said]);
+        rig.notice(server(0), HANDLE, News::Done { count, outcome: Ok(()) });
+    }
+    assert_eq!(rig.said(), ["change last locked"]);
+    rig.notice(server(0), HANDLE, News::Done { count: 4, outcome: Ok(()) });
     rig.client.lock(rig.time(), id(), false).unwrap();
-    assert_eq!(rig.said(), ["change duel"], "nothing was told of the spec yet");
-    rig.notice(server(0), HANDLE, News::Done { count: 3, outcome: Ok(()) });
+    assert_eq!(rig.said(), ["change last"], "nothing was told of the spec yet");
+    rig.notice(server(0), HANDLE, News::Done { count: 5, outcome: Ok(()) });
     let other =
         Pool { number: 2, spec: PoolSpec::default().named("other").unwrap(), ..pool(&[(1, "me"), (2, "b")]) };
     rig.changed(&other, &[Change::Spec(other.spec.as_spec())]);
     rig.client.lock(rig.time(), id(), true).unwrap();
     assert_eq!(rig.said(), ["change other locked"]);
+    rig.notice(server(0), HANDLE, News::Done { count: 6, outcome: Ok(()) });
+    let ping = rig.until("ping");
+    let third = Pool { number: 5, spec: PoolSpec::default().named("third").unwrap(), ..other };
+    rig.page_at(&ping, &third, None, &third.members, false);
+    rig.sent.clear();
+    rig.client.lock(rig.time(), id(), false).unwrap();
+    assert_eq!(rig.said(), ["change third"]);
 }
 
 #[test]
@@ -232,6 +243,34 @@ fn an_outcome_that_is_cancelled_leaves_the_pool_and_takes_back_its_news() {
     rig.client.cancel(call);
     assert_eq!((rig.said(), rig.news()), (vec!["leave".to_string(), "leave".into()], vec![]));
     assert_eq!((rig.client.core.told, rig.client.core.unpolled, rig.drain()), (0, 0, None));
+}
+
+#[test]
+fn an_outcome_that_is_cancelled_leaves_no_pool_that_another_call_has_told_of() {
+    let mut rig = host();
+    let again = rig.client.join(rig.time(), Door::Id(id()), b"").unwrap();
+    rig.client.cancel(again);
+    assert_eq!((rig.said(), rig.news(), rig.client.memberships().count()), (vec![], vec![], 1));
+
+    let mut rig = Rig::new();
+    let time = rig.time();
+    let first = rig.client.join(time, Door::Id(id()), b"me").unwrap();
+    let request = rig.last();
+    rig.answer(&request, Reply::Joined(offer(1)));
+    rig.client.join(time, Door::Id(id()), b"me").unwrap();
+    let ping = rig.take_sent().pop().unwrap();
+    let now = pool(&[(1, "me")]);
+    let mut page = BytesMut::new();
+    let start = PageStart::First(now.spec.as_spec());
+    let mut writer = PageWriter::new(&mut page, HANDLE, ping.count, &start, &now.state());
+    assert!(writer.push(&Pool::entry(1, "me")));
+    writer.finish(&KEY, false);
+    rig.client.handle_datagram(time, server(0), &page);
+    rig.client.cancel(first);
+    assert_eq!(
+        (rig.said(), rig.news(), rig.client.memberships().count()),
+        (vec![], vec!["joined".to_string()], 1)
+    );
 }
 
 #[test]

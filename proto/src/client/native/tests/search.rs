@@ -78,10 +78,14 @@ fn a_pool_that_is_elsewhere_is_joined_there_and_left_here_when_the_roster_is_kno
     let join = rig.last();
     assert_eq!((join.text.as_str(), join.to, join.cookie), ("join", server(1), Cookie::new(6)));
     let there = Joined { handle: Handle(5), session: Session(3), ..offer(8) };
+    rig.answer(&join, Reply::Joined(Joined { pool: PoolUuid::new([0xac; 16]), ..there }));
+    rig.answer(&join, Reply::Joined(Joined { application: Application::named("other").unwrap(), ..there }));
+    assert_eq!((rig.last().text.as_str(), rig.client.stats().unexpected), ("join", 2));
     rig.answer(&join, Reply::Joined(there));
     let ping = rig.last();
     assert_eq!((ping.text.as_str(), ping.to, ping.handle), ("ping", server(1), Some(Handle(5))));
     assert_eq!(rig.membership().me(), member(2), "not yet");
+    rig.challenge(&Sent { count: 7, ..ping.clone() }, None);
     rig.sent.clear();
     // Member 3 there is not the member 3 here.
     let other = Pool { era: 9, number: 30, spec: spec(), host: 1, ..pool(&[(1, "a"), (3, "d"), (8, "me")]) };
@@ -127,4 +131,62 @@ fn a_pool_that_is_not_there_or_lets_nobody_in_is_looked_for_later() {
     rig.live(20_000);
     assert_eq!((rig.said(), rig.news()), (vec![], vec![]));
     assert_eq!(rig.membership().me(), member(2));
+}
+
+#[test]
+fn a_place_that_is_void_or_not_entered_in_time_is_given_up() {
+    for unknown in [true, false] {
+        let mut rig = left_behind();
+        let look = until_it_looks(&mut rig);
+        rig.list(&look, &[listed(uuid())]);
+        let join = rig.last();
+        rig.answer(&join, Reply::Joined(Joined { handle: Handle(5), ..offer(8) }));
+        let ping = rig.last();
+        rig.sent.clear();
+        if unknown {
+            rig.challenge(&ping, None);
+            rig.live(12_000);
+            assert_eq!(rig.said(), [] as [&str; 0]);
+        } else {
+            // The one elsewhere doesn't answer; the member's own does.
+            let end = rig.now + 12_000;
+            while rig.now < end {
+                rig.wait(50);
+                for sent in rig.take_sent() {
+                    if sent.text.starts_with("ping") && sent.to == server(0) {
+                        rig.notice(sent.to, HANDLE, News::Pong { count: sent.count });
+                    } else {
+                        assert!(sent.to == server(1) && ["ping", "leave"].contains(&sent.text.as_str()));
+                        assert_eq!(sent.text == "leave", sent.at >= join.at + 8_000, "{sent:?}");
+                    }
+                }
+            }
+        }
+        assert_eq!((rig.news(), rig.membership().me()), (vec![], member(2)));
+    }
+}
+
+#[test]
+fn who_is_asked_to_wait_while_it_looks_asks_again() {
+    let mut rig = left_behind();
+    let look = until_it_looks(&mut rig);
+    rig.refuse(&look, Refusal::Busy { wait: 500 });
+    rig.sent.clear();
+    rig.live(2_000);
+    let again = rig.take_sent();
+    assert!(!again.is_empty() && again.iter().all(|sent| sent.tx == look.tx && sent.at >= look.at + 500));
+}
+
+#[test]
+fn a_turn_gives_up_what_was_found() {
+    let mut rig = left_behind();
+    let look = until_it_looks(&mut rig);
+    rig.list(&look, &[listed(uuid())]);
+    let join = rig.last();
+    rig.answer(&join, Reply::Joined(Joined { handle: Handle(5), ..offer(8) }));
+    rig.notice(server(0), HANDLE, News::Ended(EndReason::Kicked));
+    let leaves = rig.take_sent();
+    let leaves: Vec<_> = leaves.iter().filter(|sent| sent.text == "leave").collect();
+    assert!(leaves.len() == 2 && leaves.iter().all(|sent| sent.to == server(1)));
+    assert_eq!((rig.news(), rig.drain()), (vec!["ended: Kicked".to_string()], None));
 }

@@ -49,6 +49,19 @@ fn who_is_unknown_resumes_at_once_at_the_same() {
 }
 
 #[test]
+fn a_copy_of_unknown_changes_nothing() {
+    let (mut rig, _) = in_pool_of(&[0]);
+    let ping = rig.until("ping");
+    rig.challenge(&ping, None);
+    let resume = rig.last();
+    rig.challenge(&ping, None);
+    rig.notice(server(0), HANDLE, News::Pong { count: ping.count });
+    rig.answer(&resume, Reply::Joined(again()));
+    rig.wait(1_000);
+    assert_eq!(rig.last().handle, Some(Handle(88)));
+}
+
+#[test]
 fn only_an_answer_to_what_was_said_is_believed_to_be_unknown() {
     let (mut rig, _) = in_pool_of(&[0]);
     let ping = rig.until("ping");
@@ -80,6 +93,7 @@ fn three_pings_unanswered_lead_to_the_next_broadcaster_and_so_on() {
         asked[..5].iter().map(|(_, _, tx)| sent.iter().find(|sent| sent.tx == *tx).unwrap().at).collect();
     assert!((1_400..=2_600).contains(&(begins[1] - begins[0])), "{begins:?}");
     assert!((3_400..=6_600).contains(&(begins[3] - begins[2])), "{begins:?}");
+    assert!((1_400..=2_600).contains(&(begins[4] - begins[3])), "{begins:?}");
     assert_eq!(rig.news(), ["Unreachable"]);
 }
 
@@ -111,6 +125,19 @@ fn what_answers_in_the_old_session_ends_the_search() {
     rig.wait(2_500);
     let sent = rig.take_sent();
     assert!(!sent.is_empty() && sent.iter().all(|sent| sent.text == "ping 9/1"), "{sent:?}");
+}
+
+#[test]
+fn who_looks_for_a_broadcaster_does_not_move() {
+    let (mut rig, _) = in_pool_of(&[0, 1]);
+    rig.until("probe");
+    let ping = Sent { handle: Some(HANDLE), to: server(0), count: 4, ..rig.last() };
+    rig.sent.clear();
+    for count in 1..=ping.count {
+        rig.challenge(&Sent { count, ..ping.clone() }, Cookie::new(9));
+    }
+    rig.wait(1_000);
+    assert!(rig.take_sent().iter().all(|sent| sent.text == "probe"));
 }
 
 #[test]
@@ -171,12 +198,11 @@ fn who_has_to_wait_waits_and_who_is_not_wanted_goes_on() {
     rig.sent.clear();
     rig.wait(2_900);
     assert_eq!(rig.said(), [] as [&str; 0]);
-    rig.wait(3_200);
-    let resume = rig.last();
-    assert_eq!((resume.text.as_str(), resume.to), ("resume", server(0)));
+    let resume = rig.until("resume");
+    assert_eq!(resume.to, server(0));
     rig.refuse(&resume, Refusal::TooManyMembers);
-    rig.wait(1_000);
-    assert_eq!(rig.last().to, server(1));
+    let next = rig.last();
+    assert_eq!((next.to, next.at), (server(1), resume.at));
 }
 
 #[test]
@@ -231,17 +257,21 @@ fn an_order_under_way_is_given_in_the_new_session() {
     let (mut rig, now) = in_pool_of(&[0]);
     rig.wait(1_000);
     rig.client.set_about(rig.time(), id(), b"new").unwrap();
+    rig.client.set_about(rig.time(), id(), b"newer").unwrap();
     rig.unknown();
     let resume = rig.last();
     assert_eq!(resume.text, "resume");
+    rig.sent.clear();
     rig.answer(&resume, Reply::Joined(again()));
     rig.wait(1_000);
+    assert!(rig.sent.iter().all(|sent| sent.text == "ping"), "not before the roster is known");
     rig.roster(&Pool { era: 10, ..now });
     let about = rig.last();
     assert_eq!((about.text.as_str(), about.handle, about.count), ("about new", Some(Handle(88)), 1));
     rig.done(Ok(()));
     assert_eq!(rig.news(), ["Restored", "Done"]);
     assert_eq!(rig.membership().save().about, b"new"[..]);
+    assert_eq!((rig.last().text.as_str(), rig.last().count), ("about newer", 2));
 }
 
 #[test]
@@ -265,6 +295,7 @@ fn who_starts_again_comes_back_with_what_it_saved() {
         panic!("{told:?}")
     };
     assert_eq!((*of, info.me(), info.members()[1].number), (call, Some(member(2)), member(2)));
+    assert!(info.has_returned() && info.to_dial().eq(info.others()), "it has no links");
     check_pace(&rig.take_sent());
 
     for (refusal, outcome) in [
