@@ -17,8 +17,7 @@ const ALONE: [&[&str]; 3] = [&["--runtime", "std"], &["--runtime", "smol"], &["-
 const CHATS: [&str; 2] = ["chat-std", "chat-smol"];
 
 fn broadcaster(flags: &[&str]) -> (Program, String) {
-    let program =
-        Program::start("poolmesh-broadcaster", [&["--listen", "127.0.0.1:0", "--classic"], flags].concat());
+    let program = Program::start("poolmesh-broadcaster", [&["--listen", "127.0.0.1:0"], flags].concat());
     let line = program.line();
     let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("first line: {line}"));
     (program, address.to_owned())
