@@ -1,6 +1,6 @@
 //! What a broadcaster keeps of the native dialect: what its limits state, and nothing of who has proven nothing.
 
-use core::net::SocketAddr;
+use core::net::{Ipv6Addr, SocketAddr};
 use core::time::Duration;
 
 use bytes::BytesMut;
@@ -16,6 +16,7 @@ use super::{Live, Numbers, allocations};
 /// of them for the next; a place of the table; what may be queued, and changes still to be told; and the broadcaster
 /// itself.
 const MEMBER: usize = 200;
+const MEMBER_V6: usize = 250;
 const POOL: usize = 300;
 const KEPT_MEMBER: usize = 130;
 const KEPT_POOL: usize = 190;
@@ -34,7 +35,14 @@ fn broadcaster(config: &BroadcasterConfig) -> Broadcaster<impl RandomSource + us
     Broadcaster::new(config.clone(), random)
 }
 
+/// Whose number is not lower has an IPv6 address.
+const V6: usize = 1 << 24;
+
 fn ip(number: usize) -> SocketAddr {
+    if let Some(number) = number.checked_sub(V6) {
+        let network = (number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15) << 64;
+        return SocketAddr::from((Ipv6Addr::from(network | 1), 5_000));
+    }
     // Spread, as real ones are.
     let spread = u32::try_from(number).unwrap().wrapping_mul(2_654_435_761);
     SocketAddr::from((spread.to_be_bytes(), 5_000))
@@ -102,14 +110,14 @@ fn memory() -> [BytesMut; 2] {
 }
 
 /// Pools with as many members each; says what they take.
-fn fill(pools: usize, members: usize) -> (usize, Broadcaster<impl RandomSource>) {
+fn fill(pools: usize, members: usize, first: usize) -> (usize, Broadcaster<impl RandomSource>) {
     let config = BroadcasterConfig::default();
     let mut memory = memory();
     let spec = PoolSpec::new(Seats::new(16).unwrap()).named("a pool").unwrap();
     let (application, about) = (Application::POOLMESH, About::default());
     let live = Live::start();
     let mut machine = broadcaster(&config);
-    let mut number = 0;
+    let mut number = first;
     for _ in 0..pools {
         let create = Call::Create { application, spec: spec.as_spec(), about };
         let pool = come(&mut machine, Instant::ZERO, number, create, &mut memory).pool;
@@ -126,9 +134,9 @@ fn fill(pools: usize, members: usize) -> (usize, Broadcaster<impl RandomSource>)
 pub(super) fn members_and_pools() {
     let config = BroadcasterConfig::default();
     let own = OWN + config.limits.sources * SOURCE;
-    let (alone, _) = fill(MANY, 1);
+    let (alone, _) = fill(MANY, 1, 0);
     let live = Live::start();
-    let (together, mut machine) = fill(MANY, 8);
+    let (together, mut machine) = fill(MANY, 8, 0);
     let member = (together - alone) / (7 * MANY);
     let pool = (alone - own.min(alone)) / MANY;
     assert!(member <= MEMBER, "{member} bytes a member");
@@ -141,6 +149,8 @@ pub(super) fn members_and_pools() {
     assert!(live.bytes() <= kept, "{} of {kept} are kept for more", live.bytes());
     drop(machine);
     assert_eq!(live.bytes(), 0, "all is given back");
+    let (in_v6, _) = fill(MANY, 8, V6);
+    assert!(in_v6 <= 8 * MANY * MEMBER_V6 + MANY * POOL + own, "{} bytes a member on IPv6", in_v6 / 8 / MANY);
 }
 
 /// From as many addresses as there can be: requests, messages of members who are there, and anything else.

@@ -12,22 +12,26 @@ use poolmesh_proto::wire::native::{
 /// A member: its number, where it is, and what it says.
 type Seen = (u32, SocketAddr, Vec<u8>);
 
+/// The roster, the spec and the host.
+type Told = (Vec<Seen>, String, u32);
+
 /// What all were told: equal epochs mean equal rosters, equal specs and the same host, and in an era a term has one host.
 #[derive(Default)]
 pub(crate) struct Known {
-    epochs: BTreeMap<(PoolUuid, u64, u32), (Vec<Seen>, Vec<u8>, u32)>,
+    /// By the pool, the era and the epoch's number.
+    epochs: BTreeMap<(PoolUuid, u64, u32), Told>,
+    /// By the pool, the era and the term.
     terms: BTreeMap<(PoolUuid, u64, u32), u32>,
 }
 
 impl Known {
     fn hold(&mut self, pool: PoolUuid, state: &State, roster: &[Seen], spec: &PoolSpec) {
         let epoch = (pool, state.epoch.era(), state.epoch.number());
-        let spec = format!("{spec:?}").into_bytes();
-        let told = (roster.to_vec(), spec, state.host.get());
+        let told = (roster.to_vec(), format!("{spec:?}"), state.host.get());
         let first = self.epochs.entry(epoch).or_insert_with(|| told.clone());
         assert_eq!(*first, told, "{epoch:?} has two meanings");
         let term = (pool, state.epoch.era(), state.term.get());
-        let host = *self.terms.entry(term).or_insert(state.host.get());
+        let host = *self.terms.entry(term).or_insert_with(|| state.host.get());
         assert_eq!(host, state.host.get(), "{term:?} has two hosts");
     }
 }
