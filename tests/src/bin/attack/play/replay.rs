@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
@@ -25,13 +26,15 @@ use crate::wire::Injector;
 const MEMBERS: u16 = 6;
 /// Longer than a member may be silent.
 const AFTERWARDS: Duration = Duration::from_secs(12);
+/// The types of orders (PROTOCOL.md, section 5).
+const ORDERS: RangeInclusive<u8> = 0x18..=0x1d;
 const PIECE: Duration = Duration::from_millis(1);
 
 /// Sends again all that honest clients have sent, and looks whether anything comes of it
 #[derive(Args, Debug)]
 pub(super) struct Options {
     /// Pools of six members, who do all that members can do
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 10)]
     pools: usize,
 
     /// Datagrams a second
@@ -186,8 +189,8 @@ struct Replayer {
     rate: u32,
     time: Duration,
     seen: Vec<Seen>,
-    /// By address and kind the latest that was seen.
-    latest: BTreeMap<(SocketAddrV4, Option<u8>), usize>,
+    /// Of the orders that each has given, the latest of each kind.
+    orders: BTreeMap<(SocketAddrV4, u8), usize>,
     sent: u64,
 }
 
@@ -195,7 +198,7 @@ impl Replayer {
     fn new(enclosure: Enclosure, options: &Options, recording: Recording) -> Fallible<Self> {
         let Options { rate, seconds: time, ref target, .. } = *options;
         let (injector, rng) = (Injector::new(enclosure, target.at)?, Rng::new(target.seed));
-        Ok(Self { injector, recording, rng, rate, time, seen: Vec::new(), latest: BTreeMap::new(), sent: 0 })
+        Ok(Self { injector, recording, rng, rate, time, seen: Vec::new(), orders: BTreeMap::new(), sent: 0 })
     }
 
     /// What was seen since.
@@ -215,7 +218,9 @@ impl Replayer {
             // What is said now, at once.
             for (from, datagram) in self.look() {
                 self.send_twice(from, &datagram)?;
-                self.latest.insert((from, datagram.get(1).copied()), self.seen.len());
+                if let Some(kind) = datagram.get(1).filter(|kind| ORDERS.contains(*kind)) {
+                    self.orders.insert((from, *kind), self.seen.len());
+                }
                 self.seen.push((from, datagram));
             }
             let due = (passed.as_secs_f64() * f64::from(self.rate)) as u64;
@@ -228,15 +233,15 @@ impl Replayer {
         }
     }
 
-    /// Whatever was ever said: a quarter of the time each in order, backwards, in any order, and of what each has said
-    /// of each kind the latest.
+    /// Whatever was ever said: a quarter of the time each in order, backwards, in any order, and of the orders the latest,
+    /// to which a broadcaster must answer as it did.
     fn pick(&mut self, quarter: u32) -> Option<&Seen> {
         let (nth, count) = ((self.sent / 2) as usize % self.seen.len().max(1), self.seen.len());
         let nth = match quarter {
             0 => nth,
             1 => count - 1 - nth,
             2 => self.rng.index(count),
-            _ => *self.latest.values().nth(self.rng.index(self.latest.len()))?,
+            _ => *self.orders.values().nth(self.rng.index(self.orders.len()))?,
         };
         self.seen.get(nth)
     }
