@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -33,22 +34,30 @@ pub(crate) type Events = Vec<(Who, Event)>;
 /// What somebody on the way has seen: from where, and what.
 pub(crate) type Seen = (SocketAddrV4, Vec<u8>);
 
+/// All that somebody has seen.
+pub(crate) type Recording = Arc<Mutex<Vec<Seen>>>;
+
 /// Many clients of one broadcaster.
 #[derive(Debug)]
 pub(crate) struct Crowd {
     clients: Vec<Client>,
     at: BTreeMap<SocketAddrV4, Who>,
     alarms: BinaryHeap<Reverse<(Instant, Who)>>,
+    /// The one alarm of each client that counts. Others were set before, and are passed over.
+    set: Vec<Option<Instant>>,
     injector: Injector,
     tap: Tap,
     rng: Rng,
     began: Instant,
+    /// When it was looked last what is due, and how long it was not.
+    looked: Instant,
+    pause: Duration,
     /// What was sent, in pieces of time.
     slices: Vec<u64>,
     /// How much has come for the crowd.
     pub(crate) received: u64,
-    /// What is sent, if that is wanted.
-    pub(crate) recording: Option<Vec<Seen>>,
+    /// What is sent, if somebody sees it.
+    pub(crate) recording: Option<Recording>,
     out: BytesMut,
 }
 
@@ -64,10 +73,13 @@ impl Crowd {
             clients: Vec::new(),
             at: BTreeMap::new(),
             alarms: BinaryHeap::new(),
+            set: Vec::new(),
             injector: Injector::new(enclosure, broadcaster)?,
             tap: Tap::new(HOMES)?,
             rng: Rng::new(seed),
             began: now(),
+            looked: now(),
+            pause: Duration::ZERO,
             slices: Vec::new(),
             received: 0,
             recording: None,
@@ -83,6 +95,7 @@ impl Crowd {
         let port = 1_024 + u16::try_from(self.rng.below(60_000)).unwrap_or(0);
         let address = SocketAddrV4::new(HOMES.address(number), port);
         self.clients.push(Client::new(address, application(), self.rng.fork()));
+        self.set.push(None);
         self.at.insert(address, who);
         who
     }
@@ -99,13 +112,18 @@ impl Crowd {
     pub(crate) fn with<T>(&mut self, who: Who, act: impl FnOnce(&mut Client, Instant) -> T) -> Option<T> {
         let client = self.clients.get_mut(who)?;
         let done = act(client, now());
-        self.alarms.extend(client.deadline().map(|at| Reverse((at, who))));
+        self.set_alarm(who);
         Some(done)
     }
 
-    /// Forgets how much was sent so far.
+    /// For how long nobody could do anything, at the most: on a machine that is too busy honest clients fall silent.
+    pub(crate) fn longest_pause(&self) -> Duration {
+        self.pause
+    }
+
+    /// Forgets how much was sent so far, and how long it paused.
     pub(crate) fn forget_peaks(&mut self) {
-        self.began = now();
+        (self.began, self.looked, self.pause) = (now(), now(), Duration::ZERO);
         self.slices.clear();
         self.clients.iter_mut().for_each(|client| client.peak = 0);
     }
@@ -122,17 +140,19 @@ impl Crowd {
         let mut news = Vec::new();
         loop {
             let time = now();
-            while let Some(Reverse((_, who))) = self.next_alarm(time) {
+            self.pause = self.pause.max(time.saturating_duration_since(self.looked));
+            self.looked = time;
+            while let Some(who) = self.next_alarm(time) {
                 while let Some(client) = self.clients.get_mut(who) {
                     let sends = client.send(time, &mut self.out, &mut news);
                     let from = client.address;
                     events.extend(news.drain(..).map(|event| (who, event)));
                     if !sends {
-                        self.alarms.extend(client.deadline().map(|at| Reverse((at, who))));
                         break;
                     }
                     self.transmit(from, time)?;
                 }
+                self.set_alarm(who);
             }
             if !events.is_empty() {
                 return Ok(());
@@ -155,13 +175,27 @@ impl Crowd {
         let mut news = Vec::new();
         client.handle(datagram, now(), &mut news);
         events.extend(news.into_iter().map(|event| (who, event)));
-        self.alarms.extend(client.deadline().map(|at| Reverse((at, who))));
+        self.set_alarm(who);
         Ok(())
     }
 
-    fn next_alarm(&mut self, time: Instant) -> Option<Reverse<(Instant, Who)>> {
-        self.alarms.peek().filter(|Reverse((at, _))| *at <= time)?;
-        self.alarms.pop()
+    fn set_alarm(&mut self, who: Who) {
+        let at = self.clients.get(who).and_then(Client::deadline);
+        if let Some(set) = self.set.get_mut(who).filter(|set| **set != at) {
+            *set = at;
+            self.alarms.extend(at.map(|at| Reverse((at, who))));
+        }
+    }
+
+    /// Whose alarm is due. It is to be set anew then.
+    fn next_alarm(&mut self, time: Instant) -> Option<Who> {
+        loop {
+            self.alarms.peek().filter(|Reverse((at, _))| *at <= time)?;
+            let Reverse((at, who)) = self.alarms.pop()?;
+            if self.set.get_mut(who)?.take_if(|set| *set == at).is_some() {
+                return Some(who);
+            }
+        }
     }
 
     fn transmit(&mut self, from: SocketAddrV4, time: Instant) -> io::Result<()> {
@@ -174,8 +208,8 @@ impl Crowd {
         if let Some(count) = self.slices.get_mut(slice) {
             *count += 1;
         }
-        if let Some(recording) = &mut self.recording {
-            recording.push((from, self.out.to_vec()));
+        if let Some(recording) = &self.recording {
+            recording.lock().unwrap_or_else(PoisonError::into_inner).push((from, self.out.to_vec()));
         }
         Ok(())
     }

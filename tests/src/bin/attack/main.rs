@@ -10,6 +10,7 @@ mod crowd;
 mod enclosure;
 mod flood;
 mod forge;
+mod guesser;
 mod packet;
 mod party;
 mod play;

@@ -20,8 +20,8 @@ pub(crate) enum Wish {
     Create(PoolSpec),
     Join(PoolUuid),
     JoinByCode(PoolCode),
-    /// The place that it had.
-    Resume(Ticket, PoolSpec),
+    /// The place that it had, saying of itself what it said.
+    Resume(Ticket, PoolSpec, Vec<u8>),
 }
 
 /// A request that is under way.
@@ -52,7 +52,10 @@ impl Call {
             Wish::Create(spec) => Asked::Create { application, spec: spec.as_spec(), about },
             Wish::Join(pool) => Asked::Join { application, pool: *pool, about },
             Wish::JoinByCode(code) => Asked::JoinByCode { application, code: *code, about },
-            Wish::Resume(ticket, spec) => Asked::Resume { ticket: *ticket, spec: spec.as_spec(), about },
+            Wish::Resume(ticket, spec, said) => {
+                let about = About::new(said).unwrap_or_default();
+                Asked::Resume { ticket: *ticket, spec: spec.as_spec(), about }
+            }
         };
         Request { tx: self.tx, cookie, call }.write(out);
     }

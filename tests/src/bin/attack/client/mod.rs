@@ -231,10 +231,9 @@ impl Client {
 
     /// Turns to the broadcaster with the ticket, if there is one.
     fn come_back(&mut self, now: Instant, events: &mut Vec<Event>) {
-        let known = self.seat.as_ref().and_then(|seat| Some((seat.ticket?, seat.roster()?.spec.clone())));
-        match known {
-            Some((ticket, spec)) => {
-                self.begin(Wish::Resume(ticket, spec), ROUND, now);
+        match self.seat.as_ref().and_then(Seat::wish_to_come_back) {
+            Some(wish) => {
+                self.begin(wish, ROUND, now);
                 events.push(Event::Lost);
             }
             None => {

@@ -9,6 +9,7 @@ use poolmesh_proto::wire::native::{
 use poolmesh_testkit::sim::Rng;
 
 use super::again::{Again, at_least, jittered};
+use super::call::Wish;
 use super::roster::{Roster, Rosters, Told};
 
 /// So long a ping or a question waits for its answer.
@@ -110,6 +111,13 @@ impl Seat {
 
     pub(super) fn roster(&self) -> Option<&Roster> {
         self.rosters.whole.as_ref()
+    }
+
+    /// What brings it back, if it has a ticket.
+    pub(super) fn wish_to_come_back(&self) -> Option<Wish> {
+        let (ticket, roster) = (self.ticket?, self.roster()?);
+        let said = roster.members.get(&ticket.member).map(|(_, said)| said.clone());
+        Some(Wish::Resume(ticket, roster.spec.clone(), said.unwrap_or_default()))
     }
 
     pub(super) fn interval(&self) -> Duration {

@@ -71,6 +71,7 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     verdict.check(longest <= PATIENCE + SLACK, format_args!("each attempt ended within {longest:.1?}"));
     verdict.check(report.lost == 0, format_args!("{} places were lost", report.lost));
     verdict.check(report.disagreed == 0, format_args!("{} rosters didn't agree in time", report.disagreed));
+    println!("the longest pause of the clients: {:.1?}", crowd.longest_pause());
     let stopped = server.stop();
     verdict.check(stopped.is_ok(), format_args!("the broadcaster ran and stopped well: {stopped:?}"));
     verdict.done()

@@ -95,6 +95,7 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
         average <= MOST_A_SECOND,
         format_args!("{average:.2} datagrams a client in the busiest second ({peak}); one client sent {most} at the most"),
     );
+    println!("the longest pause of the clients: {:.1?}", crowd.longest_pause());
     let stopped = server.stop();
     verdict.check(stopped.is_ok(), format_args!("the broadcaster ran and stopped well: {stopped:?}"));
     verdict.done()
