@@ -180,9 +180,7 @@ impl State {
         let mut moved = true;
         if let Act::Move(cookie) = message.act {
             moved = how.cookie;
-            if !moved {
-                self.cookies.spoil(from, Some(cookie));
-            }
+            self.cookies.take(from, Some(cookie), self.now, moved);
             if moved {
                 self.moves(from, name);
             }

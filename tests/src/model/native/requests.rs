@@ -47,8 +47,8 @@ impl State {
     ) {
         let (to, tx, key) = (from, request.tx, request.key());
         let answer = |what, must| Due::Answer { to, tx, key, what, must };
+        self.cookies.take(from, request.cookie, self.now, luck.cookie);
         if !luck.cookie {
-            self.cookies.spoil(from, request.cookie);
             return self.due.push(answer(Answer::Cookie(self.now), true));
         }
         self.rates.asks(from, luck.rate);

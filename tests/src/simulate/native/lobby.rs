@@ -214,6 +214,20 @@ impl Lobby {
         self.world.restart_broadcaster(node, config);
     }
 
+    /// All broadcasters have one secret again.
+    pub(super) fn share_secret(&mut self) {
+        let Some(first) = self.secrets.first().copied() else { return };
+        for number in 1..self.secrets.len() {
+            let Some(secret) = self.secrets.get_mut(number).filter(|secret| **secret != first) else {
+                continue;
+            };
+            *secret = first;
+            if let Some(node) = self.broadcasters.get(number).copied() {
+                self.restart_broadcaster(node, true);
+            }
+        }
+    }
+
     /// Starts a program anew, with what is on its disk.
     pub(super) fn restart_peer(&mut self, node: NodeId) {
         if let Some(peer) = self.peers.iter().find(|peer| peer.node == node).cloned() {

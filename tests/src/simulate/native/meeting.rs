@@ -134,7 +134,9 @@ pub(super) fn meet(lobby: &mut Lobby) -> Result<Option<Met>, Violation> {
     let count = members.len();
     lobby.until_agreed(SOON, "V1: a meeting", pool, &members, |_, agreed| agreed.members.len() == count)?;
     let met = Met { pool, home, members };
-    lobby.world.run_for(MEET)?;
+    // Some dial one at a time, and find out late that nobody behind a NAT is reached.
+    let hidden = lobby.peers.iter().filter(|peer| peer.hidden).count() as u32;
+    lobby.world.run_for(MEET + lobby.setup.peer.mesh.dial_deadline * hidden)?;
     linked(lobby, &met)?;
     greet(lobby, &met)?;
     Ok(Some(met))

@@ -14,9 +14,9 @@ use crate::simulate::storm::Storm;
 /// Storms an hour.
 const STORMS: u32 = 4;
 /// How long each is.
-const STORM: Duration = Duration::from_secs(11 * 60);
+const STORM: Duration = Duration::from_secs(10 * 60);
 /// How long each calm is.
-const CALM: Duration = Duration::from_secs(4 * 60);
+const CALM: Duration = Duration::from_secs(5 * 60);
 /// How long calls are counted in it.
 const CABLE: Duration = Duration::from_secs(30);
 
@@ -115,5 +115,6 @@ fn rest(lobby: &mut Lobby) -> Result<(), Violation> {
             demand(lobby, honest.is_none(), || format!("V4: {honest:?} is in {pool} still"))?;
         }
     }
+    lobby.share_secret();
     Ok(())
 }

@@ -72,7 +72,7 @@ impl Setup {
 
 fn limits(options: &Options, rng: &mut Rng) -> Limits {
     let mut limits = Limits::default();
-    limits.interval = Duration::from_secs(*rng.pick(&[1, 3, 3, 5]));
+    limits.interval = Duration::from_secs(*rng.pick(&[3, 3, 5]));
     limits.timeout = limits.interval * 7 / 2;
     // Either all share one place, or hardly any two do.
     limits.sources = *rng.pick(&[1, 1 << 18]);

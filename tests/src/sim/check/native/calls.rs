@@ -64,6 +64,7 @@ struct Mirror {
     /// The latest that the client knew.
     epoch: Option<Epoch>,
     term: Option<Term>,
+    me: Option<Member>,
 }
 
 /// How many orders are remembered.
@@ -286,7 +287,8 @@ impl NativeCalls {
                 return Err(format!("M4: in {}, which nobody has made", info.id()));
             }
             let Some(host) = info.host_member() else { return Err(format!("V7: {info:?} has no host")) };
-            let new = || Mirror { members: Vec::new(), host, missed: false, epoch: None, term: None };
+            let new =
+                || Mirror { members: Vec::new(), host, missed: false, epoch: None, term: None, me: None };
             let mirror = self.pools.entry(info.id()).or_insert_with(new);
             mirror.members = info.members().to_vec();
             mirror.host = host;
@@ -400,12 +402,14 @@ impl Mirror {
         }
         book.knows(membership)?;
         let (epoch, term, id) = (membership.epoch(), membership.term(), membership.id());
-        if let (Some(old), Some(old_term)) = (self.epoch, self.term) {
+        // Where the pool was in two places, the member has joined it anew in one of them.
+        let same = self.me == Some(membership.me());
+        if let (Some(old), Some(old_term), true) = (self.epoch, self.term, same) {
             let generation = |epoch: Epoch| book.generation(id, epoch.era());
             let back = if old.era() == epoch.era() {
                 epoch.number() < old.number() || term < old_term
             } else {
-                generation(epoch) <= generation(old)
+                generation(epoch) < generation(old)
             };
             if back {
                 return Err(format!(
@@ -413,7 +417,7 @@ impl Mirror {
                 ));
             }
         }
-        (self.epoch, self.term) = (Some(epoch), Some(term));
+        (self.epoch, self.term, self.me) = (Some(epoch), Some(term), Some(membership.me()));
         Ok(())
     }
 }

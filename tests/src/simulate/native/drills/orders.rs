@@ -99,17 +99,13 @@ pub(super) fn say(lobby: &mut Lobby, met: &Met) -> Result<(), Violation> {
     lobby.done(host, |context| context.change(pool, &spec))?;
     lobby.done(guest, |context| context.set_about(pool, &about))?;
     let number = lobby.number(met, guest);
-    lobby.until_agreed(AT_ONCE, "something else was said", pool, &met.members, |_, agreed| {
-        agreed.spec == spec
+    let said = |lobby: &Lobby, node| {
+        let member = lobby.membership(node, pool).and_then(|own| own.member(number?));
+        member.is_some_and(|member| member.about == about[..])
+    };
+    lobby.until_agreed(AT_ONCE, "V1: something else was said", pool, &met.members, |lobby, agreed| {
+        agreed.spec == spec && met.members.iter().all(|node| said(lobby, *node))
     })?;
-    for node in &met.members {
-        let known = lobby
-            .membership(*node, pool)
-            .and_then(|own| own.member(number?).map(|member| member.about.clone()));
-        demand(lobby, known.as_deref() == Some(&about[..]), || {
-            format!("V1: {node} knows {known:?} of {number:?}")
-        })?;
-    }
     Ok(())
 }
 

@@ -91,7 +91,9 @@ pub(super) fn comes_back_with_key(lobby: &mut Lobby, met: &Met) -> Result<(), Vi
     let away = Duration::from_millis(lobby.rng.range(0, 20_000));
     lobby.world.run_for(away)?;
     lobby.restart_broadcaster(met.home, true);
-    let within = lobby.interval() * 2;
+    // A member that has noticed asks all of them in a round, 2 s each, and waits an interval behind it.
+    let gone = Duration::from_secs(2) * (lobby.broadcasters.len() as u32 - 1);
+    let within = (lobby.interval() * 2).max(a_ping(lobby) + gone + SOON);
     let same = |agreed: &super::Agreed| {
         (&agreed.members, agreed.host, agreed.term, &agreed.spec)
             == (&before.members, before.host, before.term, &before.spec)
@@ -245,7 +247,22 @@ pub(super) fn member_is_cut_off(lobby: &mut Lobby, met: &Met) -> Result<(), Viol
     lobby.world.heal();
     // What is left of a round and the wait behind it; then the ticket, at each broadcaster.
     let within = a_ping(lobby) * 2 + Duration::from_secs(8);
-    lobby.world.run_for(within)?;
-    let ended = lobby.ended(node);
-    demand(lobby, ended == Some(PoolEnd::Forgotten), || format!("V4: {node} was told {ended:?}, and is gone"))
+    if lobby.broadcasters.len() < 2 {
+        lobby.world.run_for(within)?;
+        let ended = lobby.ended(node);
+        return demand(lobby, ended == Some(PoolEnd::Forgotten), || {
+            format!("V4: {node} was told {ended:?}, and is gone")
+        });
+    }
+    // It may have brought the pool back elsewhere. Then it looks once in ten intervals whether the pool is here, too.
+    let within = within + lobby.interval() * 2 + a_ping(lobby) * 10 + Duration::from_secs(8);
+    let (end, pool) = (lobby.world.now() + within, met.pool);
+    while lobby.ended(node).is_none() && lobby.agreed(pool, &met.members).is_none() {
+        let now = lobby.world.now();
+        demand(lobby, now < end, || {
+            format!("V4: {node} is neither back in {pool} nor told that it is gone")
+        })?;
+        lobby.world.run_for(Duration::from_millis(100))?;
+    }
+    Ok(())
 }
