@@ -39,7 +39,8 @@
 //!
 //! A client has one thread, which receives. A mesh has one that accepts while it listens, one for each connection it is
 //! dialing (at most [`MeshConfig::max_dialing`]), and two for each link: one reads and hands out events, one writes.
-//! Whoever waits in a call keeps the machine's time meanwhile. All end with what they serve.
+//! Whoever waits in a call keeps the machine's time meanwhile; while a member is dialed that came late, a thread does. All end
+//! with what they serve.
 //!
 //! # Errors of the network
 //!

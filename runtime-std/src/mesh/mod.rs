@@ -73,6 +73,7 @@ impl Mesh {
         let state = State {
             machine: poolmesh_proto::Mesh::new(config.clone()),
             deadline: None,
+            kept: false,
             links: Peers::default(),
             accepted: VecDeque::new(),
             reports: BTreeMap::new(),

@@ -263,6 +263,7 @@ on_each_pair! {
     together {
         a_pool_of_four
         joining_at_the_same_time
+        who_takes_its_place_late
     }
 }
 

@@ -97,6 +97,44 @@ fn what_a_broadcaster_did_in_the_field_happens_again() {
     }
 }
 
+/// The same in the native dialect, with a key, which the file holds.
+#[test]
+#[cfg(unix)]
+fn what_a_broadcaster_did_in_the_native_dialect_happens_again() {
+    for runtime in RUNTIMES {
+        let (trace, key) = (Trace::new(&format!("native-{runtime}")), Trace::new(&format!("key-{runtime}")));
+        let flags = ["--key-file", key.0.to_str().unwrap(), "--limit-timeout", "700ms"];
+        let (mut program, address) = broadcaster(runtime, trace.0.to_str().unwrap(), &flags);
+        let host = poolmesh_std::Client::connect(&address).unwrap();
+        let pool = host.create().unwrap().id();
+        let guest = smol::block_on(async {
+            let client = poolmesh_smol::Client::connect(address.as_str()).await.unwrap();
+            let guest = client.join(pool).await.unwrap().you();
+            client.set_about(pool, b"guest").await.unwrap();
+            client.leave(pool).await.unwrap();
+            guest
+        });
+        // By default members ping each 3 s: this one is silent for too long.
+        until("it has ended", || ids(&host).is_empty());
+        program.signal("TERM");
+        assert!(program.wait().success());
+
+        let (file, mut log) = (trace.read(), Vec::new());
+        let replayed = replay(&file[..], Some(&mut log)).unwrap_or_else(|failure| panic!("{failure}"));
+        let log = String::from_utf8(log).unwrap();
+        assert_eq!(replayed.cut, None);
+        for said in [
+            format!("Event(PeerJoined {{ pool: {pool:?}, peer: {guest} }})"),
+            format!("MemberLeft {{ pool: {pool:?}"),
+            "PoolEnded".to_owned(),
+        ] {
+            assert!(log.contains(&said), "no {said} in {log}");
+        }
+        let other = replay(&spoiled(&file)[..], None).unwrap_err().to_string();
+        assert!(other.contains("came"), "{other}");
+    }
+}
+
 /// The trace with one random number changed: pools have other names.
 fn spoiled(file: &[u8]) -> Vec<u8> {
     let drawn = entries(file).find_map(|entry| match entry.unwrap().input {
