@@ -98,6 +98,9 @@ impl Chat {
 
     async fn run(self, events: PoolEvents) -> Result<(), Box<dyn Error>> {
         print(words::entered(&self.pool)).await?;
+        if let Some(known) = self.client.membership(self.id()) {
+            print(words::roster(&known)).await?;
+        }
         let (sender, inputs) = channel::bounded(1);
         self.read_inputs(&sender)?;
         let telling = smol::spawn({
@@ -145,8 +148,9 @@ impl Chat {
                 }
             }
             Typed::Who => {
-                let lines = self.client.membership(pool).as_ref().map(words::roster).unwrap_or_default();
-                return Ok(print(lines.join("\n")).await.is_ok());
+                if let Some(known) = self.client.membership(pool) {
+                    return Ok(print(words::roster(&known)).await.is_ok());
+                }
             }
             Typed::Leave => {
                 if self.client.membership(pool).is_some() {
@@ -159,8 +163,8 @@ impl Chat {
             Typed::Host(member) => self.client.hand_over(pool, member).await?,
             Typed::Lock(locked) => self.client.lock(pool, locked).await?,
             Typed::Name(text) => {
-                let Some(known) = self.client.membership(pool) else { return Ok(true) };
-                match known.spec().clone().named(&text) {
+                let Some(spec) = self.client.latest_spec(pool) else { return Ok(true) };
+                match spec.named(&text) {
                     Ok(spec) => self.client.change(pool, &spec).await?,
                     Err(invalid) => warn(invalid),
                 }
@@ -202,8 +206,7 @@ impl Chat {
                 Some(format!("{name}: {}", words::text(&event)))
             }
             Event::Disconnected(peer, reason) => {
-                let name = faces.name(peer.id(), peer.address(), known.as_ref());
-                faces.part(peer.id());
+                let name = faces.part(peer.id(), peer.address(), known.as_ref());
                 let what = if self.pool.me().is_some() { "link to" } else { "-" };
                 Some(format!("{what} {name} {reason}"))
             }

@@ -97,6 +97,9 @@ impl Chat {
 
     fn run(self, events: PoolEvents) -> Result<(), Box<dyn Error>> {
         print(words::entered(&self.pool))?;
+        if let Some(known) = self.client.membership(self.id()) {
+            print(words::roster(&known))?;
+        }
         let (sender, inputs) = mpsc::sync_channel(1);
         self.read_inputs(&sender)?;
         let telling = thread::spawn({
@@ -144,8 +147,9 @@ impl Chat {
                 }
             }
             Typed::Who => {
-                let lines = self.client.membership(pool).as_ref().map(words::roster).unwrap_or_default();
-                return Ok(print(lines.join("\n")).is_ok());
+                if let Some(known) = self.client.membership(pool) {
+                    return Ok(print(words::roster(&known)).is_ok());
+                }
             }
             Typed::Leave => {
                 if self.client.membership(pool).is_some() {
@@ -158,8 +162,8 @@ impl Chat {
             Typed::Host(member) => self.client.hand_over(pool, member)?,
             Typed::Lock(locked) => self.client.lock(pool, locked)?,
             Typed::Name(text) => {
-                let Some(known) = self.client.membership(pool) else { return Ok(true) };
-                match known.spec().clone().named(&text) {
+                let Some(spec) = self.client.latest_spec(pool) else { return Ok(true) };
+                match spec.named(&text) {
                     Ok(spec) => self.client.change(pool, &spec)?,
                     Err(invalid) => warn(invalid),
                 }
@@ -201,8 +205,7 @@ impl Chat {
                 Some(format!("{name}: {}", words::text(&event)))
             }
             Event::Disconnected(peer, reason) => {
-                let name = faces.name(peer.id(), peer.address(), known.as_ref());
-                faces.part(peer.id());
+                let name = faces.part(peer.id(), peer.address(), known.as_ref());
                 let what = if self.pool.me().is_some() { "link to" } else { "-" };
                 Some(format!("{what} {name} {reason}"))
             }

@@ -80,6 +80,7 @@ pub trait Client: Clone + Debug + Send + Sync + 'static {
     fn lock(&self, pool: PoolId, locked: bool) -> Result<(), CallFailed>;
     fn set_about(&self, pool: PoolId, about: &[u8]) -> Result<(), CallFailed>;
     fn membership(&self, pool: PoolId) -> Option<Membership>;
+    fn latest_spec(&self, pool: PoolId) -> Option<PoolSpec>;
     fn pools(&self) -> Vec<PoolId>;
     fn events(&self) -> Self::Events;
     fn release(&self, pool: PoolId) -> bool;

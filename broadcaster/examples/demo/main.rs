@@ -109,7 +109,7 @@ fn play() -> Outcome<()> {
     expect(&seen, ["bob", "cleo", "dan"].map(|who| told((who, "a link has ended"))).into())?;
     cleo.say("where is ann?");
     expect(&seen, ["bob", "dan"].map(|who| told((who, "hears \"where is ann?\""))).into())?;
-    let news = ["ann has left: TimedOut", "bob is host, in term 2"];
+    let news = ["ann has left: TimedOut", "#2 is host, in term 2"];
     expect(
         &seen,
         ["bob", "cleo", "dan"].iter().flat_map(|who| news.map(|news| told((who, news)))).collect(),

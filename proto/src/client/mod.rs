@@ -277,6 +277,16 @@ impl Client {
         }
     }
 
+    /// What a host begins with to [`change`](Self::change) a pool: its spec, or what the host has decided since and has not
+    /// been told of yet. None if the client is no member of the pool, and in the classic dialect.
+    #[must_use]
+    pub fn latest_spec(&self, pool: &PoolId) -> Option<&PoolSpec> {
+        match &self.half {
+            Half::Classic(_) => None,
+            Half::Native(client) => client.latest_spec(pool),
+        }
+    }
+
     /// Ends every call with [`Outcome::Closed`], leaves all pools without waiting for answers, and sends nothing any more.
     pub fn close(&mut self) {
         match &mut self.half {

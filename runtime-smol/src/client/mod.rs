@@ -148,6 +148,13 @@ impl Client {
         self.shared().lock().machine.membership(&pool).cloned()
     }
 
+    /// The spec of a pool with what this program, its host, has decided since, though the roster doesn't tell yet: what to
+    /// begin with to [`change`](Self::change) it. None if this program is no member.
+    #[must_use]
+    pub fn latest_spec(&self, pool: PoolId) -> Option<PoolSpec> {
+        self.shared().lock().machine.latest_spec(&pool).cloned()
+    }
+
     /// The pools that this program is a member of; in the classic dialect, those that it hosts.
     #[must_use]
     pub fn pools(&self) -> Vec<PoolId> {

@@ -189,22 +189,25 @@ pub(crate) fn name(member: &PoolMember) -> String {
     }
 }
 
-/// Who is in a pool, a line each.
-pub(crate) fn roster(pool: &Membership) -> Vec<String> {
-    let spec = pool.spec().as_spec();
-    let locked = if spec.locked() { ", locked" } else { "" };
-    let first = format!(
-        "* {} of {} seats{locked} {}",
-        pool.members().len(),
-        spec.seats().get(),
-        shown(spec.name().get())
-    );
-    let line = |member: &PoolMember| {
+/// Who is in a pool, a line each, under one about the pool.
+pub(crate) fn roster(pool: &Membership) -> String {
+    let mut lines = summary(pool);
+    for member in pool.members() {
         let host = if member.number == pool.host() { " host" } else { "" };
         let you = if member.number == pool.me() { " you" } else { "" };
-        format!("* {} {}{host}{you}", name(member), member.address)
-    };
-    [first.trim_end().to_owned()].into_iter().chain(pool.members().iter().map(line)).collect()
+        // Without a text of its own the name is the address.
+        let address = if member.about.is_empty() { String::new() } else { format!(" {}", member.address) };
+        lines += &format!("\n* {}{address}{host}{you}", name(member));
+    }
+    lines
+}
+
+/// What a pool is.
+fn summary(pool: &Membership) -> String {
+    let spec = pool.spec().as_spec();
+    let (members, seats) = (pool.members().len(), spec.seats().get());
+    let locked = if spec.locked() { ", locked" } else { "" };
+    format!("* {members} of {seats} seats{locked} {}", shown(spec.name().get())).trim_end().to_owned()
 }
 
 /// News of a pool, as they are told. `pool` is what is known of it now.
@@ -220,7 +223,7 @@ pub(crate) fn news(news: &PoolNews, pool: Option<&Membership>) -> Option<String>
             PoolEvent::About(member) => format!("* #{} is {}", member.number, name(member)),
             PoolEvent::Host { you: true, .. } => "* you are host now".to_owned(),
             PoolEvent::Host { member, .. } => format!("* {} is host now", named(*member)),
-            PoolEvent::Spec => roster(pool?).swap_remove(0),
+            PoolEvent::Spec => summary(pool?),
             PoolEvent::Unreachable => "* the broadcaster is silent; links stand".to_owned(),
             PoolEvent::Restored => "* the broadcaster is back, and the pool".to_owned(),
             _ => return None,
@@ -269,32 +272,37 @@ pub(crate) fn is_over(news: &PoolNews) -> bool {
     matches!(news, PoolNews::Ended { reason, .. } if over.contains(reason))
 }
 
-/// Who is at the other end of each link, as it says itself: a chat believes that.
+/// Who is at the other end of each link, as it says itself: a chat believes that. And by what name it was known last.
 #[derive(Debug, Default)]
-pub(crate) struct Faces(BTreeMap<PeerId, Member>);
+pub(crate) struct Faces(BTreeMap<PeerId, (Member, Option<String>)>);
 
 impl Faces {
     /// A peer says who it is.
     pub(crate) fn meet(&mut self, peer: PeerId, event: &Message) {
         if let Some(member) = event.reader().u32().ok().and_then(Member::new) {
-            self.0.insert(peer, member);
+            self.0.insert(peer, (member, None));
         }
-    }
-
-    /// A link has ended.
-    pub(crate) fn part(&mut self, peer: PeerId) {
-        self.0.remove(&peer);
     }
 
     /// The links to a member.
     pub(crate) fn links(&self, member: Member) -> Vec<PeerId> {
-        self.0.iter().filter(|(_, of)| **of == member).map(|(peer, _)| *peer).collect()
+        self.0.iter().filter(|(_, (of, _))| *of == member).map(|(peer, _)| *peer).collect()
     }
 
-    /// A peer as it is told of: by its name in the roster, or else its address.
-    pub(crate) fn name(&self, peer: PeerId, address: SocketAddr, pool: Option<&Membership>) -> String {
-        let member = self.0.get(&peer).and_then(|member| pool?.member(*member));
-        member.map_or_else(|| address.to_string(), name)
+    /// A peer as it is told of: by its name in the roster, or the one it had there, or else its address.
+    pub(crate) fn name(&mut self, peer: PeerId, address: SocketAddr, pool: Option<&Membership>) -> String {
+        let Some((member, last)) = self.0.get_mut(&peer) else { return address.to_string() };
+        if let Some(member) = pool.and_then(|pool| pool.member(*member)) {
+            *last = Some(name(member));
+        }
+        last.clone().unwrap_or_else(|| address.to_string())
+    }
+
+    /// A link has ended: as whom it is told of for the last time.
+    pub(crate) fn part(&mut self, peer: PeerId, address: SocketAddr, pool: Option<&Membership>) -> String {
+        let name = self.name(peer, address, pool);
+        self.0.remove(&peer);
+        name
     }
 }
 

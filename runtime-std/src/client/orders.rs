@@ -41,8 +41,7 @@ impl Client {
         self.order(|machine, now| machine.hand_over(now, pool, member))
     }
 
-    /// As the host, decides anew what the pool is: the whole spec. Begin with the one that
-    /// [`membership`](Self::membership) has.
+    /// As the host, decides anew what the pool is: the whole spec. Begin with [`latest_spec`](Self::latest_spec).
     ///
     /// # Errors
     /// As [`close_pool`](Self::close_pool), and if the broadcaster doesn't allow it.

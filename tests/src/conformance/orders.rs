@@ -86,6 +86,12 @@ pub fn change<A: Runtime, B: Runtime>() {
     host.change(pool, &spec).unwrap();
     news::<B, _>(&mut told, |event| matches!(event, PoolEvent::Spec).then_some(()));
     assert_eq!(guest.membership(pool).unwrap().spec(), &spec);
+    // One decision after the other, though the first is not told yet.
+    host.lock(pool, true).unwrap();
+    let latest = host.latest_spec(pool).unwrap();
+    assert_eq!(latest, spec.clone().locked(true));
+    host.change(pool, &latest.locked(false)).unwrap();
+    until("all is as it was", || guest.membership(pool).unwrap().spec() == &spec);
     let listed = guest.list().unwrap();
     assert_eq!((listed[0].name(), listed[0].metadata(), listed[0].free()), ("duel", &b"map 3"[..], 0));
     assert_eq!(client::<B>(server.address()).join(pool), Err(refused(native::Refusal::Full)));

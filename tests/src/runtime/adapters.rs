@@ -134,6 +134,9 @@ macro_rules! view {
             fn membership(&self, pool: PoolId) -> Option<Membership> {
                 Self::membership(self, pool)
             }
+            fn latest_spec(&self, pool: PoolId) -> Option<PoolSpec> {
+                Self::latest_spec(self, pool)
+            }
             fn pools(&self) -> Vec<PoolId> {
                 Self::pools(self)
             }

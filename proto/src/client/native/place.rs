@@ -121,6 +121,11 @@ impl Place {
         self.saved.take().is_some()
     }
 
+    /// What the host has decided last, and not been told of yet.
+    pub(super) fn decided(&self) -> Option<&PoolSpec> {
+        self.orders.decided().or(self.decided.as_ref())
+    }
+
     pub(super) fn tell(&mut self, core: &mut Core, event: PoolEvent) {
         let id = self.id();
         core.tell(id, &mut self.missed, event);

@@ -72,7 +72,7 @@ impl State {
             self.rebase(id, own);
         } else if let Some(Stage::Live(line)) = self.pools.get_mut(&id).map(|pool| &mut pool.stage) {
             let mut content = line.now().clone();
-            content.members.insert(place.member, (place.address, place.about.clone()));
+            content.members.insert(place.member, (place.address, place.about));
             line.happens(content, Vec::new(), (false, false));
             let index = line.index();
             if let Some(place) = self.places.get_mut(&name) {
