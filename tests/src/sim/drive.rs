@@ -41,8 +41,10 @@ pub(super) fn drain_server(core: &mut Core, place: usize, own: Addr, server: &mu
         }
         match output {
             Output::Transmit(transmit) => {
+                let known = core.log.is_some().then(|| format!("{:?}", server.check.native()));
                 if let Err(what) = server.check.transmit(&transmit, &mut core.book) {
                     core.violated(format_args!("{what} (broadcaster n{place})"));
+                    core.say(|| format!("n{place} should be {}", known.unwrap_or_default()));
                 }
                 core.print.bytes(&transmit.payload);
                 core.say(|| format!("n{place} answers {} {:?}", transmit.destination, transmit.payload));

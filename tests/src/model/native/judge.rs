@@ -180,7 +180,7 @@ impl State {
             Some(Due::Notice { what, .. }) => Ok(what),
             Some(Due::Answer { .. } | Due::Challenge { .. }) | None => {
                 let due: Vec<&Due> = self.due.iter().filter(|due| is_to(due, to)).collect();
-                Err(format!("A2: {to} is told something as {} that isn't due: {due:?}", place.member))
+                Err(format!("A2: {to} is told something as {place:?} that isn't due: {due:?}"))
             }
         }
     }

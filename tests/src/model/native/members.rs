@@ -70,11 +70,10 @@ impl State {
         let is_order = message.act.is_order();
         let last = if is_order { place.order.map_or(0, |(last, _)| last) } else { place.count };
         let again = place.order.filter(|(last, _)| is_order && *last == count);
-        // What is beyond the rate is not taken.
-        if count <= last && again.is_none() || !how.within {
+        if count <= last && again.is_none() {
             return;
         }
-        place.rate.take();
+        // An order that is answered again counts for no rate: anybody may send it again.
         if let Some((_, outcome)) = again {
             return if elsewhere {
                 self.prove(from, message);
@@ -83,6 +82,11 @@ impl State {
                 self.due.push(done);
             };
         }
+        // What is beyond the rate is not taken.
+        if !how.within {
+            return;
+        }
+        place.rate.take();
         if !is_order {
             place.count = count;
         }
@@ -154,8 +158,10 @@ impl State {
         if let Some(other) = other {
             self.replaced(other);
         }
-        let Some(Stage::Live(line)) = self.pools.get(&id).map(|pool| &pool.stage) else { return };
-        let index = line.index();
+        let index = match self.pools.get(&id).map(|pool| &pool.stage) {
+            Some(Stage::Live(line)) => line.index(),
+            Some(Stage::Offered(_) | Stage::Gathering) | None => 0,
+        };
         // Who comes learns all by a page.
         if let Some(place) = self.places.get_mut(&name) {
             (place.knows, place.session_before) = (index, session_before);

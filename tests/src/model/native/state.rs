@@ -66,7 +66,9 @@ impl fmt::Debug for Place {
             .field("told", &self.told)
             .field("offered", &self.offered)
             .field("seen", &self.seen)
+            .field("count", &self.count)
             .field("order", &self.order)
+            .field("rate", &self.rate)
             .field("knows", &self.knows)
             .finish_non_exhaustive()
     }

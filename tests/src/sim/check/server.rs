@@ -79,6 +79,7 @@ impl ServerCheck {
         if is_native(datagram) {
             return self.native.datagram(self.latest, from, datagram, book);
         }
+        self.native.timeout(self.latest);
         if !self.config.classic {
             return;
         }

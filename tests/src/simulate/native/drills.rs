@@ -125,7 +125,7 @@ fn a_ping(lobby: &Lobby) -> Duration {
     lobby.interval() + lobby.interval() / 4
 }
 
-/// Whether everybody has been told the same of who left, once.
+/// Whether everybody has been told the same of who left, once. Who learnt it by a page doesn't know why.
 fn all_told_left(
     lobby: &mut Lobby,
     nodes: &[NodeId],
@@ -134,9 +134,8 @@ fn all_told_left(
 ) -> Result<(), Violation> {
     for node in nodes {
         let told = lobby.told_left(*node);
-        demand(lobby, told == [(member, Some(reason))], || {
-            format!("M2: {node} was told {told:?}, where {member} left: {reason:?}")
-        })?;
+        let right = told == [(member, Some(reason))] || told == [(member, None)];
+        demand(lobby, right, || format!("M2: {node} was told {told:?}, where {member} left: {reason:?}"))?;
     }
     Ok(())
 }

@@ -25,7 +25,9 @@ pub(super) fn kick(lobby: &mut Lobby, met: &Met) -> Result<(), Violation> {
     let pool = met.pool;
     lobby.done(host, |context| context.kick(pool, number))?;
     let others = Lobby::others(met, &[guest]);
-    let gone = |_: &Lobby, agreed: &super::Agreed| !agreed.members.contains(&number);
+    let gone = |lobby: &Lobby, agreed: &super::Agreed| {
+        lobby.ended(guest).is_some() && !agreed.members.contains(&number)
+    };
     lobby.until_agreed(AT_ONCE, "M2: a member was sent away", pool, &others, gone)?;
     all_told_left(lobby, &others, number, LeaveReason::Kicked)?;
     let ended = lobby.ended(guest);
@@ -113,7 +115,10 @@ pub(super) fn say(lobby: &mut Lobby, met: &Met) -> Result<(), Violation> {
 pub(super) fn close(lobby: &mut Lobby, met: &Met) -> Result<(), Violation> {
     let Some(host) = lobby.host(met) else { return Ok(()) };
     let pool = met.pool;
-    lobby.done(host, |context| context.close_pool(pool))?;
+    let outcome = lobby.ask(host, |context| context.close_pool(pool))?;
+    // The answer to a ping that says that the pool is gone may overtake that.
+    let done = outcome == Some(Outcome::Done) || is_refused(outcome.as_ref(), Refusal::Stale);
+    demand(lobby, done, || format!("V2: {outcome:?} came of closing {pool}"))?;
     closed(lobby, met, host)
 }
 

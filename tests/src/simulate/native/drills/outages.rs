@@ -62,38 +62,19 @@ pub(super) fn host_falls_silent(lobby: &mut Lobby, met: &Met) -> Result<(), Viol
     Ok(())
 }
 
-/// All broadcasters but the pool's fall silent.
-fn alone(lobby: &mut Lobby, met: &Met) {
-    for other in lobby.broadcasters.clone() {
-        if other != met.home {
-            lobby.world.crash(other, true);
-        }
-    }
-}
-
-/// All broadcasters are there again.
-fn all_back(lobby: &mut Lobby) {
-    for node in lobby.broadcasters.clone() {
-        if lobby.world.state(node) != Some(crate::sim::State::Running) {
-            lobby.restart_broadcaster(node, true);
-        }
-    }
-}
-
 /// V3: a broadcaster that comes back with its key has its pools again within two intervals: the id, the members under their
 /// numbers, the host, the term. Links have not noticed.
 pub(super) fn comes_back_with_key(lobby: &mut Lobby, met: &Met) -> Result<(), Violation> {
     let Some(before) = lobby.now_agreed(met)? else { return Ok(()) };
-    alone(lobby, met);
     let links = lobby.all_links(met);
     let dark = lobby.rng.chance(500_000);
     lobby.world.crash(met.home, dark);
-    let away = Duration::from_millis(lobby.rng.range(0, 20_000));
+    // Where there is another, members turn to it when they have missed three answers.
+    let most = if lobby.broadcasters.len() < 2 { 20_000 } else { 1_500 };
+    let away = Duration::from_millis(lobby.rng.range(0, most));
     lobby.world.run_for(away)?;
     lobby.restart_broadcaster(met.home, true);
-    // A member that has noticed asks all of them in a round, 2 s each, and waits an interval behind it.
-    let gone = Duration::from_secs(2) * (lobby.broadcasters.len() as u32 - 1);
-    let within = (lobby.interval() * 2).max(a_ping(lobby) + gone + SOON);
+    let within = lobby.interval() * 2;
     let same = |agreed: &super::Agreed| {
         (&agreed.members, agreed.host, agreed.term, &agreed.spec)
             == (&before.members, before.host, before.term, &before.spec)
@@ -106,7 +87,6 @@ pub(super) fn comes_back_with_key(lobby: &mut Lobby, met: &Met) -> Result<(), Vi
     lobby.world.run_for(time)?;
     let still = lobby.now_agreed(met)?;
     demand(lobby, still.as_ref().is_some_and(same), || format!("V3: {still:?} is left of {before:?}"))?;
-    all_back(lobby);
     greet(lobby, met)
 }
 
