@@ -15,7 +15,7 @@ use crate::wire::native::PoolUuid;
 use crate::wire::{Asked, Dialect, classic};
 
 /// One of the machines that are a broadcaster together, each for a thread of its own (feature `std`): see
-/// [`Broadcaster::of_shard`](super::Broadcaster::of_shard).
+/// [`Broadcaster::of_shard`](crate::Broadcaster::of_shard).
 ///
 /// Each serves the pools that were created through it, whose ids tell so. [`owner`](Self::owner) says whose a datagram is.
 /// A driver hands it to that machine as if it had come there, and sends the answer from the same address.

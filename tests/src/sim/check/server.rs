@@ -149,7 +149,11 @@ impl ServerCheck {
                     ));
                 }
             }
-            _ => {}
+            // Of the native dialect, and what is still to come.
+            BroadcasterEvent::MemberLeft { .. }
+            | BroadcasterEvent::HostChanged { .. }
+            | BroadcasterEvent::PoolRestored { .. }
+            | _ => {}
         }
         Ok(None)
     }
