@@ -357,8 +357,7 @@ fn dropping_connects_breaks_nothing() {
         block_on(async {
             let server = Server::start::<Smol>();
             let host = Client::connect_with(server.address(), client_config::<Smol>()).await.unwrap();
-            let joiner =
-                Client::connect_with(server.address(), client_config::<Smol>()).await.unwrap();
+            let joiner = Client::connect_with(server.address(), client_config::<Smol>()).await.unwrap();
             let (a, b) = (Mesh::new(), Mesh::new());
             let created = host.create().await.unwrap();
             for times in 0..20 {

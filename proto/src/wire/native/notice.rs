@@ -2,10 +2,11 @@
 
 use bytes::BytesMut;
 
-use super::datagram::{Closed, Draft};
+use super::datagram::{Closed, Draft, FIRST_BYTE};
 use super::fault::{Fault, fault};
 use super::field::{self, Field, Parsed, Put, allowed};
 use super::refusal::{read_outcome, write_outcome};
+use super::sip::tag;
 use super::{
     Change, ChangedWriter, Cookie, EndReason, Entry, Handle, Items, Key, Member, PageWriter, Refusal, Spec,
     State,
@@ -159,6 +160,16 @@ fn changed(input: &[u8]) -> Parsed<'_, News<'_>> {
     let (input, length) = field::byte(input)?;
     let (rest, changes) = Items::read(length, input)?;
     Ok((rest, News::Changed { state, changes }))
+}
+
+/// The bytes of a [`News::Pong`], of which there are more than of all else.
+#[inline]
+pub(crate) fn pong(handle: Handle, count: u32, key: &Key) -> [u8; 18] {
+    let [a, b, c, d] = handle.0.to_le_bytes();
+    let [e, f, g, h] = count.to_le_bytes();
+    let tagged = [FIRST_BYTE, PONG, a, b, c, d, e, f, g, h];
+    let [s, t, u, v, w, x, y, z] = tag(key, &tagged);
+    [FIRST_BYTE, PONG, a, b, c, d, e, f, g, h, s, t, u, v, w, x, y, z]
 }
 
 impl Notice<'_> {

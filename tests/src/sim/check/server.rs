@@ -163,6 +163,7 @@ impl ServerCheck {
                     ));
                 }
             }
+            // Of the native dialect, and what is still to come.
             BroadcasterEvent::MemberLeft { .. }
             | BroadcasterEvent::HostChanged { .. }
             | BroadcasterEvent::PoolRestored { .. }
