@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use poolmesh_proto::trace::Input;
 use poolmesh_proto::wire::native::{Member, PoolSpec};
 use poolmesh_proto::{
     CallError, CallId, Client, ClientEvent, ConnectError, ConnectId, Door, Instant, LinkEvent, ListFilter,
@@ -125,7 +126,8 @@ impl Context<'_> {
     /// As there.
     pub fn list_with(&mut self, filter: &ListFilter) -> Result<CallId, CallError> {
         let now = self.now;
-        self.machines.native(self.core, now, Asked::List, |client| client.list_with(now, filter))
+        let input = || Input::ListWith(filter.clone());
+        self.machines.native(self.core, now, Asked::List, input, |client| client.list_with(now, filter))
     }
 
     /// As [`Client::create_with`](poolmesh_proto::Client::create_with).
@@ -134,7 +136,9 @@ impl Context<'_> {
     /// As there.
     pub fn create_with(&mut self, spec: &PoolSpec, about: &[u8]) -> Result<CallId, CallError> {
         let now = self.now;
-        self.machines.native(self.core, now, Asked::Create, |client| client.create_with(now, spec, about))
+        let input = || Input::CreateWith(Box::new(spec.clone()), Bytes::copy_from_slice(about));
+        let call = |client: &mut Client| client.create_with(now, spec, about);
+        self.machines.native(self.core, now, Asked::Create, input, call)
     }
 
     /// As [`Client::join_with`](poolmesh_proto::Client::join_with).
@@ -147,7 +151,9 @@ impl Context<'_> {
             Door::Id(pool) => Some(pool),
             Door::Code(_) | _ => None,
         };
-        self.machines.native(self.core, now, Asked::Join(pool), |client| client.join_with(now, door, about))
+        let input = || Input::JoinWith(door, Bytes::copy_from_slice(about));
+        let call = |client: &mut Client| client.join_with(now, door, about);
+        self.machines.native(self.core, now, Asked::Join(pool), input, call)
     }
 
     /// As [`Client::resume`](poolmesh_proto::Client::resume).
@@ -156,7 +162,8 @@ impl Context<'_> {
     /// As there.
     pub fn resume(&mut self, saved: &Saved) -> Result<CallId, CallError> {
         let now = self.now;
-        self.machines.native(self.core, now, Asked::Resume(saved.pool()), |client| client.resume(now, saved))
+        let (asked, input) = (Asked::Resume(saved.pool()), || Input::Resume(Box::new(saved.clone())));
+        self.machines.native(self.core, now, asked, input, |client| client.resume(now, saved))
     }
 
     fn order(
@@ -166,7 +173,9 @@ impl Context<'_> {
         call: impl FnOnce(&mut Client, Instant) -> Result<CallId, CallError>,
     ) -> Result<CallId, CallError> {
         let now = self.now;
-        self.machines.native(self.core, now, Asked::Order(pool, order), |client| call(client, now))
+        let input = Input::Order(pool, order.recorded());
+        let call = |client: &mut Client| call(client, now);
+        self.machines.native(self.core, now, Asked::Order(pool, order), || input, call)
     }
 
     /// As [`Client::leave`](poolmesh_proto::Client::leave).

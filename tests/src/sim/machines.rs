@@ -361,19 +361,16 @@ impl Machines {
         self.links.close(now, peer);
     }
 
-    /// A call that only the native dialect has. What it is told of can't be written down yet.
+    /// A call that only the native dialect has.
     pub(super) fn native(
         &mut self,
         core: &mut Core,
         now: Instant,
         asked: Asked,
+        input: impl FnOnce() -> Input,
         call: impl FnOnce(&mut Client) -> Result<CallId, CallError>,
     ) -> Result<CallId, CallError> {
-        if core.tape.is_some() {
-            core.violated("misuse: calls of the native dialect can't be recorded");
-        }
-        self.check.tell(Polled::Client, now);
-        self.told = true;
+        self.note(core, Polled::Client, now, input);
         let call = call(&mut self.client);
         self.check.called(call, asked)
     }

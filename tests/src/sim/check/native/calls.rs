@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
+use poolmesh_proto::trace;
 use poolmesh_proto::wire::native::{Act, Call, Epoch, FromClient, Member, PoolSpec, PoolUuid, Request, Term};
 use poolmesh_proto::{
     CallError, CallId, Client, ClientConfig, ClientEvent, Instant, Membership, Outcome, PoolEvent, PoolId,
@@ -35,6 +37,19 @@ pub(in crate::sim) enum Order {
 }
 
 impl Order {
+    /// As it is written down.
+    pub(in crate::sim) fn recorded(&self) -> trace::Order {
+        match self {
+            Self::Leave => trace::Order::Leave,
+            Self::Close => trace::Order::Close,
+            Self::Kick(member) => trace::Order::Kick(*member),
+            Self::Hand(member) => trace::Order::HandOver(*member),
+            Self::Change(spec) => trace::Order::Change(spec.clone()),
+            Self::Lock(locked) => trace::Order::Lock(*locked),
+            Self::About(about) => trace::Order::SetAbout(Bytes::copy_from_slice(about)),
+        }
+    }
+
     fn is(&self, act: &Act<'_>) -> bool {
         match (self, act) {
             (Self::Leave, Act::Leave) | (Self::Close, Act::Close) => true,
