@@ -292,6 +292,8 @@ impl Core {
     fn overhear(&mut self, origin: usize, from: Addr, to: Addr, payload: &Bytes) {
         let tapped = |core: &Self, node: usize| core.hosts.get(node).is_some_and(|host| host.tapped);
         let there = match address::place(to.ip) {
+            // Where nothing goes there is nothing to be heard.
+            Place::Node(node) if self.is_blocked(origin, node) => return,
             Place::Node(node) => tapped(self, node),
             Place::Nat(_) | Place::Behind(..) | Place::Nowhere => false,
         };

@@ -171,7 +171,7 @@ impl<A: App> World<A> {
         self.drain(place, timeout);
     }
 
-    fn late_drain(&mut self, place: usize) {
+    pub(super) fn late_drain(&mut self, place: usize) {
         let Some(node) = self.nodes.get_mut(place) else { return };
         if node.runs() && std::mem::take(&mut node.draining) {
             self.drain(place, false);

@@ -189,6 +189,13 @@ impl<A: App> World<A> {
         }
     }
 
+    /// Has loops that stand still between an input and its outputs go on.
+    pub fn catch_up(&mut self) {
+        for place in 0..self.nodes.len() {
+            self.late_drain(place);
+        }
+    }
+
     /// The storm is over: fair weather, whole loops, no partition, no replay of what was sent before. Crashed nodes stay
     /// down. Clocks no longer drift; those that had jumped back show the latest time again that their machines were told,
     /// behind which no machine goes: until then it would stand still.

@@ -204,6 +204,10 @@ impl Native {
         desk.stats.pools_restored += 1;
         desk.answers.tell(BroadcasterEvent::PoolRestored { pool: name, members });
         self.settle(desk, place, host, false);
+        // What happens next is told by an epoch of its own: this one has no changes.
+        if let Some(pool) = self.pools.get_mut(place) {
+            pool.shown = true;
+        }
     }
 
     /// From now on tickets hold as those of any pool.

@@ -47,10 +47,10 @@ impl State {
             let ids = classic.iter().filter_map(|id| PoolUuid::try_from(*id).ok()).filter(|id| *id > after);
             let named =
                 Named { locked: false, members: 0, seats: 0, name: String::new(), metadata: Vec::new() };
-            let fits = free == 0 && prefix.is_empty();
+            // Nothing is known of them that a filter could look at.
             let pools: BTreeMap<PoolUuid, Named> = ids.map(|id| (id, named.clone())).collect();
             let looked = pools.keys().copied().collect();
-            return Expected { pools: if fits { pools } else { BTreeMap::new() }, looked, scan };
+            return Expected { pools, looked, scan };
         };
         let mut pools = BTreeMap::new();
         let mut looked = Vec::new();

@@ -296,6 +296,7 @@ impl Lobby {
                 self.restart_peer(node);
             }
         }
+        self.world.catch_up();
     }
 
     /// All but attackers.

@@ -266,7 +266,10 @@ impl NativeCalls {
         match event {
             ClientEvent::Finished { call, outcome } => self.finished(*call, outcome, issued),
             ClientEvent::PoolEnded { pool, .. } => match self.pools.remove(pool) {
-                Some(_) => Ok(()),
+                Some(_) => {
+                    self.said.retain(|of, _| PoolId::from(*of) != *pool);
+                    Ok(())
+                }
                 None => Err(format!("V4: the end of {pool} is told twice, or it was never joined")),
             },
             ClientEvent::Pool { pool, event } => match self.pools.get_mut(pool) {
