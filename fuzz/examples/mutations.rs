@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
-use poolmesh_fuzz::{frames, packet, request, response};
+use poolmesh_fuzz::{frames, native, packet, request, response};
 use serde_json::Value;
 
 const COUNT: u64 = 20_000_000;
@@ -26,6 +26,9 @@ const LONGEST: usize = 2_048;
 /// Most of the time an input of at most this length is taken, in bytes: the long ones differ in little but time.
 const SHORT: usize = 64;
 
+/// The way of the vectors of the native dialect: both, for its target reads for both sides.
+const NATIVE: &str = "native";
+
 /// A parser's target, and where in its inputs a length stands.
 struct Parser {
     name: &'static str,
@@ -35,11 +38,13 @@ struct Parser {
     share: u64,
 }
 
-const PARSERS: [Parser; 4] = [
-    Parser { name: "request", decodes: request::decodes, length_at: 1, share: 4 },
+const PARSERS: [Parser; 5] = [
+    Parser { name: "request", decodes: request::decodes, length_at: 1, share: 3 },
     Parser { name: "response", decodes: response::decodes, length_at: 1, share: 2 },
     Parser { name: "frames", decodes: frames::decodes, length_at: 5, share: 2 },
     Parser { name: "packet", decodes: packet::decodes, length_at: 5, share: 2 },
+    // Lengths are bytes there, and stand anywhere.
+    Parser { name: NATIVE, decodes: native::decodes, length_at: LONGEST, share: 1 },
 ];
 
 fn main() -> ExitCode {
@@ -86,6 +91,7 @@ fn inputs(parser: &Parser, vectors: &[(String, Vec<u8>)]) -> Vec<Vec<u8>> {
         "request" => ("client->broadcaster", &[]),
         "response" => ("broadcaster->client", &[]),
         "frames" => ("peer->peer", &[0xff, 3, 0, 0, 9]),
+        NATIVE => (NATIVE, &[]),
         _ => ("peer->peer", &[3, 2, 4, 2, 4]),
     };
     let chosen = vectors.iter().filter(|(way, _)| way == direction);
@@ -99,11 +105,21 @@ fn inputs(parser: &Parser, vectors: &[(String, Vec<u8>)]) -> Vec<Vec<u8>> {
 
 /// Where each shared vector goes, and its bytes.
 fn vectors() -> Vec<(String, Vec<u8>)> {
-    let file: Value =
-        serde_json::from_str(include_str!("../../tests/data/vectors.json")).expect("a file of vectors");
-    let vectors = file.get("vectors").and_then(Value::as_array).expect("vectors");
-    let text = |vector: &Value, field| vector.get(field).and_then(Value::as_str).expect("a text").to_owned();
-    vectors.iter().map(|vector| (text(vector, "direction"), unhex(&text(vector, "hex")))).collect()
+    let classic = listed(include_str!("../../tests/data/vectors.json"), "vectors");
+    let way = |vector: &Value| text(vector, "direction");
+    let classic = classic.iter().map(|vector| (way(vector), unhex(&text(vector, "hex"))));
+    let native = listed(include_str!("../../proto/vectors.json"), "datagrams");
+    let native = native.iter().map(|vector| (NATIVE.to_owned(), unhex(&text(vector, "hex"))));
+    classic.chain(native).collect()
+}
+
+fn listed(file: &str, list: &str) -> Vec<Value> {
+    let file: Value = serde_json::from_str(file).expect("a file of vectors");
+    file.get(list).and_then(Value::as_array).expect("vectors").clone()
+}
+
+fn text(vector: &Value, field: &str) -> String {
+    vector.get(field).and_then(Value::as_str).expect("a text").to_owned()
 }
 
 fn unhex(text: &str) -> Vec<u8> {

@@ -11,6 +11,7 @@ mod input;
 pub mod link;
 mod memory;
 pub mod mesh;
+pub mod native;
 pub mod packet;
 pub mod replay;
 pub mod request;
@@ -22,12 +23,13 @@ mod twins;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is the name of its program and of its folder in `corpus/`, too.
-pub const TARGETS: [(&str, Check); 10] = [
+pub const TARGETS: [(&str, Check); 11] = [
     ("broadcaster", broadcaster::check),
     ("client", client::check),
     ("frames", frames::check),
     ("link", link::check),
     ("mesh", mesh::check),
+    ("native", native::check),
     ("packet", packet::check),
     ("replay", replay::check),
     ("request", request::check),

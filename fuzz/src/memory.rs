@@ -30,3 +30,9 @@ impl Live {
         stats.bytes_allocated.wrapping_sub(stats.bytes_deallocated)
     }
 }
+
+/// How often something was allocated or made larger so far, in the whole process. It stays at zero where [`Live`] does.
+pub(crate) fn allocations() -> usize {
+    let stats = INSTRUMENTED_SYSTEM.stats();
+    stats.allocations + stats.reallocations
+}

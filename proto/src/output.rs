@@ -124,6 +124,11 @@ impl<E> Outbox<E> {
         }
     }
 
+    /// Whether an event that `matches` waits to be polled.
+    pub(crate) fn any(&self, matches: impl Fn(&E) -> bool) -> bool {
+        self.queue.iter().any(|queued| matches!(queued, Queued::Event(event) if matches(event)))
+    }
+
     /// Takes back the first event that `matches`.
     pub(crate) fn take_back(&mut self, matches: impl Fn(&E) -> bool) -> Option<E> {
         let matching = |queued: &Queued<E>| matches!(queued, Queued::Event(event) if matches(event));

@@ -85,6 +85,21 @@ impl Answers {
         self.outbox.transmit(to, payload);
     }
 
+    /// Sends a datagram of few bytes.
+    #[inline]
+    pub(super) fn write_short<const N: usize>(&mut self, to: SocketAddr, datagram: &[u8; N]) {
+        if !self.has_room() {
+            return self.outbox.transmit(to, Bytes::new());
+        }
+        if self.block.len() < size_of::<AnswerRoom>() {
+            self.prepare();
+        }
+        let Some(room) = self.block.first_chunk_mut() else { return };
+        *room = *datagram;
+        let payload = self.block.split_to(N).freeze();
+        self.outbox.transmit(to, payload);
+    }
+
     /// The same, but it isn't queued.
     pub(super) fn written(&mut self, write: impl FnOnce(&mut BytesMut)) -> Bytes {
         if self.drafts.capacity() < ROOM {

@@ -3,21 +3,23 @@
 use core::time::Duration;
 
 use super::Limits;
-use crate::wire::native::Secret;
+use crate::wire::native::{MAX_DATAGRAM, Secret};
 
-/// The limits of a [`Broadcaster`](super::Broadcaster). Take the default and change what is to differ.
+/// The limits of a [`Broadcaster`](super::Broadcaster): those of the classic dialect, and with `limits` those of the native
+/// one. Take the default and change what is to differ.
 ///
-/// In memory a broadcaster takes at most, in bytes
+/// In memory a broadcaster takes for the classic dialect at most, in bytes (for the native one see [`Limits`])
 ///
 /// - 120 a pool, for the most pools there were at a time: what one that has ended leaves is kept for the next. 40 more if
 ///   its host's address has a scope or a flow label;
 /// - 32 for the peers of a pool, 14 for each on IPv4 and 38 on IPv6, while the pool lives;
 /// - 1,500 an answer that may be queued (`max_queued`), with the event that may be queued beside it;
-/// - 128 KiB for itself.
+/// - 128 KiB for itself, and 24 a place of the table of sources (`limits.sources`) once it is answering so much that it has
+///   to look at who asks.
 ///
-/// Of several machines that are one broadcaster (`Shard`) each takes that, and for a pool 20 more.
+/// Of several machines that are one broadcaster (`Shard`) each takes that, and for a pool 26 more.
 ///
-/// A million pools on IPv4 take 88 MB, and 184 MB with five peers each. Answers are cut from blocks of 32 KiB: one that
+/// A million pools on IPv4 take 94 MB, and 190 MB with five peers each. Answers are cut from blocks of 32 KiB: one that
 /// the driver keeps for long keeps its block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -53,6 +55,13 @@ pub struct BroadcasterConfig {
 }
 
 impl BroadcasterConfig {
+    /// The longest datagram that is read in any dialect, in bytes. A driver receives so much, and one more, so that the machine
+    /// sees what is too long.
+    #[must_use]
+    pub fn longest_datagram(&self) -> usize {
+        self.max_datagram.max(MAX_DATAGRAM)
+    }
+
     /// With the classic dialect besides the native one.
     #[must_use]
     pub fn with_classic(mut self) -> Self {

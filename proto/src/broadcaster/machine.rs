@@ -31,13 +31,15 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
             if let Some(output) = self.answers.pop() {
                 return output;
             }
-            let (native, mut desk) = self.native_half();
-            if let Some(told) = native.as_mut().and_then(|native| native.poll(&mut desk)) {
-                return Output::Transmit(told);
+            if self.native.as_ref().is_some_and(|native| native.has_more()) {
+                if let Some(told) = self.poll_native() {
+                    return Output::Transmit(told);
+                }
             }
             if !self.end_next_pool() {
-                let native = self.native.as_ref().and_then(|native| native.earliest());
-                return Output::Wait(self.classic.pools.earliest().into_iter().chain(native).min());
+                let due = self.native.as_ref().map_or(Instant::NEVER, |native| native.earliest());
+                let due = self.classic.pools.earliest().map_or(due, |pool| pool.min(due));
+                return Output::Wait((due != Instant::NEVER).then_some(due));
             }
         }
     }

@@ -28,7 +28,7 @@ pub use stats::BroadcasterStats;
 
 use crate::wire::canonical;
 use crate::wire::native::{LeaveReason, Member, Term};
-use crate::{Instant, PoolId};
+use crate::{Instant, PoolId, Transmit};
 use answers::Answers;
 use classic::Classic;
 use native::{Desk, Native};
@@ -110,11 +110,17 @@ impl Asker {
 
 /// The broadcaster as a datagram machine. See [`Machine`](crate::Machine) for its contract.
 ///
-/// A ping costs a look-up in constant time and a store: when the pool may end, a timer wheel looks at the time of the
-/// last ping. All that one call may have to look at is what was made or pinged within a 32nd of the ping timeout before,
-/// or since the call before.
+/// It speaks the native dialect (`PROTOCOL.md` of this crate), and the classic one as well if its config says so: the first
+/// byte of a datagram tells.
 ///
-/// Answers are at most 1,024 bytes. A join answer names the asker and the host first, then who joined last; a list
+/// A ping costs a look-up in constant time and a store: when the pool or the member may have been silent for too long, a
+/// timer wheel looks at the time of the last ping. All that one call may have to look at is what was made or pinged within
+/// a 32nd of the timeout before, or since the call before.
+///
+/// In the native dialect what changes in a pool is told to its members when the driver polls, one datagram at a time. If it
+/// doesn't poll, the latest changes are kept, and who was not told the others learns them by its next ping.
+///
+/// In the classic dialect answers are at most 1,024 bytes. A join answer names the asker and the host first, then who joined last; a list
 /// that has to be cut begins where the one before ended, so that every pool gets its turn.
 ///
 /// ```
@@ -123,7 +129,7 @@ impl Asker {
 ///
 /// let mut seed = 7u128;
 /// let random = move || { seed = seed.wrapping_mul(0x2d99787926d46932a4c1f32680f70c55) + 1; seed };
-/// let mut broadcaster = Broadcaster::new(BroadcasterConfig::default(), random);
+/// let mut broadcaster = Broadcaster::new(BroadcasterConfig::default().with_classic(), random);
 ///
 /// let host = "192.0.2.1:5000".parse().unwrap();
 /// broadcaster.handle_datagram(Instant::ZERO, host, &[0]); // create
@@ -161,7 +167,8 @@ impl<R: RandomSource> Broadcaster<R> {
     /// and [`stats`](Self::stats) and the counts are each machine's own. No ping takes a lock.
     ///
     /// What one answers depends on what the others were told, and when. Beyond what [`BroadcasterConfig`] states a pool
-    /// takes 20 bytes, at the most that there were at a time.
+    /// takes 26 bytes, at the most that there were at a time. The native dialect is spoken by the first shard alone; its lists
+    /// name the classic pools of all.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn of_shard(config: BroadcasterConfig, random: R, shard: &Shard) -> Self {
@@ -214,8 +221,8 @@ impl<R: RandomSource> Broadcaster<R> {
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
         while self.answers.has_room() && self.end_next_pool() {}
-        if let (Some(native), mut desk) = self.native_half() {
-            native.expire(&mut desk);
+        if self.native.as_ref().is_some_and(|native| native.is_due(self.now)) {
+            self.expire_native();
         }
     }
 
@@ -234,15 +241,35 @@ impl<R: RandomSource> Broadcaster<R> {
         (&mut self.native, desk)
     }
 
+    #[inline]
     fn handle_native(&mut self, from: SocketAddr, datagram: &[u8]) {
         if self.native.is_none() {
-            let config = self.config.clone();
-            let (native, mut desk) = self.native_half();
-            *native = Some(Box::new(Native::new(&config, &mut desk)));
+            self.begin_native();
         }
         let (native, mut desk) = self.native_half();
         if let Some(native) = native {
             native.handle(&mut desk, from, datagram);
         }
+    }
+
+    #[cold]
+    fn begin_native(&mut self) {
+        let config = self.config.clone();
+        let (native, mut desk) = self.native_half();
+        *native = Some(Box::new(Native::new(&config, &mut desk)));
+    }
+
+    #[cold]
+    fn expire_native(&mut self) {
+        if let (Some(native), mut desk) = self.native_half() {
+            native.expire(&mut desk);
+        }
+    }
+
+    /// The next datagram of the native half that is made only when it is asked for.
+    #[cold]
+    fn poll_native(&mut self) -> Option<Transmit> {
+        let (native, mut desk) = self.native_half();
+        native.as_mut()?.poll(&mut desk)
     }
 }

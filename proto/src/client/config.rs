@@ -9,7 +9,15 @@ use crate::wire::native::Application;
 
 /// The settings and limits of a [`Client`](super::Client). Take the default and change what is to differ.
 ///
-/// In memory a classic client takes at most about 1 KiB for each of `max_calls` and `max_pools`, 512 bytes for each of
+/// In memory a native client takes at most, in bytes
+///
+/// - 4,096 for each of `max_pools`, and 280 for each member of a pool: three times as much while another roster comes, and
+///   one from another broadcaster that has the pool, too;
+/// - 4,096 for each of `max_calls`, and for each outcome that nobody has polled 16 KiB if it is a list, or 128 for each
+///   member of the pool that it tells of;
+/// - 512 for each of `max_events`, 2,048 for each of `max_queued`, and 16 KiB for itself.
+///
+/// A pool has at most 1,024 members. A classic client takes at most about 1 KiB for each of `max_calls` and `max_pools`, 512 bytes for each of
 /// `max_queued`, 8 KiB, and what the outcomes hold that nobody has polled: lists take up to 36 times as much as their
 /// bytes did, and 160 KiB at most.
 #[derive(Clone, Debug, PartialEq, Eq)]

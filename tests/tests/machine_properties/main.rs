@@ -9,6 +9,7 @@
 mod broadcaster;
 mod client;
 mod link;
+mod lobby;
 mod mesh;
 mod reading;
 

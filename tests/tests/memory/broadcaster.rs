@@ -18,6 +18,8 @@ const PEER: usize = 14;
 const PEER_V6: usize = 38;
 const QUEUED: usize = 1_500;
 const OWN: usize = 128 * 1_024;
+/// A place of the table of sources.
+const SOURCE: usize = 24;
 
 fn ip(number: usize) -> SocketAddr {
     let number = u32::try_from(number).unwrap();
@@ -89,7 +91,8 @@ pub(super) fn flooded() {
         flood(&mut machine, Instant::ZERO, &config, &ids);
         assert_eq!((machine.pool_count(), machine.peer_count()), (max_pools, max_peers_total));
         let peers = max_pools.min(max_peers_total) * WITH_PEERS + max_peers_total * PEER;
-        let most = max_pools * POOL + peers + max_queued * QUEUED + OWN;
+        let table = config.limits.sources * SOURCE;
+        let most = max_pools * POOL + peers + max_queued * QUEUED + OWN + table;
         assert!(
             live.bytes() <= most,
             "{} of {most} at {max_pools}/{max_peers_total}/{max_queued}",
@@ -153,6 +156,8 @@ fn take_within(
     let pools = if peers > 5 { MANY / 8 + 1 } else { MANY };
     let mut config = BroadcasterConfig::default().with_classic();
     (config.max_pools, config.max_peers_total) = (pools, pools * peers);
+    // All is asked for at one moment.
+    config.classic_answers_in_a_row = u32::MAX;
     let live = Live::start();
     let mut machine = broadcaster(&config);
     let mut datagram = BytesMut::with_capacity(100);

@@ -7,7 +7,9 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test names what it looks for")]
 
 mod broadcaster;
+mod client;
 mod links;
+mod lobby;
 mod native;
 
 use core::net::SocketAddr;
@@ -32,7 +34,7 @@ const OWN: usize = 2_048;
 /// The largest datagram there is.
 const DATAGRAM: usize = 65_507;
 
-const RULES: [(&str, fn()); 21] = [
+const RULES: [(&str, fn()); 28] = [
     ("decoding_hostile_lists_stays_within_what_is_stated", decoding_hostile_lists),
     ("decoding_arbitrary_datagrams_stays_within_what_is_stated", decoding_arbitrary_datagrams),
     ("datagrams_of_the_native_dialect_allocate_nothing", native::datagrams),
@@ -51,6 +53,13 @@ const RULES: [(&str, fn()); 21] = [
     ("a_broadcaster_that_is_filled_again_takes_no_more_than_at_first", broadcaster::refilled),
     ("a_pool_takes_what_is_stated", broadcaster::many_pools),
     ("a_busy_broadcaster_allocates_nothing", broadcaster::busy),
+    ("a_flooded_client_stays_within_its_limits", client::flooded),
+    ("lists_take_what_is_stated", client::listed),
+    ("datagrams_of_any_bytes_take_nothing_of_a_client", client::arbitrary),
+    ("a_member_and_its_pool_take_what_is_stated", lobby::members_and_pools),
+    ("of_who_has_proven_nothing_nothing_is_kept", lobby::spoofed),
+    ("changes_that_are_not_told_take_what_is_stated", lobby::untold),
+    ("a_busy_lobby_allocates_nothing", lobby::busy),
     ("an_entry_of_a_trace_takes_five_times_its_bytes", trace_entry),
     ("a_trace_in_chunks_takes_two_entries_and_chunks", trace_in_chunks),
     ("a_recorded_broadcaster_takes_what_waits_to_be_written", recorded_broadcaster),

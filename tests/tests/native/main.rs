@@ -4,10 +4,13 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test names what it looks for")]
 
 mod any;
+mod broadcasters;
 mod file;
 mod functions;
+mod lobby;
 mod meant;
 mod pages;
 mod properties;
 mod seen;
 mod vectors;
+mod world;

@@ -9,7 +9,7 @@ use crate::wire::{Asked, Refusal, RequestFault, classic};
 
 impl<R: RandomSource> Broadcaster<R> {
     /// A datagram came that is not of the native dialect.
-    #[inline]
+    #[inline(always)]
     pub(in crate::broadcaster) fn handle_classic(&mut self, from: Asker, datagram: &[u8]) {
         match classic::read_request(datagram) {
             // Before the length: an answer is never answered.
@@ -37,6 +37,7 @@ impl<R: RandomSource> Broadcaster<R> {
     }
 
     /// Whether this source may be answered once more: nobody who asks from its address is to have it flooded.
+    #[inline]
     fn may_answer(&mut self, from: Asker) -> bool {
         let may = self.classic.answers.take(&self.config, from.peer().ip(), self.now, &mut self.random);
         self.stats.dropped_classic_busy += u64::from(!may);

@@ -15,7 +15,7 @@ use crate::wire::native::PoolUuid;
 use crate::wire::{Asked, Dialect, classic};
 
 /// One of the machines that are a broadcaster together, each for a thread of its own (feature `std`): see
-/// [`Broadcaster::of_shard`](super::Broadcaster::of_shard).
+/// [`Broadcaster::of_shard`](crate::Broadcaster::of_shard).
 ///
 /// Each serves the pools that were created through it, whose ids tell so. [`owner`](Self::owner) says whose a datagram is.
 /// A driver hands it to that machine as if it had come there, and sends the answer from the same address.
@@ -29,7 +29,7 @@ use crate::wire::{Asked, Dialect, classic};
 /// #     move || { seed = seed.wrapping_mul(0x2d99787926d46932a4c1f32680f70c55) + 1; seed }
 /// # }
 /// let shards = Shard::split(2);
-/// let make = |shard| Broadcaster::of_shard(BroadcasterConfig::default(), random(7), shard);
+/// let make = |shard| Broadcaster::of_shard(BroadcasterConfig::default().with_classic(), random(7), shard);
 /// let mut machines: Vec<_> = shards.iter().map(make).collect();
 ///
 /// let host: SocketAddr = "192.0.2.1:5000".parse().unwrap();

@@ -16,6 +16,7 @@ mod orders;
 mod pages;
 mod places;
 mod pools;
+mod quick;
 mod recovery;
 mod requests;
 mod resume;
@@ -67,6 +68,8 @@ pub(super) struct Native {
     offers: BTreeSet<(Instant, u32)>,
     /// When recoveries are over.
     recoveries: BTreeSet<(Instant, u32)>,
+    /// Nothing is due earlier.
+    due: Instant,
     /// What is new by the input at hand.
     fresh: Changes,
     /// Pools that have news, whose turn is next first.
@@ -98,6 +101,7 @@ impl Native {
             offer_time: limits.offer,
             offers: BTreeSet::new(),
             recoveries: BTreeSet::new(),
+            due: Instant::NEVER,
             fresh: Changes::default(),
             with_news: VecDeque::new(),
             news_size: 0,
@@ -118,6 +122,9 @@ impl Native {
     /// A datagram came whose first byte is this dialect's.
     #[inline]
     pub(super) fn handle(&mut self, desk: &mut Desk<'_>, from: SocketAddr, datagram: &[u8]) {
+        if self.quick_ping(desk, from, datagram) {
+            return;
+        }
         match FromClient::read(datagram) {
             Ok(FromClient::Message(message)) => self.message(desk, from, &message),
             Ok(FromClient::Request(request)) => self.request(desk, from, &request),
@@ -126,8 +133,13 @@ impl Native {
         }
     }
 
-    /// Ends what is due.
+    /// Whether something may be due.
     #[inline]
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.due <= now
+    }
+
+    /// Ends what is due.
     pub(super) fn expire(&mut self, desk: &mut Desk<'_>) {
         while let Some((_, handle)) = self.offers.first().copied().filter(|(due, _)| due.is_due(desk.now)) {
             self.offer_is_over(desk, handle);
@@ -139,23 +151,26 @@ impl Native {
             let Some(handle) = self.wheel.pop_due(desk.now, &mut self.places.all) else { break };
             self.silent(desk, handle);
         }
+        let first = |all: &BTreeSet<(Instant, u32)>| all.first().map(|(due, _)| *due);
+        let all = [self.wheel.earliest(), first(&self.offers), first(&self.recoveries)];
+        self.due = all.into_iter().flatten().min().unwrap_or(Instant::NEVER);
     }
 
-    /// The next datagram that is made only when it is asked for.
+    /// Whether there may be datagrams that are made only when they are asked for.
     #[inline]
+    pub(super) fn has_more(&self) -> bool {
+        !self.ended.is_empty() || !self.with_news.is_empty()
+    }
+
+    /// The next of them.
     pub(super) fn poll(&mut self, desk: &mut Desk<'_>) -> Option<Transmit> {
-        if self.ended.is_empty() && self.with_news.is_empty() {
-            return None;
-        }
         self.tell_end(desk).or_else(|| self.tell_next(desk))
     }
 
-    /// When to look again.
+    /// When to look again: nothing is due earlier. It may be that nothing is due then.
     #[inline]
-    pub(super) fn earliest(&self) -> Option<Instant> {
-        let first = |all: &BTreeSet<(Instant, u32)>| all.first().map(|(due, _)| *due);
-        let all = [self.wheel.earliest(), first(&self.offers), first(&self.recoveries)];
-        all.into_iter().flatten().min()
+    pub(super) fn earliest(&self) -> Instant {
+        self.due
     }
 
     /// Reads something of each of these places, if there are such: of both ends, for they are longer than what memory hands

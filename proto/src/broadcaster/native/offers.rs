@@ -93,7 +93,9 @@ impl Native {
         }
         self.link_offer(handle);
         self.by_address.set(offer.pool, asker.at.get(), true, handle);
-        self.offers.insert((desk.now + self.offer_time, handle));
+        let until = desk.now + self.offer_time;
+        self.offers.insert((until, handle));
+        self.due = self.due.min(until);
         Ok(handle)
     }
 
@@ -167,7 +169,10 @@ impl Native {
         place.heard = desk.now;
         self.by_address.set(place.pool, place.address.told(), false, handle);
         if !core::mem::replace(&mut place.in_wheel, true) {
+            // It has to know how late it is.
+            let _turns = self.wheel.is_to_turn(desk.now);
             self.wheel.set(handle, &mut self.places.all);
+            self.due = self.wheel.earliest().map_or(self.due, |wakes| wakes.min(self.due));
         }
         self.enter(handle);
     }

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use super::Native;
 use super::desk::Desk;
 use crate::wire::native::{
-    Address, Challenge, Handle, Key, Member, News, Notice, PageStart, PageWriter, Refusal,
+    Address, Challenge, Handle, Key, Member, News, Notice, PageStart, PageWriter, Refusal, pong,
 };
 
 /// Who has spoken, as it was then.
@@ -38,7 +38,10 @@ impl Native {
 
     #[inline]
     pub(super) fn pong(&mut self, desk: &mut Desk<'_>, to: &Speaker) {
-        self.say(desk, to, News::Pong { count: to.count });
+        if !to.at_home {
+            return self.ask_for_proof(desk, to);
+        }
+        desk.answers.write_short(to.from, &pong(Handle(to.handle), to.count, &to.key));
     }
 
     pub(super) fn done(&mut self, desk: &mut Desk<'_>, to: &Speaker, outcome: Result<(), Refusal>) {

@@ -122,6 +122,7 @@ impl Native {
         let place = self.pools.make(pool).ok_or(Refusal::TooManyPools)?;
         debug!(pool = %ticket.pool, "a pool is coming back");
         self.recoveries.insert((until, place));
+        self.due = self.due.min(until);
         Ok(place)
     }
 }

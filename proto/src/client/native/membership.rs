@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::super::Saved;
 use crate::wire::PoolMember;
-use crate::wire::native::{Epoch, Member, PoolCode, PoolSpec, Term, Ticket};
+use crate::wire::native::{Application, Epoch, Member, PoolCode, PoolSpec, Term, Ticket};
 use crate::{PoolId, PoolInfo};
 
 /// What a client knows of a pool that it is a member of.
@@ -110,6 +110,10 @@ impl Membership {
             spec: self.spec.clone(),
             about: self.about.clone(),
         }
+    }
+
+    pub(super) fn application(&self) -> Application {
+        self.ticket.application
     }
 
     /// The pool as a mesh wants to know it: whom to dial.

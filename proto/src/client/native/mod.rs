@@ -1,170 +1,431 @@
-//! The client of the native dialect.
+//! The client of the native dialect (PROTOCOL.md).
+//!
+//! A call is a request ([`calls`]) until it has led into a pool, which is a [`place`] from then on: with a [`session`] at a
+//! broadcaster, or in search of one ([`turn`]).
+
+mod answers;
+mod asking;
+mod calls;
+mod cookies;
 
 mod membership;
+mod notices;
+mod orders;
+mod pace;
+mod place;
+mod random;
+mod roster;
+mod search;
+mod session;
+mod shared;
+#[cfg(test)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test names what it looks for")]
+mod tests;
+mod turn;
 
+use alloc::vec::Vec;
 use core::net::SocketAddr;
+
+use bytes::Bytes;
 
 pub use membership::Membership;
 
-use super::{CallError, CallId, ClientConfig, ClientEvent, ClientStats, Door, ListFilter, Outcome, Saved};
-use crate::output::Outbox;
-use crate::wire::native::{About, Member, Name, PoolSpec};
+use super::{
+    CallError, CallId, ClientConfig, ClientEvent, ClientStats, Door, ListFilter, Outcome, PoolEnd, PoolEvent,
+    Saved,
+};
+use crate::wire::native::{About, Address, Member, Name, PoolSpec, PoolUuid};
+use crate::wire::{self, canonical};
 use crate::{Instant, Machine, Output, PoolId};
+use calls::{Kind, What};
+use place::{Ending, Place};
+use session::Session;
+use shared::Core;
 
 /// The client of the native dialect.
 #[derive(Debug)]
 pub(super) struct NativeClient {
-    config: ClientConfig,
-    now: Instant,
-    memberships: alloc::vec::Vec<Membership>,
-    next_call: u64,
-    unpolled: usize,
-    outbox: Outbox<ClientEvent>,
-    stats: ClientStats,
+    core: Core,
+    /// The pools that it is in or comes into, in the order in which it came.
+    places: Vec<Place>,
     closed: bool,
 }
 
 impl NativeClient {
     pub(super) fn new(config: ClientConfig, broadcaster: SocketAddr, seed: [u8; 32]) -> Self {
-        let _ = (broadcaster, seed);
-        Self {
-            now: Instant::ZERO,
-            memberships: alloc::vec::Vec::new(),
-            next_call: 0,
-            unpolled: 0,
-            outbox: Outbox::new(config.max_queued),
-            stats: ClientStats::default(),
-            closed: false,
-            config,
-        }
+        Self { core: Core::new(config, broadcaster, seed), places: Vec::new(), closed: false }
     }
 
-    fn call(&mut self) -> Result<CallId, CallError> {
-        if self.closed {
-            return Err(CallError::Closed);
-        }
-        if self.unpolled >= self.config.max_calls {
-            return Err(CallError::TooManyCalls { limit: self.config.max_calls });
-        }
-        let call = CallId(self.next_call);
-        self.next_call += 1;
-        self.unpolled += 1;
-        self.outbox.event(ClientEvent::Finished { call, outcome: Outcome::TimedOut { sent: 0 } });
-        Ok(call)
-    }
-
-    fn order(&mut self, now: Instant, pool: PoolId) -> Result<CallId, CallError> {
-        self.now = self.now.max(now);
-        Err(CallError::NotAMember { pool })
-    }
-
-    pub(super) fn list(&mut self, _now: Instant, filter: &ListFilter) -> Result<CallId, CallError> {
+    pub(super) fn list(&mut self, now: Instant, filter: &ListFilter) -> Result<CallId, CallError> {
+        self.ready(now)?;
         Name::new(&filter.prefix)?;
-        self.call()
+        let what = What::List {
+            application: (!filter.classic).then_some(self.core.config.application),
+            after: filter.after.map_or(PoolUuid::NIL, |cursor| cursor.0),
+            free: filter.free,
+            prefix: filter.prefix.clone(),
+        };
+        Ok(self.core.add_request(what, None))
     }
 
     pub(super) fn create(
         &mut self,
-        _now: Instant,
-        _spec: &PoolSpec,
+        now: Instant,
+        spec: &PoolSpec,
         about: &[u8],
     ) -> Result<CallId, CallError> {
+        self.ready(now)?;
         About::new(about)?;
-        self.call()
+        self.ensure_place()?;
+        let mut spec = spec.clone();
+        if self.core.broadcasters.len() > 1 && spec.as_spec().broadcasters().len() == 0 {
+            let broadcasters: Vec<_> =
+                self.core.broadcasters.iter().copied().filter_map(Address::new).collect();
+            // They are not too many.
+            spec = spec.clone().with_broadcasters(&broadcasters).unwrap_or(spec);
+        }
+        Ok(self.core.add_request(What::Create { spec, about: Bytes::copy_from_slice(about) }, None))
     }
 
-    pub(super) fn join(&mut self, _now: Instant, _door: Door, about: &[u8]) -> Result<CallId, CallError> {
-        About::new(about)?;
-        self.call()
+    pub(super) fn join(&mut self, now: Instant, door: Door, about: &[u8]) -> Result<CallId, CallError> {
+        self.ready(now)?;
+        let about = Bytes::copy_from_slice(About::new(about)?.get());
+        let (what, pool) = match door {
+            Door::Id(id) => {
+                let pool = PoolUuid::try_from(id).map_err(|_| CallError::InvalidPool)?;
+                (What::Join { pool, about }, self.place(pool).map(|place| place.pool))
+            }
+            Door::Code(code) => (What::JoinByCode { code, about }, None),
+        };
+        if pool.is_none() {
+            self.ensure_place()?;
+        }
+        let call = self.core.add_request(what, pool);
+        self.enter_known(pool);
+        Ok(call)
     }
 
-    pub(super) fn resume(&mut self, _now: Instant, _saved: &Saved) -> Result<CallId, CallError> {
-        self.call()
+    pub(super) fn resume(&mut self, now: Instant, saved: &Saved) -> Result<CallId, CallError> {
+        self.ready(now)?;
+        let pool = saved.ticket.pool;
+        let known = self.place(pool).is_some();
+        if !known {
+            self.ensure_place()?;
+        }
+        let call = self.core.add_waiting(Kind::Resume, pool);
+        if !known {
+            let place = Place::saved(&mut self.core, saved.clone());
+            self.places.push(place);
+        }
+        self.enter_known(Some(pool));
+        Ok(call)
+    }
+
+    /// Calls that lead into a pool that the client is in already have their outcome at once.
+    fn enter_known(&mut self, pool: Option<PoolUuid>) {
+        let membership = pool.and_then(|pool| self.place(pool)?.membership.as_ref());
+        if let (Some(pool), Some(info)) = (pool, membership.map(Membership::info)) {
+            self.core.entered(pool, &info);
+        }
+    }
+
+    fn order(
+        &mut self,
+        now: Instant,
+        pool: PoolId,
+        host: bool,
+        what: impl FnOnce(&Place, &Membership) -> orders::What,
+    ) -> Result<CallId, CallError> {
+        self.ready(now)?;
+        let not_a_member = CallError::NotAMember { pool };
+        let uuid = PoolUuid::try_from(pool).map_err(|_| not_a_member)?;
+        let place = self.places.iter_mut().find(|place| place.pool == uuid).ok_or(not_a_member)?;
+        let membership = place.membership.as_ref().ok_or(not_a_member)?;
+        if host && !membership.is_host() {
+            return Err(CallError::NotHost);
+        }
+        let what = what(place, membership);
+        let call = self.core.add_waiting(Kind::Order, uuid);
+        place.orders.add(&self.core, call, what);
+        place.advance(&mut self.core);
+        self.sweep();
+        Ok(call)
     }
 
     pub(super) fn leave(&mut self, now: Instant, pool: PoolId) -> Result<CallId, CallError> {
-        self.order(now, pool)
+        self.order(now, pool, false, |_, _| orders::What::Leave)
     }
 
     pub(super) fn close_pool(&mut self, now: Instant, pool: PoolId) -> Result<CallId, CallError> {
-        self.order(now, pool)
+        self.order(now, pool, true, |_, _| orders::What::Close)
     }
 
-    pub(super) fn kick(&mut self, now: Instant, pool: PoolId, _member: Member) -> Result<CallId, CallError> {
-        self.order(now, pool)
+    pub(super) fn kick(&mut self, now: Instant, pool: PoolId, member: Member) -> Result<CallId, CallError> {
+        self.order(now, pool, true, |_, _| orders::What::Kick(member))
     }
 
     pub(super) fn hand_over(
         &mut self,
         now: Instant,
         pool: PoolId,
-        _member: Member,
+        member: Member,
     ) -> Result<CallId, CallError> {
-        self.order(now, pool)
+        self.order(now, pool, true, |_, _| orders::What::Hand(member))
     }
 
     pub(super) fn change(
         &mut self,
         now: Instant,
         pool: PoolId,
-        _spec: &PoolSpec,
+        spec: &PoolSpec,
     ) -> Result<CallId, CallError> {
-        self.order(now, pool)
+        self.order(now, pool, true, |_, _| orders::What::Change(spec.clone()))
     }
 
-    pub(super) fn lock(&mut self, now: Instant, pool: PoolId, _locked: bool) -> Result<CallId, CallError> {
-        self.order(now, pool)
+    pub(super) fn lock(&mut self, now: Instant, pool: PoolId, locked: bool) -> Result<CallId, CallError> {
+        self.order(now, pool, true, |place, membership| {
+            // What was decided before and is not told yet is not taken back.
+            orders::What::Change(place.decided().unwrap_or(&membership.spec).clone().locked(locked))
+        })
+    }
+
+    /// The spec of a pool with what was decided and is not told yet.
+    pub(super) fn latest_spec(&self, pool: &PoolId) -> Option<&PoolSpec> {
+        let place = self.places.iter().find(|place| place.id() == *pool)?;
+        let membership = place.membership.as_ref()?;
+        Some(place.decided().unwrap_or(&membership.spec))
     }
 
     pub(super) fn set_about(
         &mut self,
         now: Instant,
         pool: PoolId,
-        _about: &[u8],
+        about: &[u8],
     ) -> Result<CallId, CallError> {
-        self.order(now, pool)
+        let about = Bytes::copy_from_slice(About::new(about)?.get());
+        self.order(now, pool, false, |_, _| orders::What::About(about))
     }
 
-    pub(super) fn cancel(&mut self, call: CallId) {
+    pub(super) fn cancel(&mut self, id: CallId) {
+        let call = self.core.calls.iter().position(|call| call.id == id).map(|at| self.core.calls.remove(at));
+        if let Some(call) = call {
+            if let (Kind::Order, Some(pool)) = (call.kind, call.pool) {
+                // One that is under way may be carried out; what comes of it is nobody's concern.
+                if let Some(place) = self.places.iter_mut().find(|place| place.pool == pool) {
+                    place.orders.remove(&self.core, id);
+                }
+            } else if let Some(pool) = call.pool {
+                self.leave_unless_wanted(pool);
+            }
+            return;
+        }
         let of_call =
-            |event: &ClientEvent| matches!(event, ClientEvent::Finished { call: of, .. } if *of == call);
-        if self.outbox.take_back(of_call).is_some() {
-            self.unpolled = self.unpolled.saturating_sub(1);
+            |event: &ClientEvent| matches!(event, ClientEvent::Finished { call, .. } if *call == id);
+        let Some(event) = self.core.outbox.take_back(of_call) else { return };
+        self.core.unpolled = self.core.unpolled.saturating_sub(1);
+        if let ClientEvent::Finished { outcome: Outcome::Created(info) | Outcome::Joined(info), .. } = event {
+            self.forget_entered(info.id());
+        }
+    }
+
+    /// Leaves a pool of which nobody was told, and tells nothing of it.
+    fn forget_entered(&mut self, pool: PoolId) {
+        let told = |event: &ClientEvent| match event {
+            ClientEvent::Finished { outcome: Outcome::Created(info) | Outcome::Joined(info), .. } => {
+                info.id() == pool
+            }
+            ClientEvent::Finished { .. } | ClientEvent::PoolEnded { .. } | ClientEvent::Pool { .. } => false,
+        };
+        let known = self.places.iter().any(|place| place.id() == pool && place.known);
+        if known || self.core.outbox.any(told) {
+            return;
+        }
+        self.release(pool);
+        let of_pool = |event: &ClientEvent| match event {
+            ClientEvent::Pool { pool: of, .. } | ClientEvent::PoolEnded { pool: of, .. } => *of == pool,
+            ClientEvent::Finished { .. } => false,
+        };
+        while let Some(event) = self.core.outbox.take_back(of_pool) {
+            self.count_off(&event);
         }
     }
 
     pub(super) fn release(&mut self, pool: PoolId) -> bool {
-        let before = self.memberships.len();
-        self.memberships.retain(|membership| membership.id() != pool);
-        self.memberships.len() < before
+        let of_pool = |place: &Place| place.membership.is_some() && place.id() == pool;
+        let Some(at) = self.places.iter().position(of_pool) else { return false };
+        let mut place = self.places.remove(at);
+        place.leave(&mut self.core);
+        self.end_orders(place.pool, &mut place);
+        true
+    }
+
+    /// Leaves a pool that is not entered yet, if no call wants it any more.
+    fn leave_unless_wanted(&mut self, pool: PoolUuid) {
+        if self.core.waiting_for(pool).is_some() {
+            return;
+        }
+        let unentered = |place: &Place| place.pool == pool && place.membership.is_none();
+        if let Some(at) = self.places.iter().position(unentered) {
+            let mut place = self.places.remove(at);
+            place.leave(&mut self.core);
+        }
     }
 
     pub(super) fn memberships(&self) -> impl Iterator<Item = &Membership> {
-        self.memberships.iter()
+        self.places.iter().filter_map(|place| place.membership.as_ref())
     }
 
     pub(super) fn close(&mut self) {
         self.closed = true;
+        for mut place in core::mem::take(&mut self.places) {
+            place.leave(&mut self.core);
+        }
+        while let Some(id) = self.core.calls.first().map(|call| call.id) {
+            self.core.finish(id, Outcome::Closed);
+        }
     }
 
     pub(super) fn stats(&self) -> ClientStats {
-        ClientStats { outputs_dropped: self.outbox.dropped(), ..self.stats }
+        ClientStats { outputs_dropped: self.core.outbox.dropped(), ..self.core.stats }
+    }
+
+    /// Moves on to `now`. Whether another call can be made.
+    fn ready(&mut self, now: Instant) -> Result<(), CallError> {
+        self.advance(now);
+        if self.closed {
+            return Err(CallError::Closed);
+        }
+        self.core.ensure_room()
+    }
+
+    /// Whether there may be another pool.
+    fn ensure_place(&self) -> Result<(), CallError> {
+        let limit = self.core.config.max_pools;
+        let coming = self.core.calls.iter().filter(|call| call.may_lead_into_a_pool()).count();
+        if self.places.len() + coming >= limit { Err(CallError::TooManyPools { limit }) } else { Ok(()) }
+    }
+
+    fn place(&self, pool: PoolUuid) -> Option<&Place> {
+        self.places.iter().find(|place| place.pool == pool)
+    }
+
+    /// Moves on to `now`: ends calls whose time is up, sends again, pings, turns to others. What is set anew is set from `now`,
+    /// so that a stall causes no burst.
+    fn advance(&mut self, now: Instant) {
+        self.core.now = self.core.now.max(now);
+        let now = self.core.now;
+        while let Some(call) = self.core.calls.iter().find(|call| call.deadline.is_due(now)) {
+            let (id, kind, pool, mut outcome) = (call.id, call.kind, call.pool, call.timed_out());
+            let place = self.places.iter_mut().find(|place| Some(place.pool) == pool);
+            if let (Kind::Order, Some(place)) = (kind, place) {
+                let order = place.orders.remove(&self.core, id);
+                if let Some(order) = order {
+                    outcome = order.timed_out();
+                    if order.what == orders::What::Leave {
+                        place.end(PoolEnd::Left);
+                    }
+                }
+            }
+            self.core.finish(id, outcome);
+            if let (Some(pool), true) = (pool, kind != Kind::Order) {
+                self.leave_unless_wanted(pool);
+            }
+        }
+        self.core.advance_requests();
+        for place in &mut self.places {
+            place.advance(&mut self.core);
+        }
+        self.sweep();
+    }
+
+    /// Forgets pools that are over, and tells so.
+    fn sweep(&mut self) {
+        while let Some(at) = self.places.iter().position(|place| place.end.is_some()) {
+            let mut place = self.places.remove(at);
+            place.leave_search(&mut self.core);
+            let (pool, id) = (place.pool, place.id());
+            let reason = match place.end {
+                Some(Ending::Ended(reason)) => reason,
+                Some(Ending::Void) | None => {
+                    let void = place.session.as_ref().map(Session::so_far);
+                    self.core.ask_anew(pool, void);
+                    self.core.advance_requests();
+                    continue;
+                }
+            };
+            self.end_orders(pool, &mut place);
+            let lost = reason == PoolEnd::Lost;
+            let refusal = if lost { wire::native::Refusal::BadTicket } else { wire::native::Refusal::Stale };
+            while let Some(call) = self.core.waiting_for(pool).map(|call| call.id) {
+                self.core.finish(call, Outcome::Refused(wire::Refusal::Native(refusal)));
+            }
+            if place.membership.is_some() {
+                self.core.outbox.event(ClientEvent::PoolEnded { pool: id, reason });
+            }
+        }
+    }
+
+    /// A pool is over: what was ordered in it is, too.
+    fn end_orders(&mut self, pool: PoolUuid, place: &mut Place) {
+        for order in place.orders.drain() {
+            let closed =
+                order.what == orders::What::Close && place.end == Some(Ending::Ended(PoolEnd::Closed));
+            let left = order.what == orders::What::Leave;
+            let stale = Outcome::Refused(wire::Refusal::Native(wire::native::Refusal::Stale));
+            self.core.finish(order.call, if closed || left { Outcome::Done } else { stale });
+        }
+        let of_pool = |call: &&calls::Call| call.kind == Kind::Order && call.pool == Some(pool);
+        debug_assert!(self.core.calls.iter().find(of_pool).is_none(), "each order has a call");
+    }
+
+    /// An event is polled, or taken back.
+    fn count_off(&mut self, event: &ClientEvent) {
+        match event {
+            ClientEvent::Finished { .. } => self.core.unpolled = self.core.unpolled.saturating_sub(1),
+            ClientEvent::PoolEnded { .. } => {}
+            ClientEvent::Pool { pool, event: PoolEvent::Missed } => {
+                if let Some(place) = self.places.iter_mut().find(|place| place.id() == *pool) {
+                    place.missed = false;
+                }
+            }
+            ClientEvent::Pool { .. } => self.core.told = self.core.told.saturating_sub(1),
+        }
+    }
+
+    /// The application is told of a pool.
+    fn note_known(&mut self, event: &ClientEvent) {
+        if let ClientEvent::Finished { outcome: Outcome::Created(info) | Outcome::Joined(info), .. } = event {
+            if let Some(place) = self.places.iter_mut().find(|place| place.id() == info.id()) {
+                place.known = true;
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let several = self.core.broadcasters.len() > 1;
+        let calls = self.core.calls.iter().map(|call| call.due_at(several));
+        calls.chain(self.places.iter().map(Place::due_at)).filter(|at| *at != Instant::NEVER).min()
     }
 }
 
 impl Machine for NativeClient {
     type Event = ClientEvent;
 
-    fn handle_datagram(&mut self, _now: Instant, _from: SocketAddr, _datagram: &[u8]) {
-        self.stats.unexpected += 1;
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        self.advance(now);
+        self.take(canonical(from), datagram);
+        self.sweep();
     }
 
-    fn handle_timeout(&mut self, _now: Instant) {}
+    fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+    }
 
     fn poll_output(&mut self) -> Output<ClientEvent> {
-        let Some(output) = self.outbox.pop() else { return Output::Wait(None) };
-        if matches!(output, Output::Event(ClientEvent::Finished { .. })) {
-            self.unpolled = self.unpolled.saturating_sub(1);
+        let Some(output) = self.core.outbox.pop() else { return Output::Wait(self.deadline()) };
+        if let Output::Event(event) = &output {
+            self.count_off(event);
+            self.note_known(event);
         }
         output
     }

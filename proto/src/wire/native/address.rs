@@ -138,4 +138,10 @@ mod tests {
         assert_eq!(ip("192.0.2.1:7"), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 192, 0, 2, 1]);
         assert_eq!(ip("[::1]:7"), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
     }
+
+    #[test]
+    fn it_shows_itself_as_an_address() {
+        let address = Address::new("192.0.2.1:258".parse().unwrap()).unwrap();
+        assert_eq!(alloc::format!("{address} {address:?}"), "192.0.2.1:258 192.0.2.1:258");
+    }
 }

@@ -99,5 +99,9 @@ mod tests {
         assert_eq!(Application::named("a\0"), Err(InvalidApplication { len: 2 }));
         assert_eq!(Application::named("0123456789abcdefg"), Err(InvalidApplication { len: 17 }));
         assert_eq!(Application::new([0; 16]), None);
+        assert_eq!(
+            alloc::format!("{}", InvalidApplication { len: 17 }),
+            "an application's name has 1 to 16 bytes, none of them 0; this one has 17"
+        );
     }
 }

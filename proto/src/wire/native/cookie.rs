@@ -85,6 +85,7 @@ mod tests {
         assert!(new.holds(&KEYS, here) && old.holds(&KEYS, here));
         assert!(!Cookie::make(&Key::new([3; 16]), here).holds(&KEYS, here));
         assert!(!new.holds(&KEYS[1..], here) && !new.holds(&[], here));
+        assert!(new.holds(&[KEYS[0]; 2], here), "once is enough, and twice is not none");
     }
 
     #[test]

@@ -60,3 +60,14 @@ pub(super) fn fault(error: nom::Err<Fault>) -> Fault {
         nom::Err::Incomplete(_) => Fault::Truncated,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_says_what_is_wrong() {
+        let texts = [Fault::TooLong, Fault::WrongTag].map(|fault| alloc::format!("{fault}"));
+        assert_eq!(texts, ["the datagram is too long", "the datagram's tag is wrong"]);
+    }
+}

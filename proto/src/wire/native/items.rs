@@ -97,6 +97,8 @@ mod tests {
         let bytes = [1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0];
         let (rest, items) = Items::<Member>::read(2, &bytes).unwrap();
         assert_eq!((rest, items.len()), (&bytes[8..], 2));
+        assert_eq!(alloc::format!("{items:?}"), "[Member(1), Member(2)]");
+        assert_ne!(items, Items::read(2, &bytes[4..]).unwrap().1, "as many, and others");
         let mut left = items;
         assert_eq!((left.next(), left.len()), (Member::new(1), 1));
         assert_ne!(left, items);

@@ -2,9 +2,10 @@
 
 use bytes::BytesMut;
 
-use super::datagram::{Closed, Draft, LEAST_MESSAGE};
+use super::datagram::{Closed, Draft, FIRST_BYTE, LEAST_MESSAGE};
 use super::fault::{Fault, fault};
 use super::field::{self, Field, Parsed, Put, allowed};
+use super::sip::{same, tag};
 use super::{About, Cookie, Epoch, Handle, Key, Member, Spec};
 
 /// What a member says.
@@ -119,6 +120,43 @@ fn ping(input: &[u8]) -> Parsed<'_, Act<'_>> {
     let (rest, number) = field::u32(input)?;
     let epoch = Epoch::new(era, number);
     allowed(rest, (epoch.is_some() || era == 0).then_some(Act::Ping(epoch)))
+}
+
+/// A ping that names an epoch, of the least length, as nearly all datagrams are: read at once. What it says is looked at
+/// before its tag.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QuickPing<'a> {
+    pub(crate) handle: Handle,
+    pub(crate) count: u32,
+    pub(crate) era: u64,
+    /// Not 0.
+    pub(crate) number: u32,
+    tagged: &'a [u8; LEAST_MESSAGE - 8],
+    tag: &'a [u8; 8],
+}
+
+impl<'a> QuickPing<'a> {
+    /// None if it is anything else.
+    #[inline]
+    pub(crate) fn read(datagram: &'a [u8]) -> Option<Self> {
+        let whole = <&[u8; LEAST_MESSAGE]>::try_from(datagram).ok()?;
+        let (tagged, tag) = whole.split_first_chunk::<{ LEAST_MESSAGE - 8 }>()?;
+        let [FIRST_BYTE, PING, fields @ ..] = tagged else { return None };
+        let (handle, rest) = fields.split_first_chunk()?;
+        let (count, rest) = rest.split_first_chunk()?;
+        let (era, number) = rest.split_first_chunk()?;
+        let number = u32::from_le_bytes(*number.first_chunk()?);
+        let (handle, count) = (Handle(u32::from_le_bytes(*handle)), u32::from_le_bytes(*count));
+        let era = u64::from_le_bytes(*era);
+        let tag = tag.first_chunk()?;
+        (number != 0).then_some(Self { handle, count, era, number, tagged, tag })
+    }
+
+    /// Whether its tag is that of this key.
+    #[inline]
+    pub(crate) fn is_of(&self, key: &Key) -> bool {
+        same(self.tag, &tag(key, self.tagged))
+    }
 }
 
 impl Act<'_> {

@@ -58,7 +58,9 @@ pub use items::Items;
 pub use keys::{Keys, Secret};
 pub use listing::{Listed, Listing};
 pub use lists::{ChangedWriter, PageWriter, PoolsWriter};
+pub(crate) use message::QuickPing;
 pub use message::{Act, Message, UnverifiedMessage};
+pub(crate) use notice::pong;
 pub use notice::{Challenge, News, Notice, Page, PageStart, UnverifiedNotice};
 pub use numbers::{Epoch, Handle, Member, Millis, Seats, Session, Term, Tx};
 pub use pool_code::{InvalidPoolCode, PoolCode};
@@ -122,5 +124,27 @@ impl<'a> FromBroadcaster<'a> {
             kind if notice::is_challenge(kind) => Challenge::read(&closed).map(Self::Challenge),
             _ => Err(Fault::UnknownType),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is sent because of a message depends on whether its type is known, not on its tag.
+    #[test]
+    fn an_unknown_type_is_one_before_its_tag_is_looked_at() {
+        let read = |kind| {
+            let mut datagram = [0; LEAST_MESSAGE];
+            datagram[..2].copy_from_slice(&[FIRST_BYTE, kind]);
+            let read =
+                [FromClient::read(&datagram).map(|_| ()), FromBroadcaster::read(&datagram).map(|_| ())];
+            read.map(|read| read != Err(Fault::UnknownType))
+        };
+        let known = |kind| read(kind) == [true; 2];
+        let types = (0..=u8::MAX).filter(|kind| known(*kind)).collect::<alloc::vec::Vec<_>>();
+        let of_clients = [1, 2, 3, 4, 5, 0x10, 0x11, 0x12, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d];
+        let of_broadcasters = [0x80, 0x81, 0x82, 0x83, 0x90, 0x91, 0x92, 0x98, 0x99, 0xa0, 0xa1];
+        assert_eq!(types, [&of_clients[..], &of_broadcasters].concat());
     }
 }

@@ -2,10 +2,11 @@
 
 use bytes::BytesMut;
 
-use super::datagram::{Closed, Draft};
+use super::datagram::{Closed, Draft, FIRST_BYTE};
 use super::fault::{Fault, fault};
 use super::field::{self, Field, Parsed, Put, allowed};
 use super::refusal::{read_outcome, write_outcome};
+use super::sip::tag;
 use super::{
     Change, ChangedWriter, Cookie, EndReason, Entry, Handle, Items, Key, Member, PageWriter, Refusal, Spec,
     State,
@@ -161,6 +162,16 @@ fn changed(input: &[u8]) -> Parsed<'_, News<'_>> {
     Ok((rest, News::Changed { state, changes }))
 }
 
+/// The bytes of a [`News::Pong`], of which there are more than of all else.
+#[inline]
+pub(crate) fn pong(handle: Handle, count: u32, key: &Key) -> [u8; 18] {
+    let [a, b, c, d] = handle.0.to_le_bytes();
+    let [e, f, g, h] = count.to_le_bytes();
+    let tagged = [FIRST_BYTE, PONG, a, b, c, d, e, f, g, h];
+    let [s, t, u, v, w, x, y, z] = tag(key, &tagged);
+    [FIRST_BYTE, PONG, a, b, c, d, e, f, g, h, s, t, u, v, w, x, y, z]
+}
+
 impl Notice<'_> {
     /// Appends what is said to `out`, with the key of the session, and answers how many items of its list, from the
     /// end, didn't fit: none of what was read. To write what was not read from a datagram there are [`PageWriter`] and
@@ -240,5 +251,54 @@ impl Challenge {
             cookie.write(&mut draft);
         }
         draft.finish(&Key::ZERO);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{About, Address, Epoch, FromBroadcaster, Metadata, PoolSpec, Seal, Seats, Term};
+    use super::*;
+
+    const KEY: Key = Key::new([7; 16]);
+
+    fn page(datagram: &[u8]) -> Page<'_> {
+        let Ok(FromBroadcaster::Notice(notice)) = FromBroadcaster::read(datagram) else { panic!() };
+        let News::Page(page) = notice.verify(&KEY).unwrap().news else { panic!() };
+        page
+    }
+
+    #[test]
+    fn what_did_not_fit_is_counted_and_there_is_more() {
+        let number = |number| Member::new(number).unwrap();
+        let state = State {
+            epoch: Epoch::new(1, 1).unwrap(),
+            generation: 0,
+            term: Term::new(1).unwrap(),
+            host: number(1),
+            next: number(100),
+            purged: 0,
+            count: Seats::new(99).unwrap(),
+            seal: Seal::new([0; 16]),
+        };
+        let mut full = BytesMut::new();
+        let from = PageStart::From(number(1));
+        let mut writer = PageWriter::new(&mut full, Handle(3), 1, &from, &state);
+        let address = Address::new("192.0.2.1:258".parse().unwrap()).unwrap();
+        let entry = |member| Entry { member: number(member), address, about: About::default() };
+        let fitted = (1..100).take_while(|member| writer.push(&entry(*member))).count();
+        writer.finish(&KEY, false);
+
+        let spec = PoolSpec::new(Seats::new(99).unwrap()).with_metadata(&[7; Metadata::MAX_LEN]).unwrap();
+        let first = Page { start: PageStart::First(spec.as_spec()), ..page(&full) };
+        let mut out = BytesMut::new();
+        let left = Notice { handle: Handle(3), news: News::Page(first) }.write(&KEY, &mut out);
+        let written = page(&out);
+        assert_eq!((left + written.entries.len(), written.more), (fitted, true));
+        assert!(left > 0 && written.entries.len() > 0, "{left}");
+
+        out.clear();
+        let again = page(&full);
+        assert_eq!(Notice { handle: Handle(3), news: News::Page(again) }.write(&KEY, &mut out), 0);
+        assert_eq!(out, full, "of what was read nothing is left");
     }
 }

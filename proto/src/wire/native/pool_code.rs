@@ -122,6 +122,7 @@ mod tests {
         assert_eq!(PoolCode::new(PoolCode::END - 1).unwrap().to_string(), "ZZZZZZZZ");
         assert_eq!(PoolCode::new(1 << 35).unwrap().to_string(), "10000000");
         assert_eq!(PoolCode::new(PoolCode::END), None);
+        assert_eq!(alloc::format!("{:?}", PoolCode::new(1).unwrap()), "PoolCode(00000001)");
         assert_eq!(code("0000000G"), Some(16));
         assert_eq!(code("ZZZZZZZZ"), Some(PoolCode::END - 1));
     }
@@ -136,6 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_no_code_is_not() {
+        assert_eq!(InvalidPoolCode.to_string(), "a pool's code has eight letters and digits, and no U");
         for text in ["", "1234567", "123456789", "1234567U", "1234567_", "1234567ä", "12345678\n"] {
             assert_eq!(text.parse::<PoolCode>(), Err(InvalidPoolCode), "{text}");
         }

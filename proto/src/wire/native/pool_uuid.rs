@@ -131,11 +131,13 @@ mod tests {
         let id = uuid(TEXT).unwrap();
         assert_eq!(u128::from_be_bytes(id.bytes()), 0x306c_97f9_4b65_451f_a914_68a5_73d7_1508);
         assert_eq!(id.to_string(), TEXT);
+        assert_eq!(alloc::format!("{id:?}"), alloc::format!("PoolUuid({TEXT})"));
         assert_eq!(uuid(&TEXT.to_uppercase()), Some(id));
     }
 
     #[test]
     fn nothing_else_is() {
+        assert_eq!(NotAUuid.to_string(), "the id of the pool is not a UUID");
         for text in
             ["x", &TEXT[1..], &TEXT.replace('-', ""), &TEXT.replace('6', "g"), &TEXT.replace('-', "0")]
         {

@@ -209,6 +209,9 @@ mod tests {
             refusal.write(&mut out);
             assert_eq!(&out[..], bytes);
             assert_eq!(matches!(refusal, Refusal::Other(_)), code > 14, "{code}");
+            let (text, number) = (alloc::format!("{refusal}"), alloc::format!("code {code}"));
+            assert_eq!(text.contains(&number), code > 14, "{text}");
+            assert!(text.len() >= 12, "{text}");
         }
     }
 

@@ -313,6 +313,8 @@ mod tests {
         out.extend_from_slice(b"rest");
         let (rest, read) = Spec::read(&out).unwrap();
         assert_eq!((rest, read, PoolSpec::from(read)), (&b"rest"[..], spec.as_spec(), spec.clone()));
+        assert_eq!(alloc::format!("{spec:?}"), alloc::format!("{read:?}"));
+        assert!(alloc::format!("{spec:?}").contains("192.0.2.1:2"), "{spec:?}");
         assert_eq!(read.broadcasters().len(), 2);
         assert_eq!((read.hidden(), read.locked(), read.ends_with_host()), (false, true, false));
     }
@@ -323,6 +325,7 @@ mod tests {
         assert_eq!(flags(whole().hidden(true)), 3);
         assert_eq!(flags(whole().ending_with_host(true)), 6);
         assert_eq!(flags(whole().locked(false)), 0);
+        assert_eq!(flags(whole().locked(true)), 2, "set as it was");
     }
 
     #[test]
@@ -333,6 +336,14 @@ mod tests {
         assert_eq!(spec().with_metadata(&[0; 513]), Err(InvalidSpec::Metadata { len: 513 }));
         assert_eq!(spec().with_broadcasters(&[address; 5]), Err(InvalidSpec::Broadcasters { count: 5 }));
         assert!(spec().with_broadcasters(&[address; 4]).is_ok());
+        let said = [
+            (InvalidSpec::Name { len: 65 }, "a pool's name of 65 bytes is longer than 64 bytes"),
+            (InvalidSpec::Metadata { len: 513 }, "a pool's metadata of 513 bytes is longer than 512 bytes"),
+            (InvalidSpec::Broadcasters { count: 5 }, "a pool names at most 4 broadcasters, not 5"),
+        ];
+        for (invalid, text) in said {
+            assert_eq!(alloc::format!("{invalid}"), text);
+        }
         let read = |bytes: &[u8]| Spec::read(bytes).map(|_| ()).map_err(fault);
         assert_eq!(read(&[7, 1, 0, 0, 0, 0, 0]), Ok(()));
         assert_eq!(read(&[8, 1, 0, 0, 0, 0, 0]), Err(Fault::BadValue));

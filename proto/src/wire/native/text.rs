@@ -138,6 +138,8 @@ mod tests {
     fn texts_have_their_bounds() {
         let (text, bytes) = (alloc::string::String::from_utf8(alloc::vec![b'x'; 65]).unwrap(), [7; 513]);
         assert_eq!(Name::new(&text), Err(TextTooLong { len: 65, max: 64 }));
+        let too_long = alloc::format!("{}", TextTooLong { len: 65, max: 64 });
+        assert_eq!(too_long, "a text of 65 bytes is longer than 64 bytes");
         assert_eq!(Metadata::new(&bytes), Err(TextTooLong { len: 513, max: 512 }));
         assert_eq!(About::new(&bytes[..129]), Err(TextTooLong { len: 129, max: 128 }));
         assert_eq!(Name::new(&text[1..]).map(|name| name.get().len()), Ok(64));

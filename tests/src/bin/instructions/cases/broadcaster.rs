@@ -40,6 +40,8 @@ fn config(pools: u32) -> BroadcasterConfig {
     let mut config = BroadcasterConfig::default().with_classic();
     // Room for those that cases make.
     config.max_pools = pools as usize + 4 * TIMES as usize;
+    // All is asked for at one moment.
+    config.classic_answers_in_a_row = u32::MAX;
     config
 }
 

@@ -9,6 +9,7 @@ mod client;
 mod link;
 mod links;
 mod mesh;
+mod native;
 mod wire;
 
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ fn small() {
     link::all();
     links::all();
     mesh::all();
+    native::all();
 }
 
 fn times(mut work: impl FnMut()) {

@@ -1,0 +1,154 @@
+//! What comes from broadcasters, and whom it is for.
+
+use core::net::SocketAddr;
+
+use super::NativeClient;
+use super::calls::{Requested, What};
+use super::place::Place;
+use super::session::Session;
+use crate::client::{CallId, Cursor, Outcome, PoolListing, PoolPage};
+use crate::wire;
+use crate::wire::native::{
+    Answer, FromBroadcaster, Handle, Items, Joined, Listing, PoolUuid, Refusal, Reply, UnverifiedAnswer,
+};
+
+impl NativeClient {
+    /// Takes what came from `from`.
+    pub(super) fn take(&mut self, from: SocketAddr, datagram: &[u8]) {
+        if !self.hears(from) {
+            self.core.stats.foreign += 1;
+            return;
+        }
+        if datagram.len() > self.core.config.max_datagram {
+            self.core.stats.spoiled += 1;
+            return;
+        }
+        match FromBroadcaster::read(datagram) {
+            Ok(FromBroadcaster::Answer(answer)) => self.take_answer(from, &answer),
+            Ok(FromBroadcaster::Notice(notice)) => match self.of(from, notice.handle()) {
+                Some((at, elsewhere)) => {
+                    self.with(at, |place, core| place.handle_notice(core, &notice, elsewhere))
+                }
+                None => self.core.stats.unexpected += 1,
+            },
+            Ok(FromBroadcaster::Challenge(challenge)) => match self.of(from, challenge.handle) {
+                Some((at, elsewhere)) => {
+                    self.with(at, |place, core| place.handle_challenge(core, &challenge, elsewhere));
+                }
+                None => self.core.stats.unexpected += 1,
+            },
+            Err(fault) => self.core.spoiled(fault),
+        }
+    }
+
+    /// Whether something was sent there: from nowhere else anything is taken.
+    fn hears(&self, from: SocketAddr) -> bool {
+        self.core.broadcasters.contains(&from) || self.places.iter().any(|place| place.hears_from(from))
+    }
+
+    /// The place of a session, and whether it is the one elsewhere.
+    fn of(&self, from: SocketAddr, handle: Handle) -> Option<(usize, bool)> {
+        let here = self.places.iter().position(|place| place.is_at(from, handle)).map(|at| (at, false));
+        here.or_else(|| {
+            self.places.iter().position(|place| place.is_elsewhere(from, handle)).map(|at| (at, true))
+        })
+    }
+
+    fn with(&mut self, at: usize, handle: impl FnOnce(&mut Place, &mut super::Core)) {
+        if let Some(place) = self.places.get_mut(at) {
+            handle(place, &mut self.core);
+        }
+    }
+
+    fn take_answer(&mut self, from: SocketAddr, answer: &UnverifiedAnswer<'_>) {
+        let tx = answer.tx();
+        if let Some(call) = self.core.call_of(tx) {
+            return self.answer_call(call, from, answer);
+        }
+        let turns = |place: &Place| place.turn.as_ref().is_some_and(|turn| turn.asks_by(tx));
+        if let Some(at) = self.places.iter().position(turns) {
+            return self.with(at, |place, core| place.handle_turn(core, from, answer));
+        }
+        let searches = |place: &Place| place.search.as_ref().is_some_and(|search| search.asks_by(tx));
+        match self.places.iter().position(searches) {
+            Some(at) => self.with(at, |place, core| place.handle_search(core, from, answer)),
+            None => self.core.stats.unexpected += 1,
+        }
+    }
+
+    fn answer_call(&mut self, call: CallId, from: SocketAddr, answer: &UnverifiedAnswer<'_>) {
+        let verified = self.core.with_request(call, |_, request| request.asking.verify(from, answer));
+        let reply = match verified {
+            Some(Ok(Answer { reply, .. })) => reply,
+            Some(Err(fault)) => return self.core.spoiled(fault),
+            None => return,
+        };
+        match reply {
+            Reply::Cookie(cookie) => {
+                self.core.with_request(call, |core, request| request.asking.take_cookie(core, from, cookie));
+                self.core.advance_requests();
+            }
+            Reply::Refused(refusal) => self.refuse_call(call, from, refusal),
+            Reply::Pools { next, listings } => self.list_pools(call, next, listings),
+            Reply::Joined(joined) => self.offer(call, from, joined),
+        }
+    }
+
+    fn refuse_call(&mut self, call: CallId, from: SocketAddr, refusal: Refusal) {
+        let refused = Outcome::Refused(wire::Refusal::Native(refusal));
+        let Some(wait) = refusal.wait() else { return self.core.finish(call, refused) };
+        let again = self.core.with_request(call, |core, request| {
+            request.asking.wait_for(core, from, wait, refusal);
+            request.asking.send_at()
+        });
+        let deadline = self.core.calls.iter().find(|other| other.id == call).map(|call| call.deadline);
+        if again >= deadline {
+            // It would not be asked again.
+            self.core.finish(call, refused);
+        }
+    }
+
+    fn list_pools(&mut self, call: CallId, next: Option<PoolUuid>, listings: Items<'_, Listing<'_>>) {
+        let lists = |_: &mut super::Core, request: &mut Requested| matches!(request.what, What::List { .. });
+        if self.core.with_request(call, lists) == Some(true) {
+            let pools = listings.map(PoolListing::from).collect();
+            self.core.finish(call, Outcome::Listed(PoolPage { pools, next: next.map(Cursor) }));
+        } else {
+            self.core.stats.unexpected += 1;
+        }
+    }
+
+    /// A call is offered a place in a pool.
+    fn offer(&mut self, call: CallId, from: SocketAddr, joined: Joined) {
+        let offered = self.core.with_request(call, |core, request| {
+            let asked = match &request.what {
+                What::List { .. } => false,
+                What::Join { pool, .. } => *pool == joined.pool,
+                What::Create { .. } | What::JoinByCode { .. } => true,
+            };
+            let asked = asked && joined.application == core.config.application;
+            asked.then(|| (request.what.about(), request.void))
+        });
+        let Some(Some((about, void))) = offered else {
+            self.core.stats.unexpected += 1;
+            return;
+        };
+        self.core.lead_into(call, joined.pool);
+        if self.place(joined.pool).is_none() {
+            let mut session = Session::new(&self.core, from, joined);
+            void.into_iter().for_each(|void| session.go_on(void));
+            let place = Place::offered(&mut self.core, joined.pool, about, session);
+            self.places.push(place);
+        }
+        self.enter_known(Some(joined.pool));
+    }
+}
+
+impl Place {
+    /// Whether something was sent there.
+    fn hears_from(&self, from: SocketAddr) -> bool {
+        self.session.as_ref().is_some_and(|session| session.broadcaster == from)
+            || self.turn.as_ref().is_some_and(|turn| turn.asks(from))
+            || self.search.as_ref().is_some_and(|search| search.asks(from))
+    }
+}

@@ -1,0 +1,244 @@
+//! Calls under way: requests that are on their way, and what waits for a pool.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use bytes::Bytes;
+
+use super::asking::Asking;
+use super::shared::Core;
+use crate::client::{CallError, CallId, Outcome};
+use crate::wire;
+use crate::wire::native::{About, Application, Name, PoolCode, PoolSpec, PoolUuid, Session, Tx};
+use crate::{Instant, PoolInfo};
+
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) id: CallId,
+    pub(super) deadline: Instant,
+    pub(super) kind: Kind,
+    /// The pool that it leads into, or that the order is for.
+    pub(super) pool: Option<PoolUuid>,
+    /// None of what needs no request of its own, and while that is looked at.
+    request: Option<Box<Requested>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It has a request. Once there is an answer, it waits for the pool.
+    Request,
+    /// It waits for a pool that is come back to.
+    Resume,
+    /// It waits for the answer to an order.
+    Order,
+}
+
+/// A request of a call.
+#[derive(Debug)]
+pub(super) struct Requested {
+    pub(super) what: What,
+    pub(super) asking: Asking,
+    /// Which broadcaster is asked.
+    at: usize,
+    /// The offer that was void, if there was one, and the count it had come to.
+    pub(super) void: Option<(Session, u32)>,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub(super) enum What {
+    List { application: Option<Application>, after: PoolUuid, free: u16, prefix: String },
+    Create { spec: PoolSpec, about: Bytes },
+    Join { pool: PoolUuid, about: Bytes },
+    JoinByCode { code: PoolCode, about: Bytes },
+}
+
+impl What {
+    fn call(&self, application: Application) -> wire::native::Call<'_> {
+        // All texts are within their bounds since they were taken.
+        let said = |about| About::new(about).unwrap_or_default();
+        match self {
+            Self::List { application, after, free, prefix } => wire::native::Call::List {
+                application: *application,
+                after: *after,
+                free: *free,
+                prefix: Name::new(prefix).unwrap_or_default(),
+            },
+            Self::Create { spec, about } => {
+                wire::native::Call::Create { application, spec: spec.as_spec(), about: said(about) }
+            }
+            Self::Join { pool, about } => {
+                wire::native::Call::Join { application, pool: *pool, about: said(about) }
+            }
+            Self::JoinByCode { code, about } => {
+                wire::native::Call::JoinByCode { application, code: *code, about: said(about) }
+            }
+        }
+    }
+
+    /// What the one who asks says of itself.
+    pub(super) fn about(&self) -> Bytes {
+        match self {
+            Self::List { .. } => Bytes::new(),
+            Self::Create { about, .. } | Self::Join { about, .. } | Self::JoinByCode { about, .. } => {
+                about.clone()
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Whether another call can be made.
+    pub(super) fn ensure_room(&self) -> Result<(), CallError> {
+        if self.calls.len() + self.unpolled >= self.config.max_calls {
+            return Err(CallError::TooManyCalls { limit: self.config.max_calls });
+        }
+        Ok(())
+    }
+
+    fn add_call(&mut self, kind: Kind, pool: Option<PoolUuid>, request: Option<Box<Requested>>) -> CallId {
+        let id = self.name_call();
+        let deadline = self.now + self.config.call_timeout;
+        self.calls.push(Call { id, deadline, kind, pool, request });
+        id
+    }
+
+    /// Makes a call that waits for `pool`.
+    pub(super) fn add_waiting(&mut self, kind: Kind, pool: PoolUuid) -> CallId {
+        self.add_call(kind, Some(pool), None)
+    }
+
+    /// Makes a call with a request. It is sent at once, unless there is a pool already that it leads into.
+    pub(super) fn add_request(&mut self, what: What, pool: Option<PoolUuid>) -> CallId {
+        let broadcaster = self.broadcaster(0);
+        let asking = Asking::new(self, broadcaster);
+        let id =
+            self.add_call(Kind::Request, pool, Some(Box::new(Requested { what, asking, at: 0, void: None })));
+        if pool.is_none() {
+            self.with_request(id, |core, request| request.send(core));
+        }
+        id
+    }
+
+    fn broadcaster(&self, at: usize) -> core::net::SocketAddr {
+        // There is at least one.
+        let one = self.broadcasters.get(at).or_else(|| self.broadcasters.first()).copied();
+        one.unwrap_or_else(|| ([0, 0, 0, 0], 0).into())
+    }
+
+    /// The call whose request this is.
+    pub(super) fn call_of(&self, tx: Tx) -> Option<CallId> {
+        let of = |call: &&Call| {
+            call.pool.is_none() && call.request.as_ref().is_some_and(|request| request.asking.tx() == tx)
+        };
+        self.calls.iter().find(of).map(|call| call.id)
+    }
+
+    /// Does something with the request of a call, if it has one.
+    pub(super) fn with_request<T>(
+        &mut self,
+        id: CallId,
+        with: impl FnOnce(&mut Self, &mut Requested) -> T,
+    ) -> Option<T> {
+        let mut request = self.calls.iter_mut().find(|call| call.id == id)?.request.take()?;
+        let done = with(self, &mut request);
+        if let Some(call) = self.calls.iter_mut().find(|call| call.id == id) {
+            call.request = Some(request);
+        }
+        Some(done)
+    }
+
+    /// A call has led into a pool: it waits for its roster.
+    pub(super) fn lead_into(&mut self, id: CallId, pool: PoolUuid) {
+        if let Some(call) = self.calls.iter_mut().find(|call| call.id == id) {
+            call.pool = Some(pool);
+        }
+    }
+
+    /// The oldest call that waits for a pool to be entered.
+    pub(super) fn waiting_for(&self, pool: PoolUuid) -> Option<&Call> {
+        self.calls.iter().find(|call| call.pool == Some(pool) && call.kind != Kind::Order)
+    }
+
+    /// A pool is entered: calls that wait for it have their outcome.
+    pub(super) fn entered(&mut self, pool: PoolUuid, info: &PoolInfo) {
+        let creates = |request: &Requested| matches!(request.what, What::Create { .. });
+        let created = |call: &Call| (call.id, call.request.as_deref().is_some_and(creates));
+        while let Some((call, created)) = self.waiting_for(pool).map(created) {
+            let info = info.clone();
+            self.finish(call, if created { Outcome::Created(info) } else { Outcome::Joined(info) });
+        }
+    }
+
+    /// The offer of a place in this pool is void: calls that wait for it go on by their requests.
+    pub(super) fn ask_anew(&mut self, pool: PoolUuid, void: Option<(Session, u32)>) {
+        for at in 0..self.calls.len() {
+            let Some(call) = self.calls.get_mut(at) else { return };
+            if call.pool == Some(pool) && call.kind == Kind::Request {
+                call.pool = None;
+                let id = call.id;
+                self.with_request(id, |core, request| {
+                    request.void = void;
+                    let broadcaster = request.asking.broadcaster();
+                    request.asking.turn(core, broadcaster);
+                });
+            }
+        }
+    }
+
+    /// Sends the requests again that are due, and turns to other broadcasters from those that are silent.
+    pub(super) fn advance_requests(&mut self) {
+        for at in 0..self.calls.len() {
+            let Some(id) = self.calls.get(at).filter(|call| call.pool.is_none()).map(|call| call.id) else {
+                continue;
+            };
+            self.with_request(id, |core, request| request.advance(core));
+        }
+    }
+}
+
+impl Call {
+    /// Whether it may lead into a pool that is not known yet.
+    pub(super) fn may_lead_into_a_pool(&self) -> bool {
+        let enters = |request: &Requested| !matches!(request.what, What::List { .. });
+        self.pool.is_none() && self.request.as_deref().is_some_and(enters)
+    }
+
+    /// How it ends when its time is over.
+    pub(super) fn timed_out(&self) -> Outcome {
+        let asking = self.request.as_ref().map(|request| &request.asking);
+        match asking.and_then(Asking::refused) {
+            // It was answered, after all.
+            Some(refusal) if self.pool.is_none() => Outcome::Refused(wire::Refusal::Native(refusal)),
+            _ => Outcome::TimedOut { sent: asking.map_or(0, Asking::sent) },
+        }
+    }
+
+    /// When something is to be done about it.
+    pub(super) fn due_at(&self, several: bool) -> Instant {
+        let asking = self.request.as_ref().filter(|_| self.pool.is_none()).map(|request| &request.asking);
+        let Some(asking) = asking else { return self.deadline };
+        let silent_at = if several { asking.silent_at() } else { Instant::NEVER };
+        self.deadline.min(asking.send_at()).min(silent_at)
+    }
+}
+
+impl Requested {
+    fn send(&mut self, core: &mut Core) {
+        let application = core.config.application;
+        self.asking.send(core, self.what.call(application));
+    }
+
+    fn advance(&mut self, core: &mut Core) {
+        let count = core.broadcasters.len();
+        if count > 1 && self.asking.silent_at().is_due(core.now) {
+            self.at = (self.at + 1) % count;
+            let next = core.broadcaster(self.at);
+            self.asking.turn(core, next);
+        }
+        if self.asking.send_at().is_due(core.now) {
+            self.asking.wait_is_over();
+            self.send(core);
+        }
+    }
+}

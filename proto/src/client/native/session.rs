@@ -1,0 +1,217 @@
+//! A session of a member: what it says to its broadcaster, and when (PROTOCOL.md, section 5).
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::pace::Pace;
+use super::roster::Pages;
+use super::shared::Core;
+use crate::Instant;
+use crate::wire;
+use crate::wire::native::{Act, Cookie, Epoch, Joined, Member, Message};
+
+/// After this time a ping or a question that was not answered is sent again, made shorter or longer at random.
+const RETRY: Duration = Duration::from_secs(1);
+/// No broadcaster has its members ping more often.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+/// So many pings in a row that are not answered show that the broadcaster is silent.
+const SILENCE: u8 = 3;
+/// How long after a message its sender's address may be asked for.
+const FRESH: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) broadcaster: SocketAddr,
+    pub(super) joined: Joined,
+    /// Of pings, questions and moves.
+    count: u32,
+    /// The highest count that was answered.
+    answered: u32,
+    /// The count of the latest ping.
+    pinged: u32,
+    /// Pings in a row that were not answered.
+    unanswered: u8,
+    ping_at: Instant,
+    /// When the next ping is due if this one is answered.
+    interval_at: Instant,
+    /// What is asked for, and when.
+    ask: Option<(Option<Member>, Instant)>,
+    /// The count of the latest order.
+    orders: u32,
+    /// The latest messages that may be asked for their sender's address, by their counts, the latest first.
+    fresh: [Option<(u32, Instant)>; 4],
+    /// Whether a page came.
+    pub(super) paged: bool,
+    /// Whether the roster is known whole, by this session.
+    pub(super) whole: bool,
+    pub(super) pages: Option<Pages>,
+    /// The latest epoch that was heard of.
+    pub(super) heard: Option<Epoch>,
+}
+
+impl Session {
+    /// Of what was offered, which is taken at once.
+    pub(super) fn new(core: &Core, broadcaster: SocketAddr, joined: Joined) -> Self {
+        Self {
+            broadcaster,
+            joined,
+            count: 0,
+            answered: 0,
+            pinged: 0,
+            unanswered: 0,
+            ping_at: core.now,
+            interval_at: core.now,
+            ask: None,
+            orders: 0,
+            fresh: [None; 4],
+            paged: false,
+            whole: false,
+            pages: None,
+            heard: None,
+        }
+    }
+
+    /// Which session it is, and the count it has come to.
+    pub(super) fn so_far(&self) -> (wire::native::Session, u32) {
+        (self.joined.session, self.count)
+    }
+
+    /// Goes on from that count, if it is that session: whoever said that it was void was not its broadcaster.
+    pub(super) fn go_on(&mut self, (session, count): (wire::native::Session, u32)) {
+        if session == self.joined.session {
+            (self.count, self.answered) = (count, count);
+        }
+    }
+
+    /// How often to ping.
+    pub(super) fn interval(&self) -> Duration {
+        Duration::from_millis(self.joined.interval.get().into()).max(SHORTEST_INTERVAL)
+    }
+
+    /// Whether the broadcaster is silent, when the next ping is due.
+    pub(super) fn is_silent(&self) -> bool {
+        self.unanswered >= SILENCE
+    }
+
+    pub(super) fn ping_at(&self) -> Instant {
+        self.ping_at
+    }
+
+    pub(super) fn ask_at(&self) -> Instant {
+        self.ask.map_or(Instant::NEVER, |(_, at)| at)
+    }
+
+    fn send(&mut self, core: &mut Core, pace: &mut Pace, count: u32, act: Act<'_>) {
+        self.fresh.rotate_right(1);
+        if let Some(first) = self.fresh.first_mut() {
+            *first = Some((count, core.now));
+        }
+        pace.note(core.now);
+        let message = Message { handle: self.joined.handle, count, act };
+        core.send(self.broadcaster, |out| message.write(&self.joined.key, out));
+    }
+
+    fn next_count(&mut self) -> u32 {
+        self.count = self.count.saturating_add(1);
+        self.count
+    }
+
+    /// Pings. `epoch` is that of the roster.
+    pub(super) fn ping(&mut self, core: &mut Core, pace: &mut Pace, epoch: Option<Epoch>) {
+        let count = self.next_count();
+        self.pinged = count;
+        self.unanswered = self.unanswered.saturating_add(1);
+        self.interval_at = core.now + core.random.around(self.interval());
+        let retry = core.now + core.random.around(RETRY);
+        self.ping_at = if self.paged { retry.min(self.interval_at) } else { retry };
+        // Until the roster is known by this session, it is that of another.
+        self.send(core, pace, count, Act::Ping(epoch.filter(|_| self.whole)));
+    }
+
+    /// Has a page asked for: at once, unless it is asked for already.
+    pub(super) fn want(&mut self, core: &Core, from: Option<Member>) {
+        if self.ask.is_none_or(|(wanted, _)| wanted != from) {
+            self.ask = Some((from, core.now));
+        }
+    }
+
+    /// Has the first page asked for, but not at once.
+    pub(super) fn want_later(&mut self, core: &mut Core) {
+        self.ask = Some((None, core.now + core.random.around(RETRY)));
+    }
+
+    /// Nothing is to be asked for.
+    pub(super) fn want_nothing(&mut self) {
+        self.ask = None;
+        self.pages = None;
+    }
+
+    /// Asks for what is wanted.
+    pub(super) fn ask(&mut self, core: &mut Core, pace: &mut Pace) {
+        let Some((from, _)) = self.ask else { return };
+        self.ask = Some((from, core.now + core.random.around(RETRY)));
+        let count = self.next_count();
+        self.send(core, pace, count, Act::Ask(from));
+    }
+
+    /// Sends an order, the one of this count again or a new one, and answers its count.
+    pub(super) fn order(
+        &mut self,
+        core: &mut Core,
+        pace: &mut Pace,
+        count: Option<u32>,
+        act: Act<'_>,
+    ) -> u32 {
+        let count = count.unwrap_or_else(|| {
+            self.orders = self.orders.saturating_add(1);
+            self.orders
+        });
+        self.send(core, pace, count, act);
+        count
+    }
+
+    /// Leaves, without waiting for an answer.
+    pub(super) fn leave(&mut self, core: &mut Core, pace: &mut Pace) {
+        let count = self.order(core, pace, None, Act::Leave);
+        self.order(core, pace, Some(count), Act::Leave);
+    }
+
+    /// A ping, a question or a move was answered, by a page or otherwise. Whether that is news.
+    pub(super) fn answer(&mut self, count: u32, page: bool) -> bool {
+        if !self.waits_for(count) {
+            return false;
+        }
+        self.answered = count;
+        self.paged |= page;
+        self.alive();
+        if count >= self.pinged && self.paged {
+            self.ping_at = self.interval_at;
+        }
+        true
+    }
+
+    /// The broadcaster has answered something.
+    pub(super) fn alive(&mut self) {
+        self.unanswered = 0;
+    }
+
+    /// Whether a ping, a question or a move of this count was not answered.
+    pub(super) fn waits_for(&self, count: u32) -> bool {
+        count > self.answered && count <= self.count
+    }
+
+    /// Whether a message of this count was just sent. It is asked once for each message.
+    pub(super) fn take_fresh(&mut self, count: u32, now: Instant) -> bool {
+        let is = |said: &Option<(u32, Instant)>| {
+            said.is_some_and(|(of, at)| of == count && !(at + FRESH).is_due(now))
+        };
+        let place = self.fresh.iter_mut().find(|place| is(place));
+        place.and_then(Option::take).is_some()
+    }
+
+    /// The member is here, as the cookie shows.
+    pub(super) fn move_here(&mut self, core: &mut Core, pace: &mut Pace, cookie: Cookie) {
+        let count = self.next_count();
+        self.send(core, pace, count, Act::Move(cookie));
+    }
+}

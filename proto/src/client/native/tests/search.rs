@@ -1,0 +1,192 @@
+//! One pool in two places.
+
+use super::*;
+
+fn spec() -> PoolSpec {
+    let addresses = [1, 2, 0].map(|number| Address::new(server(number)).unwrap());
+    PoolSpec::default().with_broadcasters(&addresses).unwrap()
+}
+
+/// Of a pool that came back with fewer members than it had, at the last of its broadcasters.
+fn left_behind() -> Rig {
+    let before = Pool { spec: spec(), ..pool(&[(1, "a"), (2, "me"), (3, "c")]) };
+    let mut rig = Rig::joined_as(2, &before);
+    let now = Pool { spec: spec(), era: 10, generation: 1, term: 2, host: 2, ..pool(&[(2, "me"), (3, "c")]) };
+    rig.changed(&now, &[]);
+    rig.roster(&now);
+    assert_eq!(rig.news(), ["- 1 ?", "host 2 of term 2: me"]);
+    rig.sent.clear();
+    rig
+}
+
+/// Goes on until the first broadcaster is asked.
+fn until_it_looks(rig: &mut Rig) -> Sent {
+    let looks = |sent: &&Sent| (sent.to, sent.text.as_str()) == (server(1), "list");
+    loop {
+        rig.live(50);
+        if let Some(sent) = rig.sent.iter().find(looks) {
+            return sent.clone();
+        }
+    }
+}
+
+fn listed(pool: PoolUuid) -> Listing<'static> {
+    let (members, seats) = (2, Seats::DEFAULT);
+    let (name, metadata) = (Name::default(), Metadata::default());
+    Listing { pool, listed: Some(Listed { locked: false, members, seats, name, metadata }) }
+}
+
+#[test]
+fn who_is_back_with_fewer_looks_at_the_broadcasters_before_its_own_each_ten_intervals() {
+    let mut rig = left_behind();
+    rig.live(22_000);
+    assert_eq!(rig.said(), [] as [&str; 0]);
+    rig.live(80_000);
+    let sent = rig.take_sent();
+    assert!(sent.iter().all(|sent| sent.text == "list"), "{sent:?}");
+    let mut calls: Vec<_> = sent.iter().map(|sent| (sent.to, sent.tx)).collect();
+    calls.dedup();
+    let asked: Vec<_> = calls.iter().map(|(to, _)| *to).collect();
+    assert_eq!(asked[..4], [server(1), server(2), server(1), server(2)]);
+    let first = |tx| sent.iter().find(|sent| sent.tx == tx).unwrap().at;
+    let wait = first(calls[2].1) - first(calls[0].1);
+    assert!((24_000..=42_000).contains(&wait), "{wait}");
+    assert_eq!(rig.news(), [] as [&str; 0]);
+}
+
+#[test]
+fn who_is_back_with_all_or_was_never_gone_does_not_look() {
+    let before = Pool { spec: spec(), ..pool(&[(1, "a"), (2, "me")]) };
+    let same = Pool { era: 10, generation: 1, ..before.clone() };
+    let fewer = Pool { number: 2, members: vec![(2, "me")], host: 2, ..before.clone() };
+    for now in [same, fewer] {
+        let mut rig = Rig::joined_as(2, &before);
+        rig.wait(3_800);
+        rig.roster(&now);
+        rig.live(60_000);
+        assert!(rig.said().iter().all(|said| said.starts_with("ping")));
+    }
+}
+
+#[test]
+fn a_pool_that_is_elsewhere_is_joined_there_and_left_here_when_the_roster_is_known() {
+    let mut rig = left_behind();
+    until_it_looks(&mut rig);
+    let look = rig.give_cookie(6);
+    assert_eq!(look.text, "list");
+    rig.list(&look, &[listed(uuid()), listed(PoolUuid::new([0xac; 16]))]);
+    let join = rig.last();
+    assert_eq!((join.text.as_str(), join.to, join.cookie), ("join", server(1), Cookie::new(6)));
+    let there = Joined { handle: Handle(5), session: Session(3), ..offer(8) };
+    rig.answer(&join, Reply::Joined(Joined { pool: PoolUuid::new([0xac; 16]), ..there }));
+    rig.answer(&join, Reply::Joined(Joined { application: Application::named("other").unwrap(), ..there }));
+    assert_eq!((rig.last().text.as_str(), rig.client.stats().unexpected), ("join", 2));
+    rig.answer(&join, Reply::Joined(there));
+    let ping = rig.last();
+    assert_eq!((ping.text.as_str(), ping.to, ping.handle), ("ping", server(1), Some(Handle(5))));
+    assert_eq!(rig.membership().me(), member(2), "not yet");
+    rig.challenge(&Sent { count: 7, ..ping.clone() }, None);
+    rig.sent.clear();
+    // Member 3 there is not the member 3 here.
+    let other = Pool { era: 9, number: 30, spec: spec(), host: 1, ..pool(&[(1, "a"), (3, "d"), (8, "me")]) };
+    let mut out = BytesMut::new();
+    let start = PageStart::First(other.spec.as_spec());
+    let mut page = PageWriter::new(&mut out, Handle(5), ping.count, &start, &other.state());
+    assert!(page.push(&Pool::entry(1, "a")));
+    let elsewhere = Address::new(([192, 0, 2, 3], 1).into()).unwrap();
+    assert!(page.push(&Entry { address: elsewhere, ..Pool::entry(3, "d") }));
+    assert!(page.push(&Pool::entry(8, "me")));
+    page.finish(&KEY, false);
+    rig.hear(server(1), &out);
+    let leaves = rig.take_sent();
+    assert!(
+        leaves.iter().all(|sent| (sent.to, sent.text.as_str()) == (server(0), "leave")) && leaves.len() == 2
+    );
+    assert_eq!(rig.news(), ["Restored", "- 2 ?", "- 3 ?", "+ 1 a", "+ 3 d", "+ 8 me", "host 1 of term 1"]);
+    let known = rig.membership();
+    assert_eq!(
+        (known.me(), known.broadcaster(), known.save().ticket.session),
+        (member(8), server(1), Session(3))
+    );
+    rig.wait(3_800);
+    assert_eq!((rig.last().text.as_str(), rig.last().to), ("ping 9/30", server(1)));
+}
+
+#[test]
+fn a_pool_that_is_not_there_or_lets_nobody_in_is_looked_for_later() {
+    let mut rig = left_behind();
+    let look = until_it_looks(&mut rig);
+    rig.list(&look, &[listed(PoolUuid::new([0xac; 16]))]);
+    let next = rig.last();
+    assert_eq!((next.text.as_str(), next.to), ("list", server(2)));
+    rig.list(&next, &[Listing { pool: uuid(), listed: None }]);
+    assert_eq!(rig.last(), next, "a classic pool is another");
+    rig.sent.clear();
+    let look = until_it_looks(&mut rig);
+    rig.list(&look, &[listed(uuid())]);
+    let join = rig.last();
+    assert_eq!((join.text.as_str(), join.to), ("join", server(1)));
+    rig.refuse(&join, Refusal::Full);
+    rig.sent.clear();
+    rig.live(20_000);
+    assert_eq!((rig.said(), rig.news()), (vec![], vec![]));
+    assert_eq!(rig.membership().me(), member(2));
+}
+
+#[test]
+fn a_place_that_is_void_or_not_entered_in_time_is_given_up() {
+    for unknown in [true, false] {
+        let mut rig = left_behind();
+        let look = until_it_looks(&mut rig);
+        rig.list(&look, &[listed(uuid())]);
+        let join = rig.last();
+        rig.answer(&join, Reply::Joined(Joined { handle: Handle(5), ..offer(8) }));
+        let ping = rig.last();
+        rig.sent.clear();
+        if unknown {
+            rig.challenge(&ping, None);
+            rig.live(12_000);
+            assert_eq!(rig.said(), [] as [&str; 0]);
+        } else {
+            // The one elsewhere doesn't answer; the member's own does.
+            let end = rig.now + 12_000;
+            while rig.now < end {
+                rig.wait(50);
+                for sent in rig.take_sent() {
+                    if sent.text.starts_with("ping") && sent.to == server(0) {
+                        rig.notice(sent.to, HANDLE, News::Pong { count: sent.count });
+                    } else {
+                        assert!(sent.to == server(1) && ["ping", "leave"].contains(&sent.text.as_str()));
+                        assert_eq!(sent.text == "leave", sent.at >= join.at + 8_000, "{sent:?}");
+                    }
+                }
+            }
+        }
+        assert_eq!((rig.news(), rig.membership().me()), (vec![], member(2)));
+    }
+}
+
+#[test]
+fn who_is_asked_to_wait_while_it_looks_asks_again() {
+    let mut rig = left_behind();
+    let look = until_it_looks(&mut rig);
+    rig.refuse(&look, Refusal::Busy { wait: 500 });
+    rig.sent.clear();
+    rig.live(2_000);
+    let again = rig.take_sent();
+    assert!(!again.is_empty() && again.iter().all(|sent| sent.tx == look.tx && sent.at >= look.at + 500));
+}
+
+#[test]
+fn a_turn_gives_up_what_was_found() {
+    let mut rig = left_behind();
+    let look = until_it_looks(&mut rig);
+    rig.list(&look, &[listed(uuid())]);
+    let join = rig.last();
+    rig.answer(&join, Reply::Joined(Joined { handle: Handle(5), ..offer(8) }));
+    rig.notice(server(0), HANDLE, News::Ended(EndReason::Kicked));
+    let leaves = rig.take_sent();
+    let leaves: Vec<_> = leaves.iter().filter(|sent| sent.text == "leave").collect();
+    assert!(leaves.len() == 2 && leaves.iter().all(|sent| sent.to == server(1)));
+    assert_eq!((rig.news(), rig.drain()), (vec!["ended: Kicked".to_string()], None));
+}
