@@ -107,10 +107,12 @@ pub(crate) fn rosters<'a>(crowd: &Crowd, members: impl IntoIterator<Item = &'a W
     members.into_iter().filter_map(roster).collect()
 }
 
-/// How many of these don't know the same any more.
+/// How many of these don't know the same any more. Of the first it says what it knew and what it knows.
 pub(crate) fn changed(crowd: &Crowd, before: &[(Who, Roster)]) -> usize {
-    let same = |(who, roster): &&(Who, Roster)| {
-        crowd.client(*who).and_then(|client| client.roster()).is_some_and(|now| now.same_as(roster))
-    };
-    before.len() - before.iter().filter(same).count()
+    let now = |who: &Who| crowd.client(*who).and_then(|client| client.roster());
+    let differs = |(who, was): &&(Who, Roster)| !now(who).is_some_and(|is| is.same_as(was));
+    if let Some((who, was)) = before.iter().find(differs) {
+        println!("client {who} knew {was:?}, and knows {:?}", now(who));
+    }
+    before.iter().filter(differs).count()
 }

@@ -99,9 +99,10 @@ impl Roster {
         }
     }
 
-    /// Whether somebody else has the same. The seals differ: each is its member's own.
+    /// Whether somebody else has the same. The seals differ, each is its member's own; and so does what number is next,
+    /// for numbers are given with offers, which nobody else is told of.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
-        let state = State { seal: other.state.seal, ..self.state };
+        let state = State { seal: other.state.seal, next: other.state.next, ..self.state };
         state == other.state && self.spec == other.spec && self.members == other.members
     }
 

@@ -67,9 +67,8 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     events.extend(go_on(&mut crowd, AFTERWARDS)?);
 
     let mut verdict = Verdict::default();
-    // A copy may overtake what it is of, and be answered in its place. Whoever misses its answers asks for its place.
-    let back = events.iter().filter(|(_, event)| *event == Event::Back).count();
-    println!("members had to show their ticket {back} times");
+    let lost = events.iter().filter(|(_, event)| *event == Event::Lost).count();
+    verdict.check(lost == 0, format_args!("{lost} times a member lost sight of the broadcaster"));
     let gone = |event: &Event| matches!(event, Event::Ended(_) | Event::Over(_) | Event::TimedOut);
     let gone = events.iter().filter(|(_, event)| gone(event)).count();
     verdict.check(gone == 0, format_args!("{gone} members lost their place"));

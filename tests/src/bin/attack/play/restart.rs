@@ -148,7 +148,8 @@ fn is_back(roster: &Roster, before: &Roster) -> bool {
     let (is, was) = (&roster.state, &before.state);
     is.generation > was.generation
         && is.epoch.era() != was.epoch.era()
-        && (is.host, is.term, is.next, is.count) == (was.host, was.term, was.next, was.count)
+        && is.next >= was.next
+        && (is.host, is.term, is.count) == (was.host, was.term, was.count)
         && roster.spec == before.spec
         && roster.members == before.members
 }
