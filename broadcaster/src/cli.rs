@@ -1,5 +1,8 @@
 //! The flags.
 
+mod classic;
+mod limits;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,10 +11,13 @@ use clap::{Parser, ValueEnum};
 use poolmesh_proto::trace::RecordLimits;
 use poolmesh_proto::{BroadcasterConfig, Shard};
 
+use classic::ClassicFlags;
+use limits::LimitFlags;
+
 /// Lists, creates and joins pools of peers, over UDP.
 ///
 /// Once it serves, it prints one line on standard output: `listening on ADDR`. It logs to standard error, as much as
-/// RUST_LOG says (`RUST_LOG=debug` tells of each pool). SIGTERM and Ctrl-C stop it.
+/// RUST_LOG says (`RUST_LOG=debug` tells of each pool and each member). SIGTERM and Ctrl-C stop it.
 #[derive(Debug, Parser)]
 #[command(name = "poolmesh-broadcaster", version)]
 pub(crate) struct Cli {
@@ -19,9 +25,13 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6969")]
     pub(crate) listen: SocketAddr,
 
-    /// How long a pool lives without a ping of its host
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = positive_duration)]
-    ping_timeout: Duration,
+    /// The file with the server's key, with which pools outlive it
+    ///
+    /// Started again with it, or another server with a copy of it, takes back the members that the first one had. It holds 32
+    /// random bytes, as they are or as 64 hexadecimal digits, and is made if it isn't there, for its owner alone. Whoever reads
+    /// it can be anybody in any pool.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
 
     /// What it runs on
     #[arg(long, value_enum, default_value_t = Runtime::Std)]
@@ -33,45 +43,33 @@ pub(crate) struct Cli {
 
     /// In how many threads it serves, each with a socket of its own at the same port; more than one takes Linux
     ///
-    /// The limits below are of all together. Answers queued are of each.
+    /// What comes in the native dialect is handled by the first of them, whichever it reaches. The limits below are of all
+    /// together. Answers queued are of each.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
     pub(crate) threads: usize,
-
-    /// Pools at a time
-    #[arg(long, value_name = "N", default_value_t = BroadcasterConfig::default().max_pools)]
-    max_pools: usize,
-
-    /// Pools at a time hosted from one IPv4 address or IPv6 /64
-    #[arg(long, value_name = "N", default_value_t = BroadcasterConfig::default().max_pools_per_source)]
-    max_pools_per_source: usize,
-
-    /// Peers of one pool, its host included
-    #[arg(long, value_name = "N", default_value_t = BroadcasterConfig::default().max_peers)]
-    max_peers: usize,
-
-    /// Peers of all pools together, hosts not counted
-    #[arg(long, value_name = "N", default_value_t = BroadcasterConfig::default().max_peers_total)]
-    max_peers_total: usize,
 
     /// Answers queued until they are sent
     #[arg(long, value_name = "N", default_value_t = BroadcasterConfig::default().max_queued)]
     max_queued: usize,
 
-    /// The longest request, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = BroadcasterConfig::default().max_datagram)]
-    max_datagram: usize,
-
     /// Write all that the server is told to FILE, to be replayed by a developer
     ///
     /// The file of the run before is kept as FILE.before. Only its owner may read it: it holds the addresses of all
-    /// who ask and the ids of all pools. A request takes its own length and about 30 bytes. What was recorded is written
-    /// after a second at the latest. If that fails the server says so and goes on without. It takes a server in one thread.
+    /// who ask, the ids of all pools, and the key of --key-file. A request takes its own length and about 30 bytes. What was
+    /// recorded is written after a second at the latest. If that fails the server says so and goes on without. It takes a
+    /// server in one thread.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
 
     /// The length of that file from which on nothing more is recorded, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = RecordLimits::default().max_bytes, requires = "record")]
     record_limit: u64,
+
+    #[command(flatten)]
+    limits: LimitFlags,
+
+    #[command(flatten)]
+    classic: ClassicFlags,
 }
 
 /// What the server runs on.
@@ -94,16 +92,12 @@ pub(crate) enum Io {
 }
 
 impl Cli {
-    /// The limits that the flags give.
+    /// The settings that the flags give, but for the key.
     pub(crate) fn config(&self) -> BroadcasterConfig {
-        let mut config = BroadcasterConfig::default().with_classic();
-        config.ping_timeout = self.ping_timeout;
-        config.max_pools = self.max_pools;
-        config.max_pools_per_source = self.max_pools_per_source;
-        config.max_peers = self.max_peers;
-        config.max_peers_total = self.max_peers_total;
+        let mut config = BroadcasterConfig::default();
         config.max_queued = self.max_queued;
-        config.max_datagram = self.max_datagram;
+        config.limits = self.limits.limits();
+        self.classic.set(&mut config);
         config
     }
 
@@ -140,17 +134,41 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_library() {
-        assert_eq!(parse(&[]).unwrap().config(), BroadcasterConfig::default().with_classic());
+        assert_eq!(parse(&[]).unwrap().config(), BroadcasterConfig::default());
+        assert_eq!(parse(&["--classic"]).unwrap().config(), BroadcasterConfig::default().with_classic());
     }
 
     #[test]
     fn every_limit_has_a_flag() {
-        let flags = "--ping-timeout 250ms --max-pools 1 --max-pools-per-source 2 --max-peers 3 \
-                     --max-peers-total 4 --max-queued 5 --max-datagram 6";
+        let flags = "--max-queued 5 --limit-pools 1 --limit-pools-per-source 2 --limit-members 3 \
+                     --limit-members-per-source 4 --limit-seats 5 --limit-requests-per-second 6 \
+                     --limit-requests-in-a-row 7 --limit-messages-per-second 8 --limit-messages-in-a-row 9 \
+                     --limit-wrong-codes-per-minute 10 --limit-interval 11ms --limit-timeout 12ms --limit-sources 13";
         let config = parse(&flags.split_whitespace().collect::<Vec<_>>()).unwrap().config();
-        assert_eq!(config.ping_timeout, Duration::from_millis(250));
+        let limits = &config.limits;
+        assert_eq!((config.max_queued, limits.pools, limits.pools_per_source), (5, 1, 2));
+        assert_eq!((limits.members, limits.members_per_source, limits.seats), (3, 4, 5));
+        assert_eq!((limits.requests_per_second, limits.requests_in_a_row), (6, 7));
+        assert_eq!((limits.messages_per_second, limits.messages_in_a_row), (8, 9));
+        assert_eq!((limits.wrong_codes_per_minute, limits.sources), (10, 13));
+        assert_eq!([limits.interval, limits.timeout], [11, 12].map(Duration::from_millis));
+    }
+
+    #[test]
+    fn every_setting_of_the_classic_dialect_has_a_flag() {
+        let flags = "--classic --ping-timeout 250ms --max-pools 1 --max-pools-per-source 2 --max-peers 3 \
+                     --max-peers-total 4 --max-datagram 6 --classic-answers-per-second 7 \
+                     --classic-answers-in-a-row 8";
+        let flags: Vec<_> = flags.split_whitespace().collect();
+        let config = parse(&flags).unwrap().config();
+        assert_eq!((config.classic, config.ping_timeout), (true, Duration::from_millis(250)));
         assert_eq!((config.max_pools, config.max_pools_per_source, config.max_peers), (1, 2, 3));
-        assert_eq!((config.max_peers_total, config.max_queued, config.max_datagram), (4, 5, 6));
+        assert_eq!((config.max_peers_total, config.max_datagram), (4, 6));
+        assert_eq!((config.classic_answers_per_second, config.classic_answers_in_a_row), (7, 8));
+        for flag in flags[1..].chunks(2) {
+            let error = parse(flag).unwrap_err().to_string();
+            assert!(error.contains("--classic"), "{flag:?} alone: {error}");
+        }
     }
 
     #[test]
@@ -172,8 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_that_could_not_live_is_refused() {
-        assert!(parse(&["--ping-timeout", "0s"]).is_err());
-        assert!(parse(&["--ping-timeout", "soon"]).is_err());
+    fn times_at_which_nobody_could_live_are_refused() {
+        for flag in ["--ping-timeout", "--limit-interval", "--limit-timeout"] {
+            for time in ["0s", "soon", "0.1ms"] {
+                let wrong = parse(&["--classic", flag, time]);
+                assert!(wrong.is_err() || (flag, time) == ("--ping-timeout", "0.1ms"), "{flag} {time}");
+            }
+        }
+        assert!(parse(&["--limit-timeout", "66s"]).is_err(), "it is told in 16 bits");
+        assert!(parse(&["--limit-timeout", "65s"]).is_ok());
     }
 }

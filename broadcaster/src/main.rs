@@ -1,6 +1,7 @@
 //! The broadcaster as a program: flags, logs, a clean stop.
 
 mod cli;
+mod key_file;
 mod threads;
 
 use std::fs::{self, File};
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use poolmesh_proto::trace::{Entry, Input, TraceError, TraceFault, entries};
-use poolmesh_proto::{BroadcasterEvent, BroadcasterStats};
+use poolmesh_proto::{BroadcasterConfig, BroadcasterEvent, BroadcasterStats};
 use poolmesh_std::SocketStats;
 use tracing_subscriber::EnvFilter;
 
@@ -32,18 +33,7 @@ fn main() -> ExitCode {
         // It would tell of a failed write by another one, and panic if that fails as well.
         .log_internal_errors(false)
         .init();
-    let served = match (cli.runtime, cli.threads) {
-        (Runtime::Smol, _) | (_, 2..) if cli.io == Io::Uring => {
-            Err(io::Error::other("--io uring takes --runtime std and one thread"))
-        }
-        (Runtime::Std, 1) => serve_std(&cli),
-        (Runtime::Smol, 1) => smol::block_on(serve_smol(&cli)),
-        (_, 2..) if cli.record.is_some() => {
-            Err(io::Error::other("--record takes a server in one thread: leave out --threads"))
-        }
-        (Runtime::Std, _) => serve_std_in_threads(&cli),
-        (Runtime::Smol, _) => serve_smol_in_threads(&cli),
-    };
+    let served = config(&cli).and_then(|config| serve(&cli, config));
     match served {
         Ok((stats, socket)) => {
             tracing::info!(?stats, ?socket, "stopped");
@@ -57,8 +47,33 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve_std(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
-    let mut server = poolmesh_std::BroadcasterServer::bind(cli.listen, cli.config())
+/// The settings that the flags give, with the key.
+fn config(cli: &Cli) -> io::Result<BroadcasterConfig> {
+    let mut config = cli.config();
+    config.secret = cli.key_file.as_deref().map(key_file::open).transpose()?;
+    if config.secret.is_none() {
+        tracing::info!("without --key-file no pool outlives this server");
+    }
+    Ok(config)
+}
+
+fn serve(cli: &Cli, config: BroadcasterConfig) -> io::Result<(BroadcasterStats, SocketStats)> {
+    match (cli.runtime, cli.threads) {
+        (Runtime::Smol, _) | (_, 2..) if cli.io == Io::Uring => {
+            Err(io::Error::other("--io uring takes --runtime std and one thread"))
+        }
+        (Runtime::Std, 1) => serve_std(cli, config),
+        (Runtime::Smol, 1) => smol::block_on(serve_smol(cli, config)),
+        (_, 2..) if cli.record.is_some() => {
+            Err(io::Error::other("--record takes a server in one thread: leave out --threads"))
+        }
+        (Runtime::Std, _) => serve_std_in_threads(cli, &config),
+        (Runtime::Smol, _) => serve_smol_in_threads(cli, &config),
+    }
+}
+
+fn serve_std(cli: &Cli, config: BroadcasterConfig) -> io::Result<(BroadcasterStats, SocketStats)> {
+    let mut server = poolmesh_std::BroadcasterServer::bind(cli.listen, config)
         .map_err(|error| cannot_listen(cli.listen, &error))?;
     let (stopper, meter) = (server.stopper(), server.meter());
     on_signal(move || stopper.stop())?;
@@ -92,8 +107,8 @@ fn use_uring(server: &mut poolmesh_std::BroadcasterServer) {
     }
 }
 
-async fn serve_smol(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
-    let server = poolmesh_smol::BroadcasterServer::bind(cli.listen, cli.config())
+async fn serve_smol(cli: &Cli, config: BroadcasterConfig) -> io::Result<(BroadcasterStats, SocketStats)> {
+    let server = poolmesh_smol::BroadcasterServer::bind(cli.listen, config)
         .map_err(|error| cannot_listen(cli.listen, &error))?;
     let (stopper, meter) = (server.stopper(), server.meter());
     on_signal(move || stopper.stop())?;
@@ -106,8 +121,11 @@ async fn serve_smol(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
     Ok((stats?, meter.read()))
 }
 
-fn serve_std_in_threads(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
-    let servers = poolmesh_std::BroadcasterServer::bind_shards(cli.listen, &cli.config(), cli.threads)
+fn serve_std_in_threads(
+    cli: &Cli,
+    config: &BroadcasterConfig,
+) -> io::Result<(BroadcasterStats, SocketStats)> {
+    let servers = poolmesh_std::BroadcasterServer::bind_shards(cli.listen, config, cli.threads)
         .map_err(|error| cannot_listen(cli.listen, &error))?;
     let meters: Vec<_> = servers.iter().map(poolmesh_std::BroadcasterServer::meter).collect();
     if let Some(any) = servers.first() {
@@ -119,8 +137,11 @@ fn serve_std_in_threads(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)
     Ok((stats, meters.iter().map(poolmesh_std::Meter::read).sum()))
 }
 
-fn serve_smol_in_threads(cli: &Cli) -> io::Result<(BroadcasterStats, SocketStats)> {
-    let servers = poolmesh_smol::BroadcasterServer::bind_shards(cli.listen, &cli.config(), cli.threads)
+fn serve_smol_in_threads(
+    cli: &Cli,
+    config: &BroadcasterConfig,
+) -> io::Result<(BroadcasterStats, SocketStats)> {
+    let servers = poolmesh_smol::BroadcasterServer::bind_shards(cli.listen, config, cli.threads)
         .map_err(|error| cannot_listen(cli.listen, &error))?;
     let meters: Vec<_> = servers.iter().map(poolmesh_smol::BroadcasterServer::meter).collect();
     if let Some(any) = servers.first() {

@@ -90,6 +90,7 @@ fn most(all: &[Entry]) -> usize {
             Input::Bytes(_, bytes) => told += bytes.len(),
             Input::Connect(all) => addresses += all.len(),
             Input::Enter(pool) => addresses += pool.peers().len(),
+            Input::Meet(_) => addresses += 1,
             _ => {}
         }
     }

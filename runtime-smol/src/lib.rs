@@ -60,22 +60,27 @@ mod sink;
 mod sockets;
 
 pub use bytes::Bytes;
-pub use client::Client;
+pub use client::{Client, PoolEvents};
 pub use events::{Event, Events};
 pub use link::{Peer, SendBatch};
 pub use mesh::Mesh;
 pub use poolmesh_proto as proto;
-pub use poolmesh_proto::driver::ConnectFailed;
+pub use poolmesh_proto::driver::{ConnectFailed, PoolNews};
 #[cfg(feature = "record")]
 pub use poolmesh_proto::trace::RecordLimits;
+pub use poolmesh_proto::wire::native::{
+    Application, LeaveReason, Member, PoolCode, PoolSpec, Seats, Secret, Term,
+};
 pub use poolmesh_proto::{
-    BroadcasterConfig, BroadcasterEvent, BroadcasterStats, CallFailed, ClientConfig, CloseReason,
-    DialFailure, LinkConfig, MeshConfig, Message, MessageRef, Packet, PacketError, PacketReader, Payload,
-    PeerId, PoolId, PoolInfo, SendError, Side,
+    BroadcasterConfig, BroadcasterEvent, BroadcasterStats, CallFailed, ClientConfig, CloseReason, Cursor,
+    DialFailure, Door, LinkConfig, ListFilter, Membership, MeshConfig, Message, MessageRef, Packet,
+    PacketError, PacketReader, Payload, PeerId, PoolEnd, PoolEvent, PoolId, PoolInfo, PoolListing,
+    PoolMember, PoolPage, Saved, SendError, Side,
 };
 pub use poolmesh_sockets::udp::{Meter, SocketStats};
 pub use server::{BroadcasterServer, Stopper};
 pub use sink::EventSink;
+pub use sockets::resolve;
 
 /// What became of connecting to a pool.
 pub type PoolReport = proto::driver::PoolReport<Peer>;

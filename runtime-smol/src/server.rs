@@ -27,7 +27,7 @@ use wait::Wait;
 /// use poolmesh_smol::{BroadcasterConfig, BroadcasterServer};
 ///
 /// # smol::block_on(async {
-/// let server = BroadcasterServer::bind("127.0.0.1:6969".parse()?, BroadcasterConfig::default().with_classic())?;
+/// let server = BroadcasterServer::bind("127.0.0.1:6969".parse()?, BroadcasterConfig::default())?;
 /// println!("listening on {}", server.local_addr());
 /// let stats = server.run(|event| println!("{event:?}")).await?; // until `server.stopper().stop()` is called
 /// # Ok::<(), Box<dyn std::error::Error>>(()) });
@@ -75,7 +75,8 @@ impl BroadcasterServer {
     /// any order. When one ends, for whatever reason, all end; what stops one stops all.
     ///
     /// The system spreads those who ask over the sockets, each always to the same. A pool is kept by the server that its
-    /// host has reached, so its pings are handled there; a join that came to another is handed over.
+    /// host has reached, so its pings are handled there; a join that came to another is handed over. That is so in the classic
+    /// dialect: what comes in the native one the first of them handles.
     ///
     /// # Errors
     /// If the address can't be had; if `count` is not possible (`InvalidInput`); if it is more than one and the system is
@@ -179,7 +180,7 @@ impl BroadcasterServer {
         on_event: &mut impl FnMut(BroadcasterEvent),
     ) -> io::Result<()> {
         let clock = Clock::start();
-        let mut receiver = Receiver::new(self.config.max_datagram);
+        let mut receiver = Receiver::new(self.config.longest_datagram());
         let mut mail = Mail::default();
         let mut wait = Wait::of(self, clock);
         let mut deadline = None;

@@ -13,8 +13,13 @@ pub(crate) fn prepare(stream: &Async<TcpStream>) -> io::Result<()> {
     stream.get_ref().set_nodelay(true)
 }
 
-/// The address to talk to of a name, or an error that names it.
-pub(crate) async fn resolve(name: impl AsyncToSocketAddrs + Debug) -> io::Result<SocketAddr> {
+/// The address to talk to of a name with a port, such as one of the [other broadcasters] of a client.
+///
+/// [other broadcasters]: poolmesh_proto::ClientConfig::broadcasters
+///
+/// # Errors
+/// If it has none; the error names it.
+pub async fn resolve(name: impl AsyncToSocketAddrs + Debug) -> io::Result<SocketAddr> {
     let described = format!("{name:?}");
     let none = || io::Error::new(io::ErrorKind::NotFound, format!("{described} has no address to talk to"));
     let resolved = smol::net::resolve(name).await.map_err(|error| {

@@ -1,30 +1,29 @@
 //! A chat among the peers of a pool, over blocking sockets and threads.
 //!
-//! `cargo run --release --example chat-std -- --broadcaster 127.0.0.1:6969 list|create|join POOL`
+//! `cargo run --release --example chat-std -- list|create|join POOL|code CODE`; `--help` has the rest.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a program takes the events it knows")]
 
+#[path = "chat/words.rs"]
+mod words;
+
 use std::error::Error;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead};
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use poolmesh_std::{Client, DialFailure, Event, Events, Mesh, MeshConfig, Message, Packet, PoolId, PoolInfo};
-
-const USAGE: &str = "usage: chat-std [--broadcaster ADDR] list | create | join POOL";
+use poolmesh_std::{
+    CallFailed, Client, DialFailure, Event, Events, ListFilter, Mesh, MeshConfig, Packet, Peer, PoolEvents,
+    PoolId, PoolInfo, resolve,
+};
+use words::{Arguments, Command, Faces, Typed, print, warn};
 
 /// How long leaving may take.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
-enum Command {
-    List,
-    Create,
-    Join(PoolId),
-}
-
-/// What the person at the keyboard does.
+/// What the person at the keyboard does, or what happens to the chat.
 enum Input {
     Line(Vec<u8>),
     Leave,
@@ -34,171 +33,229 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads what is said has gone: so do we.
-        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
+        Err(error) if words::is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "chat-std: {error}");
+            warn(error);
             ExitCode::FAILURE
         }
     }
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let Some((broadcaster, command)) = arguments()? else { return say(USAGE) };
-    let mut config = MeshConfig::default();
-    config.link.pack = 1; // a write for each event: a gop2p peer loses its place when one comes in pieces
-    let mesh = Mesh::with_config(config);
-    let inputs = inputs(&mesh)?;
-    let client = Client::connect(broadcaster.as_str())?;
-    match command {
-        Command::List => client.list()?.iter().try_for_each(say),
-        Command::Create => chat(&client, &mesh, inputs, &client.create()?),
-        Command::Join(pool) => chat(&client, &mesh, inputs, &client.join(pool)?),
+    let arguments = Arguments::read()?;
+    if let Command::Help = arguments.command {
+        return Ok(print(words::USAGE)?);
     }
+    let client = connect(&arguments)?;
+    let events = client.events(); // from before there is anything to miss
+    let me = arguments.me.as_bytes();
+    let pool = match &arguments.command {
+        Command::Help => return Ok(()),
+        Command::List => return list(&client, arguments.classic),
+        Command::Create(_) if arguments.classic => client.create()?,
+        Command::Create(spec) => client.create_with(spec, me)?,
+        Command::Join(pool) => client.join_with(*pool, me)?,
+        Command::Code(code) => client.join_with(*code, me)?,
+    };
+    Chat::new(client, pool).run(events)
 }
 
-fn chat(
-    client: &Client,
-    mesh: &Mesh,
-    inputs: mpsc::Receiver<Input>,
-    pool: &PoolInfo,
-) -> Result<(), Box<dyn Error>> {
-    say(format_args!("pool {} host {} you {}", pool.id(), pool.host(), pool.you()))?;
-    let telling = thread::spawn({
-        let events = mesh.events();
-        move || tell(events)
-    });
-    let ending = thread::spawn({
-        let client = client.clone();
-        move || {
-            while let Some(pool) = client.next_ended() {
-                warn(format_args!("pool {pool} has ended: nobody can join it any more"));
+/// A client of the first broadcaster, which knows the others.
+fn connect(arguments: &Arguments) -> Result<Client, Box<dyn Error>> {
+    let mut config = arguments.config();
+    let (first, others) = arguments.broadcasters.split_first().ok_or("no broadcaster")?;
+    for other in others {
+        config.broadcasters.push(resolve(other.as_str())?);
+    }
+    Ok(Client::connect_with(first.as_str(), config)?)
+}
+
+/// The pools there are; those of the classic dialect, too, if the broadcaster speaks it.
+fn list(client: &Client, classic: bool) -> Result<(), Box<dyn Error>> {
+    let mut pools = client.list()?;
+    if !classic {
+        pools.extend(client.list_with(&ListFilter { classic: true, ..ListFilter::default() })?.pools);
+    }
+    Ok(pools.iter().try_for_each(|pool| print(words::listing(pool)))?)
+}
+
+/// One who is in a pool. Clones are the same.
+#[derive(Clone)]
+struct Chat {
+    client: Client,
+    mesh: Mesh,
+    pool: PoolInfo,
+    faces: Arc<Mutex<Faces>>,
+}
+
+impl Chat {
+    fn new(client: Client, pool: PoolInfo) -> Self {
+        let mut config = MeshConfig::default();
+        config.link.pack = 1; // a write for each event: a gop2p peer loses its place when one comes in pieces
+        Self { client, mesh: Mesh::with_config(config), pool, faces: Arc::default() }
+    }
+
+    fn run(self, events: PoolEvents) -> Result<(), Box<dyn Error>> {
+        print(words::entered(&self.pool))?;
+        if let Some(known) = self.client.membership(self.id()) {
+            print(words::roster(&known))?;
+        }
+        let (sender, inputs) = mpsc::sync_channel(1);
+        self.read_inputs(&sender)?;
+        let telling = thread::spawn({
+            let (chat, events) = (self.clone(), self.mesh.events());
+            move || chat.tell_links(events)
+        });
+        let following = thread::spawn({
+            let chat = self.clone();
+            move || chat.tell_pool(events, &sender)
+        });
+        match self.mesh.connect_to_pool(&self.client, &self.pool)?.listening {
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => {
+                warn(format_args!("who joins later can't reach you: {error}"));
+            }
+            _ => {} // listening, or on the way out already
+        }
+        for input in inputs {
+            let Input::Line(line) = input else { break };
+            match self.act(Typed::read(&line)) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(failed) => warn(failed),
+            }
+            if telling.is_finished() || following.is_finished() {
+                break; // nobody reads what we say
             }
         }
-    });
-    match mesh.connect_to_pool(client, pool)?.listening {
-        Err(error) if error.kind() != io::ErrorKind::NotConnected => {
-            warn(format_args!("who joins later can't reach you: {error}"));
-        }
-        _ => {} // listening, or on the way out already
+        self.mesh.close();
+        self.client.close();
+        following.join().unwrap_or(Ok(()))?;
+        telling.join().unwrap_or(Ok(())).map_err(Into::into)
     }
-    for input in inputs {
-        match input {
-            Input::Line(line) => {
-                for (peer, error) in mesh.send_to_all("msg", Packet::new().string(line)) {
+
+    fn id(&self) -> PoolId {
+        self.pool.id()
+    }
+
+    /// Does what was typed. Whether the chat goes on.
+    fn act(&self, typed: Typed) -> Result<bool, CallFailed> {
+        let pool = self.id();
+        match typed {
+            Typed::Say(line) => {
+                for (peer, error) in self.mesh.send_to_all("msg", Packet::new().string(line)) {
                     warn(format_args!("not sent to {}: {error}", peer.address()));
                 }
             }
-            Input::Leave => break,
+            Typed::Who => {
+                if let Some(known) = self.client.membership(pool) {
+                    return Ok(print(words::roster(&known)).is_ok());
+                }
+            }
+            Typed::Leave => {
+                if self.client.membership(pool).is_some() {
+                    self.client.leave(pool)?;
+                }
+                return Ok(false);
+            }
+            Typed::Me(text) => self.client.set_about(pool, text.as_bytes())?,
+            Typed::Kick(member) => self.client.kick(pool, member)?,
+            Typed::Host(member) => self.client.hand_over(pool, member)?,
+            Typed::Lock(locked) => self.client.lock(pool, locked)?,
+            Typed::Name(text) => {
+                let Some(spec) = self.client.latest_spec(pool) else { return Ok(true) };
+                match spec.named(&text) {
+                    Ok(spec) => self.client.change(pool, &spec)?,
+                    Err(invalid) => warn(invalid),
+                }
+            }
+            Typed::Close => self.client.close_pool(pool)?,
+            Typed::Unclear(why) => warn(why),
         }
-        if telling.is_finished() {
-            break; // nobody reads what we say
-        }
+        Ok(true)
     }
-    mesh.close();
-    client.close();
-    let _ = ending.join();
-    telling.join().unwrap_or(Ok(())).map_err(Into::into)
-}
 
-/// Says what happens.
-fn tell(events: Events) -> io::Result<()> {
-    for event in events {
+    /// Says what happens on the links.
+    fn tell_links(&self, events: Events) -> io::Result<()> {
+        for event in events {
+            if let Some(line) = self.line(event) {
+                print(line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be said of an event.
+    fn line(&self, event: Event) -> Option<String> {
+        let known = self.client.membership(self.id());
+        let mut faces = self.faces.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Connected(peer) => print(format_args!("+ {}", peer.address()))?,
-            Event::Disconnected(peer, reason) => print(format_args!("- {} {reason}", peer.address()))?,
-            Event::Received(peer, event) if event.is("msg") => match text(&event) {
-                Some(text) => print(format_args!("{}: {text}", peer.address()))?,
-                None => warn(format_args!("{} sent a msg without a text", peer.address())),
+            Event::Connected(peer) => match self.pool.me() {
+                // Others know a link by who is at its end.
+                Some(me) => {
+                    peer.try_send("iam", Packet::new().u32(me.get())).err().map(|error| error.to_string())
+                }
+                None => Some(format!("+ {}", peer.address())),
             },
-            Event::Unreachable(_, DialFailure::Closed) => {} // on the way out
-            Event::Unreachable(address, failure) => warn(format_args!("{address}: {failure}")),
-            _ => {}
+            Event::Received(peer, event) if event.is("iam") => {
+                faces.meet(peer.id(), &event);
+                Some(format!("link to {}", faces.name(peer.id(), peer.address(), known.as_ref())))
+            }
+            Event::Received(peer, event) if event.is("msg") => {
+                let name = faces.name(peer.id(), peer.address(), known.as_ref());
+                Some(format!("{name}: {}", words::text(&event)))
+            }
+            Event::Disconnected(peer, reason) => {
+                let name = faces.part(peer.id(), peer.address(), known.as_ref());
+                let what = if self.pool.me().is_some() { "link to" } else { "-" };
+                Some(format!("{what} {name} {reason}"))
+            }
+            Event::Unreachable(_, DialFailure::Closed) => None, // on the way out
+            Event::Unreachable(address, failure) => Some(format!("no link to {address}: {failure}")),
+            _ => None,
         }
     }
-    Ok(())
-}
 
-/// The one string of a message; characters that control the terminal or the direction of the text are escaped, so that
-/// it can't forge a line.
-fn text(event: &Message) -> Option<String> {
-    let text = event.reader().string_bytes().ok().map(String::from_utf8_lossy)?;
-    let controls = |c: char| {
-        c.is_control() && c != '\t'
-            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let escaped = |c: char| if controls(c) { c.escape_default().to_string() } else { c.into() };
-    Some(text.chars().map(escaped).collect())
-}
+    /// Says what happens in the pool, and does what follows.
+    fn tell_pool(&self, events: PoolEvents, inputs: &mpsc::SyncSender<Input>) -> io::Result<()> {
+        for news in events {
+            if let Some(line) = words::news(&news, self.client.membership(self.id()).as_ref()) {
+                print(line)?;
+            }
+            if let Some(member) = words::kicked(&news) {
+                let gone = self.faces.lock().unwrap_or_else(PoisonError::into_inner).links(member);
+                let links = self.mesh.peers();
+                links.iter().filter(|peer| gone.contains(&peer.id())).for_each(Peer::disconnect);
+            }
+            if words::is_over(&news) {
+                let _ = inputs.send(Input::Leave);
+            }
+        }
+        Ok(())
+    }
 
-/// Lines typed, until the end of input or Ctrl-C.
-fn inputs(mesh: &Mesh) -> Result<mpsc::Receiver<Input>, Box<dyn Error>> {
-    let (sender, inputs) = mpsc::sync_channel(1);
-    let (interrupt, mesh) = (sender.clone(), mesh.clone());
-    let (never, patience) = mpsc::channel::<()>();
-    ctrlc::set_handler(move || {
-        let (_kept_open, interrupt, mesh) = (&never, interrupt.clone(), mesh.clone());
+    /// Lines typed, until the end of input or Ctrl-C.
+    fn read_inputs(&self, sender: &mpsc::SyncSender<Input>) -> Result<(), Box<dyn Error>> {
+        let (interrupt, mesh, sender) = (sender.clone(), self.mesh.clone(), sender.clone());
+        let (never, patience) = mpsc::channel::<()>();
+        ctrlc::set_handler(move || {
+            let (_kept_open, interrupt, mesh) = (&never, interrupt.clone(), mesh.clone());
+            thread::spawn(move || {
+                mesh.close(); // ends a connect_to_pool that is under way
+                interrupt.send(Input::Leave)
+            });
+            // The rest of the program may be stuck, saying things to somebody who doesn't listen.
+            let _ = patience.recv_timeout(PATIENCE);
+            std::process::exit(0);
+        })?;
         thread::spawn(move || {
-            mesh.close(); // ends a connect_to_pool that is under way
-            interrupt.send(Input::Leave)
+            for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
+                let line = line.strip_suffix(b"\r").unwrap_or(&line).to_vec();
+                if sender.send(Input::Line(line)).is_err() {
+                    return;
+                }
+            }
+            let _ = sender.send(Input::Leave);
         });
-        // The rest of the program may be stuck, saying things to somebody who doesn't listen.
-        let _ = patience.recv_timeout(PATIENCE);
-        std::process::exit(0);
-    })?;
-    thread::spawn(move || {
-        for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
-            let line = line.strip_suffix(b"\r").unwrap_or(&line).to_vec();
-            if sender.send(Input::Line(line)).is_err() {
-                return;
-            }
-        }
-        let _ = sender.send(Input::Leave);
-    });
-    Ok(inputs)
-}
-
-fn arguments() -> Result<Option<(String, Command)>, Box<dyn Error>> {
-    let mut broadcaster = String::from("127.0.0.1:6969");
-    let mut words = Vec::new();
-    let mut arguments = std::env::args_os().skip(1).map(|argument| argument.into_string());
-    while let Some(argument) = arguments.next() {
-        let argument = argument.map_err(|_| "arguments must be UTF-8")?;
-        match argument.as_str() {
-            "-h" | "--help" => return Ok(None),
-            "--broadcaster" => {
-                broadcaster = arguments.next().ok_or(USAGE)?.map_err(|_| "an address is ASCII")?;
-            }
-            other => match other.strip_prefix("--broadcaster=") {
-                Some(address) => broadcaster = address.to_owned(),
-                None => words.push(argument),
-            },
-        }
+        Ok(())
     }
-    let command = match &words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["list"] => Command::List,
-        ["create"] => Command::Create,
-        ["join", pool] => Command::Join(pool.parse()?),
-        _ => return Err(USAGE.into()),
-    };
-    Ok(Some((broadcaster, command)))
-}
-
-fn say(what: impl std::fmt::Display) -> Result<(), Box<dyn Error>> {
-    Ok(print(what)?)
-}
-
-/// To standard output, line by line.
-fn print(what: impl std::fmt::Display) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{what}")?;
-    stdout.flush()
-}
-
-/// To standard error. If that is closed, there is nobody to tell.
-fn warn(what: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "chat-std: {what}");
-}
-
-fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -39,7 +39,8 @@
 //!
 //! A client has one thread, which receives. A mesh has one that accepts while it listens, one for each connection it is
 //! dialing (at most [`MeshConfig::max_dialing`]), and two for each link: one reads and hands out events, one writes.
-//! Whoever waits in a call keeps the machine's time meanwhile. All end with what they serve.
+//! Whoever waits in a call keeps the machine's time meanwhile; while a member is dialed that came late, a thread does. All end
+//! with what they serve.
 //!
 //! # Errors of the network
 //!
@@ -62,21 +63,26 @@ mod sockets;
 mod sync;
 
 pub use bytes::Bytes;
-pub use client::Client;
+pub use client::{Client, PoolEvents};
 pub use events::{Event, Events};
 pub use link::{Peer, SendBatch};
 pub use mesh::Mesh;
 pub use poolmesh_proto as proto;
-pub use poolmesh_proto::driver::ConnectFailed;
+pub use poolmesh_proto::driver::{ConnectFailed, PoolNews};
 #[cfg(feature = "record")]
 pub use poolmesh_proto::trace::RecordLimits;
+pub use poolmesh_proto::wire::native::{
+    Application, LeaveReason, Member, PoolCode, PoolSpec, Seats, Secret, Term,
+};
 pub use poolmesh_proto::{
-    BroadcasterConfig, BroadcasterEvent, BroadcasterStats, CallFailed, ClientConfig, CloseReason,
-    DialFailure, LinkConfig, MeshConfig, Message, MessageRef, Packet, PacketError, PacketReader, Payload,
-    PeerId, PoolId, PoolInfo, SendError, Side,
+    BroadcasterConfig, BroadcasterEvent, BroadcasterStats, CallFailed, ClientConfig, CloseReason, Cursor,
+    DialFailure, Door, LinkConfig, ListFilter, Membership, MeshConfig, Message, MessageRef, Packet,
+    PacketError, PacketReader, Payload, PeerId, PoolEnd, PoolEvent, PoolId, PoolInfo, PoolListing,
+    PoolMember, PoolPage, Saved, SendError, Side,
 };
 pub use poolmesh_sockets::udp::{Meter, SocketStats};
 pub use server::{BroadcasterServer, Stopper};
+pub use sockets::resolve;
 
 /// What became of connecting to a pool.
 pub type PoolReport = proto::driver::PoolReport<Peer>;

@@ -89,8 +89,13 @@ impl ReadTimeout {
     }
 }
 
-/// The address to talk to of a name, or an error that names it.
-pub(crate) fn resolve(name: impl ToSocketAddrs + std::fmt::Debug) -> io::Result<SocketAddr> {
+/// The address to talk to of a name with a port, such as one of the [other broadcasters] of a client.
+///
+/// [other broadcasters]: poolmesh_proto::ClientConfig::broadcasters
+///
+/// # Errors
+/// If it has none; the error names it.
+pub fn resolve(name: impl ToSocketAddrs + std::fmt::Debug) -> io::Result<SocketAddr> {
     let described = format!("{name:?}");
     let none = || io::Error::new(io::ErrorKind::NotFound, format!("{described} has no address to talk to"));
     let resolved = name.to_socket_addrs().map_err(|error| {

@@ -36,21 +36,34 @@ impl HeldPort {
     }
 }
 
-/// A UDP socket that is connected to `server`, on a port whose number is held for TCP, too: other peers dial the one that
-/// the server saw.
+/// The sockets of a client.
+#[derive(Debug)]
+pub struct OwnPort {
+    /// What talks to broadcasters. It is connected to none, for there may be several.
+    pub udp: UdpSocket,
+    /// The same number on TCP.
+    pub held: HeldPort,
+    /// The address of the UDP socket, on the way to the broadcaster it was opened for.
+    pub local: SocketAddr,
+}
+
+/// A UDP socket to talk to `server` and others of the same IP version, on a port whose number is held for TCP, too: other
+/// peers dial the one that the server sees.
 ///
 /// # Errors
 /// If there is no such port, or no way to the server.
-pub fn udp_with_tcp_port(server: SocketAddr) -> io::Result<(UdpSocket, HeldPort)> {
+pub fn udp_with_tcp_port(server: SocketAddr) -> io::Result<OwnPort> {
+    // A socket that is connected shows by what address it would send.
+    let probe = UdpSocket::bind(any(server, 0))?;
+    probe.connect(server)?;
+    let mut local = probe.local_addr()?;
+    drop(probe);
     let mut last = None;
     for _ in 0..TRIES {
         let udp = UdpSocket::bind(any(server, 0))?;
-        match HeldPort::hold(any(server, udp.local_addr()?.port())) {
-            Ok(port) => {
-                // Connected, so that the system filters strangers, and tells of a closed port.
-                udp.connect(server)?;
-                return Ok((udp, port));
-            }
+        local.set_port(udp.local_addr()?.port());
+        match HeldPort::hold(any(server, local.port())) {
+            Ok(held) => return Ok(OwnPort { udp, held, local }),
             Err(error) => last = Some(error),
         }
     }
@@ -127,7 +140,7 @@ mod tests {
     #[test]
     fn a_held_port_is_nobody_elses_and_refuses_who_dials_until_it_is_listened_on() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let (udp, held) = udp_with_tcp_port(server.local_addr().unwrap()).unwrap();
+        let OwnPort { udp, held, .. } = udp_with_tcp_port(server.local_addr().unwrap()).unwrap();
         let port = udp.local_addr().unwrap().port();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         assert!(HeldPort::hold(any(address, port)).is_err());
@@ -140,7 +153,7 @@ mod tests {
     #[test]
     fn where_another_port_is_asked_for_the_held_one_is_let_go() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let (udp, held) = udp_with_tcp_port(server.local_addr().unwrap()).unwrap();
+        let OwnPort { udp, held, .. } = udp_with_tcp_port(server.local_addr().unwrap()).unwrap();
         let port = udp.local_addr().unwrap().port();
         let other = listen("127.0.0.1:0".parse().unwrap(), Some(held)).unwrap();
         assert_ne!(other.local_addr().unwrap().port(), port);

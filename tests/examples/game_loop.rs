@@ -1,7 +1,8 @@
 //! The machines in a game's loop: one thread, non-blocking sockets, 60 ticks a second, no runtime.
 //!
 //! `cargo run --release --example game_loop` plays alone: two players and a
-//! broadcaster, all in one thread. `… --example game_loop -- ADDR [POOL]` plays one of a pool.
+//! broadcaster, all in one thread. `… --example game_loop -- ADDR [CODE]` plays one of a pool, whose code the one who
+//! made it is told.
 //!
 //! How the machines are driven is in `tests/src/driver/event_loop.rs`; here is what a game does with that.
 
@@ -15,8 +16,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use poolmesh_proto::driver::Event;
-use poolmesh_proto::{BroadcasterConfig, ClientConfig, MeshConfig, Packet, PoolId};
+use poolmesh_proto::driver::{Event, PoolNews};
+use poolmesh_proto::trace::Order;
+use poolmesh_proto::wire::native::{PoolCode, PoolSpec, Seats};
+use poolmesh_proto::{BroadcasterConfig, ClientConfig, MeshConfig, Packet, PoolEvent, PoolId};
 use poolmesh_testkit::driver::{EventLoop, ServerLoop, Settings, System, Told};
 
 const TICK: Duration = Duration::from_nanos(1_000_000_000 / 60);
@@ -28,15 +31,17 @@ struct Player {
     name: String,
     program: EventLoop<System>,
     pool: Option<PoolId>,
+    code: Option<PoolCode>,
     heard: u64,
 }
 
 impl Player {
     fn new(name: &str, network: System, broadcaster: SocketAddr) -> io::Result<Self> {
-        let (client, mesh) = (ClientConfig::classic(), MeshConfig::default());
-        let seed = [7; 32]; // a real one draws from the system's random source, for each program anew
+        let (client, mesh) = (ClientConfig::default(), MeshConfig::default());
+        let mut seed = [7; 32]; // a real one draws it from the system's random source
+        seed.iter_mut().zip(name.bytes()).for_each(|(seed, byte)| *seed = byte);
         let program = EventLoop::start(network, Settings { client, mesh, broadcaster, seed })?;
-        Ok(Self { name: name.into(), program, pool: None, heard: 0 })
+        Ok(Self { name: name.into(), program, pool: None, code: None, heard: 0 })
     }
 
     /// One tick: send what is to go out, take in what has come, play. Nothing in it waits.
@@ -47,11 +52,23 @@ impl Player {
         while let Some(told) = self.program.next_told() {
             match told {
                 Told::Pool(pool) => {
-                    println!("{}: in pool {}", self.name, pool.id());
-                    self.pool = Some(pool.id());
+                    (self.pool, self.code) = (Some(pool.id()), pool.code());
+                    let code = self.code.map(|code| code.to_string()).unwrap_or_default();
+                    println!(
+                        "{}: in pool {} of code {code}, with {} others",
+                        self.name,
+                        pool.id(),
+                        pool.others().count()
+                    );
                     if let Err(error) = self.program.enter(&pool) {
                         println!("{}: {error}", self.name);
                     }
+                }
+                Told::News(PoolNews::Event { event: PoolEvent::Joined(member), .. }) => {
+                    println!("{}: {} comes", self.name, String::from_utf8_lossy(&member.about));
+                }
+                Told::News(PoolNews::Event { event: PoolEvent::Host { you: true, .. }, .. }) => {
+                    println!("{}: I am host now", self.name);
                 }
                 Told::Mesh(Event::Received(_, event)) if event.is("pos") => {
                     self.heard += u64::from(event.reader().u64().is_ok());
@@ -80,20 +97,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ids += 1;
             ids
         };
-        let server = ServerLoop::bind(
-            network,
-            ([127, 0, 0, 1], 0).into(),
-            BroadcasterConfig::default().with_classic(),
-            random,
-        )?;
+        let server =
+            ServerLoop::bind(network, ([127, 0, 0, 1], 0).into(), BroadcasterConfig::default(), random)?;
         for name in ["ann", "bob"] {
             players.push(Player::new(name, network, server.local_addr())?);
         }
         broadcaster = Some(server);
     }
     match arguments.next() {
-        Some(pool) => players[0].program.join(pool.parse()?)?,
-        None => players[0].program.create()?,
+        Some(code) => players[0].program.join_with(code.parse::<PoolCode>()?, b"me")?,
+        None => {
+            let spec = PoolSpec::new(Seats::new(4).ok_or("no seats")?).named("a game")?;
+            let name = players[0].name.clone();
+            players[0].program.create_with(&spec, name.as_bytes())?;
+        }
     }
 
     for frame in 0..TICKS {
@@ -102,8 +119,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         if let Some(server) = &mut broadcaster {
             let _ = server.turn(|event| println!("broadcaster: {event:?}"));
-            if let (30, Some(pool)) = (frame, players[0].pool) {
-                players[1].program.join(pool)?;
+            match (frame, players[0].pool, players[0].code) {
+                (30, _, Some(code)) => players[1].program.join_with(code, b"bob")?,
+                (120, Some(pool), _) => {
+                    let bob = players[1].program.membership(pool).map(|known| known.me());
+                    players[0].program.order(pool, Order::HandOver(bob.ok_or("bob isn't there")?))?;
+                }
+                _ => {}
             }
         }
         std::thread::sleep(TICK.saturating_sub(epoch.elapsed().saturating_sub(TICK * frame as u32)));

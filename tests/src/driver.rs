@@ -32,7 +32,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use poolmesh_proto::driver::Event;
+use poolmesh_proto::driver::{Event, PoolNews};
 use poolmesh_proto::{
     BroadcasterConfig, CallFailed, ClientConfig, ClientEvent, Instant, MeshConfig, MeshEvent, Outcome,
     PeerId, PoolId, PoolInfo, SendError,
@@ -75,8 +75,10 @@ pub enum Told {
     Pool(PoolInfo),
     /// A call has no answer, and why.
     Failed(CallFailed),
-    /// A hosted pool has ended.
-    PoolEnded(PoolId),
+    /// An order is carried out.
+    Done,
+    /// What happens in the pools that the program is in.
+    News(PoolNews),
     /// What happens to the links.
     Mesh(Event<PeerId>),
     /// The program was closed, and all of it has ended. The last word.
@@ -87,16 +89,16 @@ impl Told {
     /// What a client's machine tells, for its program. `broadcaster` is whom it asks.
     #[must_use]
     pub fn of(event: ClientEvent, broadcaster: SocketAddr) -> Option<Self> {
-        match event {
-            ClientEvent::Finished { outcome: Outcome::Listed(pools), .. } => {
-                Some(Self::Listed(pools.ids().collect()))
-            }
-            ClientEvent::Finished { outcome, .. } => {
-                Some(outcome.into_pool(broadcaster).map_or_else(Self::Failed, Self::Pool))
-            }
-            ClientEvent::PoolEnded { pool, .. } => Some(Self::PoolEnded(pool)),
-            ClientEvent::Pool { .. } | _ => None,
+        let ClientEvent::Finished { outcome, .. } = event else {
+            return PoolNews::of(event).map(Self::News);
+        };
+        if let Outcome::Listed(pools) = &outcome {
+            return Some(Self::Listed(pools.ids().collect()));
         }
+        if outcome == Outcome::Done {
+            return Some(Self::Done);
+        }
+        Some(outcome.into_pool(broadcaster).map_or_else(Self::Failed, Self::Pool))
     }
 }
 

@@ -8,13 +8,18 @@ use std::net::SocketAddr;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use poolmesh_proto::driver::{ConnectFailed, Event, PoolReport};
+use poolmesh_proto::driver::{ConnectFailed, Event, PoolNews, PoolReport};
+use poolmesh_proto::wire::Dialect;
+use poolmesh_proto::wire::native::{Member, PoolCode, PoolSpec};
 use poolmesh_proto::{
-    BroadcasterConfig, BroadcasterStats, CallFailed, ClientConfig, ClientStats, CloseReason, LinkStats,
-    MeshConfig, MeshStats, MessageRef, Payload, PeerId, PoolId, PoolInfo, SendError, Side,
+    BroadcasterConfig, BroadcasterStats, CallFailed, ClientConfig, ClientStats, CloseReason, Door, LinkStats,
+    ListFilter, Membership, MeshConfig, MeshStats, MessageRef, Payload, PeerId, PoolId, PoolInfo,
+    PoolListing, PoolPage, Saved, SendError, Side,
 };
 
-pub use adapters::{Smol, SmolInFour, Std, StdInFour};
+pub use adapters::{
+    ClassicSmol, ClassicSmolInFour, ClassicStd, ClassicStdInFour, Smol, SmolInFour, Std, StdInFour,
+};
 
 /// A runtime: what its types are, and how it serves.
 pub trait Runtime: Sized + Debug + 'static {
@@ -26,6 +31,9 @@ pub trait Runtime: Sized + Debug + 'static {
     type Peer: Peer;
     /// The events of a mesh.
     type Events: Events<Self>;
+
+    /// What the suite has its clients and broadcasters speak.
+    const DIALECT: Dialect;
 
     /// Opens a broadcaster's socket and serves in the background.
     ///
@@ -53,16 +61,41 @@ impl Debug for Serving {
 /// The client of a broadcaster.
 #[expect(missing_docs, clippy::missing_errors_doc, reason = "each method is the runtimes' own of that name")]
 pub trait Client: Clone + Debug + Send + Sync + 'static {
+    type Events: PoolEvents;
+
     fn connect_with(broadcaster: &str, config: ClientConfig) -> io::Result<Self>;
-    fn list(&self) -> Result<Vec<PoolId>, CallFailed>;
+    fn list(&self) -> Result<Vec<PoolListing>, CallFailed>;
+    fn list_with(&self, filter: &ListFilter) -> Result<PoolPage, CallFailed>;
     fn create(&self) -> Result<PoolInfo, CallFailed>;
+    fn create_with(&self, spec: &PoolSpec, about: &[u8]) -> Result<PoolInfo, CallFailed>;
     fn join(&self, pool: PoolId) -> Result<PoolInfo, CallFailed>;
-    fn release(&self, pool: &PoolId) -> bool;
-    fn next_ended(&self) -> Option<PoolId>;
+    fn join_with(&self, door: impl Into<Door>, about: &[u8]) -> Result<PoolInfo, CallFailed>;
+    fn join_by_code(&self, code: PoolCode) -> Result<PoolInfo, CallFailed>;
+    fn resume(&self, saved: &Saved) -> Result<PoolInfo, CallFailed>;
+    fn leave(&self, pool: PoolId) -> Result<(), CallFailed>;
+    fn close_pool(&self, pool: PoolId) -> Result<(), CallFailed>;
+    fn kick(&self, pool: PoolId, member: Member) -> Result<(), CallFailed>;
+    fn hand_over(&self, pool: PoolId, member: Member) -> Result<(), CallFailed>;
+    fn change(&self, pool: PoolId, spec: &PoolSpec) -> Result<(), CallFailed>;
+    fn lock(&self, pool: PoolId, locked: bool) -> Result<(), CallFailed>;
+    fn set_about(&self, pool: PoolId, about: &[u8]) -> Result<(), CallFailed>;
+    fn membership(&self, pool: PoolId) -> Option<Membership>;
+    fn latest_spec(&self, pool: PoolId) -> Option<PoolSpec>;
+    fn pools(&self) -> Vec<PoolId>;
+    fn events(&self) -> Self::Events;
+    fn release(&self, pool: PoolId) -> bool;
     fn broadcaster(&self) -> SocketAddr;
-    fn local_addr(&self) -> io::Result<SocketAddr>;
+    fn local_addr(&self) -> SocketAddr;
     fn stats(&self) -> ClientStats;
     fn close(&self);
+}
+
+/// What happens in the pools of a client.
+pub trait PoolEvents: Debug + Send + 'static {
+    /// Waits for the next event; none when the client is closed.
+    fn next(&mut self) -> Option<PoolNews>;
+    /// The next event if there is one already.
+    fn try_next(&mut self) -> Option<PoolNews>;
 }
 
 /// The peers of a program.

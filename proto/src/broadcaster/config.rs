@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::Limits;
-use crate::wire::native::Secret;
+use crate::wire::native::{MAX_DATAGRAM, Secret};
 
 /// The limits of a [`Broadcaster`](super::Broadcaster): those of the classic dialect, and with `limits` those of the native
 /// one. Take the default and change what is to differ.
@@ -55,6 +55,13 @@ pub struct BroadcasterConfig {
 }
 
 impl BroadcasterConfig {
+    /// The longest datagram that is read in any dialect, in bytes. A driver receives so much, and one more, so that the machine
+    /// sees what is too long.
+    #[must_use]
+    pub fn longest_datagram(&self) -> usize {
+        self.max_datagram.max(MAX_DATAGRAM)
+    }
+
     /// With the classic dialect besides the native one.
     #[must_use]
     pub fn with_classic(mut self) -> Self {

@@ -129,7 +129,7 @@ impl Asker {
 ///
 /// let mut seed = 7u128;
 /// let random = move || { seed = seed.wrapping_mul(0x2d99787926d46932a4c1f32680f70c55) + 1; seed };
-/// let mut broadcaster = Broadcaster::new(BroadcasterConfig::default(), random);
+/// let mut broadcaster = Broadcaster::new(BroadcasterConfig::default().with_classic(), random);
 ///
 /// let host = "192.0.2.1:5000".parse().unwrap();
 /// broadcaster.handle_datagram(Instant::ZERO, host, &[0]); // create

@@ -22,7 +22,7 @@ pub struct ListFilter {
 
 /// Where a list goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cursor(pub(super) PoolUuid);
+pub struct Cursor(pub(crate) PoolUuid);
 
 /// A part of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

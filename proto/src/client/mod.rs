@@ -20,6 +20,8 @@ pub use failure::{CallError, CallFailed};
 pub use listing::{Cursor, Door, ListFilter, PoolListing, PoolPage};
 pub use native::Membership;
 pub use outcome::{CallId, Outcome};
+#[cfg(all(test, feature = "trace"))]
+pub(crate) use saved::tests::saved;
 pub use saved::{InvalidSaved, Saved};
 pub use stats::ClientStats;
 
@@ -272,6 +274,16 @@ impl Client {
         match &self.half {
             Half::Classic(_) => None,
             Half::Native(client) => client.memberships().find(|membership| membership.id() == *pool),
+        }
+    }
+
+    /// What a host begins with to [`change`](Self::change) a pool: its spec, or what the host has decided since and has not
+    /// been told of yet. None if the client is no member of the pool, and in the classic dialect.
+    #[must_use]
+    pub fn latest_spec(&self, pool: &PoolId) -> Option<&PoolSpec> {
+        match &self.half {
+            Half::Classic(_) => None,
+            Half::Native(client) => client.latest_spec(pool),
         }
     }
 

@@ -119,13 +119,13 @@ impl fmt::Display for InvalidSaved {
 impl core::error::Error for InvalidSaved {}
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::wire::native::{
         Application, Epoch, Member, PoolCode, PoolUuid, Seal, Seats, Session, State, Term,
     };
 
-    fn saved() -> Saved {
+    pub(crate) fn saved() -> Saved {
         let member = Member::new(1).unwrap();
         let state = State {
             epoch: Epoch::new(7, 7).unwrap(),

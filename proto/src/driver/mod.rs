@@ -8,6 +8,8 @@ mod event;
 mod fault;
 mod handlers;
 mod inbox;
+mod news;
+mod pages;
 mod peers;
 
 pub use error::{ConnectFailed, PoolReport};
@@ -15,4 +17,6 @@ pub use event::Event;
 pub use fault::Severity;
 pub use handlers::{HandedOut, Handler, Handlers, Lookup};
 pub use inbox::Inbox;
+pub use news::{PoolInbox, PoolNews, to_enter};
+pub use pages::Pages;
 pub use peers::Peers;

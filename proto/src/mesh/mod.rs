@@ -129,6 +129,17 @@ impl Mesh {
         Ok(self.carry_out(plan))
     }
 
+    /// Dials one who came into a pool that was entered, and waits for that. No report follows; events tell what came of it.
+    pub fn meet(&mut self, now: Instant, address: SocketAddr) {
+        match self.connect(now, [address]) {
+            Ok(call) => self.connects.remove(call),
+            Err(ConnectError::TooManyDials { .. }) => {
+                self.event(MeshEvent::PeerUnreachable { address, failure: DialFailure::TooManyDials });
+            }
+            Err(ConnectError::Closed) => {}
+        }
+    }
+
     /// Sorts addresses into those to dial and those connected already.
     fn plan(&self, addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Plan, ConnectError> {
         self.ensure_open()?;

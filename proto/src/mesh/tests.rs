@@ -95,6 +95,25 @@ fn a_pool_has_everyone_dialed_but_yourself() {
 }
 
 #[test]
+fn who_comes_late_is_met_without_a_report() {
+    let mut mesh = mesh(|config| config.max_dials = 1);
+    mesh.meet(at(0), address(1));
+    mesh.meet(at(0), address(2));
+    let (outputs, _) = drain(&mut mesh);
+    let [(dial, to)] = attempts(&outputs)[..] else { panic!("{outputs:?}") };
+    let too_many = DialFailure::TooManyDials;
+    assert_eq!(events(outputs), [MeshEvent::PeerUnreachable { address: address(2), failure: too_many }]);
+    let (peer, _link) = mesh.handle_dialed(at(1), dial).unwrap();
+    mesh.meet(at(2), to);
+    let (outputs, deadline) = drain(&mut mesh);
+    let connected = MeshEvent::PeerConnected { peer, address: address(1), side: Side::Dialed };
+    assert_eq!((events(outputs), deadline), ([connected].to_vec(), None), "it is dialed once");
+    mesh.close();
+    mesh.meet(at(3), address(2));
+    assert!(attempts(&drain(&mut mesh).0).is_empty());
+}
+
+#[test]
 fn a_host_dials_nobody_and_is_done_at_once() {
     let mut mesh = mesh(|_| {});
     let pool = PoolInfo::new("p".parse().unwrap(), address(1), address(1), [address(1)]);

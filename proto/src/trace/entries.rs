@@ -9,8 +9,12 @@ use nom::combinator::map;
 use super::codes::{fault, machine, put_fault, put_machine, put_reason, reason};
 use super::fields::{
     Bad, Parsed, address, addresses, bytes, fitting, fixed_u64, fixed_u128, number, pool_id, pool_info,
-    pool_of_members, put_address, put_addresses, put_bytes, put_number, put_pool_id, put_pool_info,
-    put_pool_of_members, put_step, step, unknown, unwrapped,
+    put_address, put_addresses, put_bytes, put_number, put_pool_id, put_pool_info, put_step, step, unknown,
+    unwrapped,
+};
+use super::native::{
+    door, filter, order, pool_of_members, put_door, put_filter, put_order, put_pool_of_members, put_spec,
+    saved, spec,
 };
 use super::settings::{broadcaster, client, mesh, put_broadcaster, put_client, put_mesh};
 use super::{Entry, Input, PeerStart, Start, TraceFault};
@@ -30,6 +34,11 @@ mod kind {
     pub(super) const CANCEL: u64 = 19;
     pub(super) const RELEASE: u64 = 20;
     pub(super) const CLOSE_CLIENT: u64 = 21;
+    pub(super) const LIST_WITH: u64 = 22;
+    pub(super) const CREATE_WITH: u64 = 23;
+    pub(super) const JOIN_WITH: u64 = 24;
+    pub(super) const RESUME: u64 = 25;
+    pub(super) const ORDER: u64 = 26;
 
     pub(super) const MESH_TIMEOUT: u64 = 32;
     pub(super) const ENTER: u64 = 33;
@@ -45,6 +54,7 @@ mod kind {
     pub(super) const LISTENING: u64 = 43;
     pub(super) const LISTEN_FAILED: u64 = 44;
     pub(super) const ENTER_AS_MEMBER: u64 = 45;
+    pub(super) const MEET: u64 = 46;
 
     pub(super) const LINKS_TIMEOUT: u64 = 48;
     pub(super) const SEND: u64 = 49;
@@ -83,11 +93,17 @@ fn number_of(input: &Input) -> u64 {
         Input::Cancel(_) => kind::CANCEL,
         Input::Release(_) => kind::RELEASE,
         Input::CloseClient => kind::CLOSE_CLIENT,
+        Input::ListWith(_) => kind::LIST_WITH,
+        Input::CreateWith(..) => kind::CREATE_WITH,
+        Input::JoinWith(..) => kind::JOIN_WITH,
+        Input::Resume(_) => kind::RESUME,
+        Input::Order(..) => kind::ORDER,
         Input::MeshTimeout => kind::MESH_TIMEOUT,
         Input::Enter(pool) if pool.me().is_some() => kind::ENTER_AS_MEMBER,
         Input::Enter(_) => kind::ENTER,
         Input::Connect(_) => kind::CONNECT,
         Input::CancelConnect(_) => kind::CANCEL_CONNECT,
+        Input::Meet(_) => kind::MEET,
         Input::Listen(_) => kind::LISTEN,
         Input::Disconnect(_) => kind::DISCONNECT,
         Input::CloseMesh => kind::CLOSE_MESH,
@@ -123,13 +139,28 @@ fn put_input(input: &Input, out: &mut BytesMut) {
         }
         Input::Join(pool) | Input::Release(pool) => put_pool_id(pool, out),
         Input::Cancel(call) => put_number(call.0, out),
+        Input::ListWith(filter) => put_filter(filter, out),
+        Input::CreateWith(spec, about) => {
+            put_spec(spec, out);
+            put_bytes(about, out);
+        }
+        Input::JoinWith(door, about) => {
+            put_door(door, out);
+            put_bytes(about, out);
+        }
+        Input::Resume(saved) => put_bytes(&saved.to_bytes(), out),
+        Input::Order(pool, order) => {
+            put_pool_id(pool, out);
+            put_order(order, out);
+        }
         Input::Enter(pool) if pool.me().is_some() => put_pool_of_members(pool, out),
         Input::Enter(pool) => put_pool_info(pool, out),
         Input::Connect(addresses) => put_addresses(addresses, out),
         Input::CancelConnect(call) => put_number(call.0, out),
-        Input::Listen(address) | Input::Accepted(address) | Input::Listening(address) => {
-            put_address(address, out);
-        }
+        Input::Listen(address)
+        | Input::Meet(address)
+        | Input::Accepted(address)
+        | Input::Listening(address) => put_address(address, out),
         Input::Dialed(dial) => put_number(dial.0, out),
         Input::DialFailed(dial, fault) => {
             put_number(dial.0, out);
@@ -243,12 +274,22 @@ fn input(input: &[u8]) -> Parsed<'_, Input> {
         kind::CANCEL => return map(call, Input::Cancel).parse(rest),
         kind::RELEASE => return map(pool_id, Input::Release).parse(rest),
         kind::CLOSE_CLIENT => Input::CloseClient,
+        kind::LIST_WITH => return map(filter, Input::ListWith).parse(rest),
+        kind::CREATE_WITH => {
+            return map((spec, bytes), |(spec, about)| Input::CreateWith(Box::new(spec), about)).parse(rest);
+        }
+        kind::JOIN_WITH => {
+            return map((door, bytes), |(door, about)| Input::JoinWith(door, about)).parse(rest);
+        }
+        kind::RESUME => return map(saved, |saved| Input::Resume(Box::new(saved))).parse(rest),
+        kind::ORDER => return map((pool_id, order), |(pool, order)| Input::Order(pool, order)).parse(rest),
 
         kind::MESH_TIMEOUT => Input::MeshTimeout,
         kind::ENTER => return map(pool_info, Input::Enter).parse(rest),
         kind::ENTER_AS_MEMBER => return map(pool_of_members, Input::Enter).parse(rest),
         kind::CONNECT => return map(addresses, Input::Connect).parse(rest),
         kind::CANCEL_CONNECT => return map(connect, Input::CancelConnect).parse(rest),
+        kind::MEET => return map(address, Input::Meet).parse(rest),
         kind::LISTEN => return map(address, Input::Listen).parse(rest),
         kind::DISCONNECT => return map(peer, Input::Disconnect).parse(rest),
         kind::CLOSE_MESH => Input::CloseMesh,

@@ -11,8 +11,7 @@ use nom::error::{ErrorKind, ParseError};
 use nom::number::complete::{be_u16, be_u32, be_u128, le_u64, le_u128, u8};
 
 use super::TraceFault;
-use crate::wire::native::{Member, PoolCode};
-use crate::{Instant, PoolId, PoolInfo, PoolMember};
+use crate::{Instant, PoolId, PoolInfo};
 
 /// What is wrong, and what was left to be read there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,53 +246,6 @@ pub(super) fn put_pool_info(info: &PoolInfo, out: &mut BytesMut) {
     put_address(&info.host(), out);
     put_address(&info.you(), out);
     put_addresses(info.peers(), out);
-}
-
-/// `pool of members = pool id, code, number of the member itself, of the host, address of the member itself, number: how many
-/// members, for each: its number, its address, bytes: what it says`
-pub(super) fn pool_of_members(input: &[u8]) -> Parsed<'_, PoolInfo> {
-    let (rest, id) = pool_id(input)?;
-    let (rest, code) = numbered(rest, PoolCode::new)?;
-    let (rest, me) = member(rest)?;
-    let (rest, host) = member(rest)?;
-    let (rest, you) = address(rest)?;
-    let (mut rest, count) = number(rest)?;
-    let mut members = alloc::vec::Vec::new();
-    for _ in 0..count {
-        let one = |(number, address, about)| PoolMember { number, address, about };
-        let (behind, one) = map((member, address, bytes), one).parse(rest)?;
-        members.push(one);
-        rest = behind;
-    }
-    Ok((rest, PoolInfo::of_members(id, code, me, host, you, members)))
-}
-
-/// What a number stands for, if it stands for something.
-fn numbered<T>(input: &[u8], of: impl Fn(u64) -> Option<T>) -> Parsed<'_, T> {
-    let (rest, number) = number(input)?;
-    match of(number) {
-        Some(value) => Ok((rest, value)),
-        None => bad(input, TraceFault::OutOfRange),
-    }
-}
-
-fn member(input: &[u8]) -> Parsed<'_, Member> {
-    numbered(input, |number| u32::try_from(number).ok().and_then(Member::new))
-}
-
-pub(super) fn put_pool_of_members(info: &PoolInfo, out: &mut BytesMut) {
-    put_pool_id(&info.id(), out);
-    put_number(info.code().map_or(0, PoolCode::get), out);
-    for member in [info.me(), info.host_member()] {
-        put_number(member.map_or(0, Member::get).into(), out);
-    }
-    put_address(&info.you(), out);
-    put_size(info.members().len(), out);
-    for member in info.members() {
-        put_number(member.number.get().into(), out);
-        put_address(&member.address, out);
-        put_bytes(&member.about, out);
-    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use core::net::SocketAddr;
 
 use bytes::Bytes;
 
+use crate::wire::native::{Member, PoolSpec};
 use crate::{
-    BroadcasterConfig, CallId, ClientConfig, CloseReason, ConnectId, DialId, Fault, Instant, MeshConfig,
-    PeerId, PoolId, PoolInfo,
+    BroadcasterConfig, CallError, CallId, Client, ClientConfig, CloseReason, ConnectId, DialId, Door, Fault,
+    Instant, ListFilter, MeshConfig, PeerId, PoolId, PoolInfo, Saved,
 };
 
 /// One entry of a trace: which program was told what, and when by its clock.
@@ -65,6 +66,16 @@ pub enum Input {
     Release(PoolId),
     /// To the client: [`close`](crate::Client::close).
     CloseClient,
+    /// To the client: [`list_with`](crate::Client::list_with).
+    ListWith(ListFilter),
+    /// To the client: [`create_with`](crate::Client::create_with).
+    CreateWith(Box<PoolSpec>, Bytes),
+    /// To the client: [`join_with`](crate::Client::join_with).
+    JoinWith(Door, Bytes),
+    /// To the client: [`resume`](crate::Client::resume).
+    Resume(Box<Saved>),
+    /// To the client: something to be done in a pool.
+    Order(PoolId, Order),
 
     /// To the mesh: what time it is.
     MeshTimeout,
@@ -74,6 +85,8 @@ pub enum Input {
     Connect(Vec<SocketAddr>),
     /// To the mesh: [`cancel`](crate::Mesh::cancel).
     CancelConnect(ConnectId),
+    /// To the mesh: [`meet`](crate::Mesh::meet).
+    Meet(SocketAddr),
     /// To the mesh: [`listen`](crate::Mesh::listen).
     Listen(SocketAddr),
     /// To the mesh: [`disconnect`](crate::Mesh::disconnect).
@@ -121,6 +134,44 @@ pub enum Input {
     Failure(PeerId, Fault),
     /// To the links: [`handle_written`](crate::Links::handle_written).
     Written(PeerId),
+}
+
+/// What a client is told to have done in a pool, by the method of that name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Order {
+    /// [`leave`](crate::Client::leave)
+    Leave,
+    /// [`close_pool`](crate::Client::close_pool)
+    Close,
+    /// [`kick`](crate::Client::kick)
+    Kick(Member),
+    /// [`hand_over`](crate::Client::hand_over)
+    HandOver(Member),
+    /// [`change`](crate::Client::change)
+    Change(Box<PoolSpec>),
+    /// [`lock`](crate::Client::lock)
+    Lock(bool),
+    /// [`set_about`](crate::Client::set_about)
+    SetAbout(Bytes),
+}
+
+impl Order {
+    /// Tells a client.
+    ///
+    /// # Errors
+    /// As the method.
+    pub fn give(&self, client: &mut Client, now: Instant, pool: PoolId) -> Result<CallId, CallError> {
+        match self {
+            Self::Leave => client.leave(now, pool),
+            Self::Close => client.close_pool(now, pool),
+            Self::Kick(member) => client.kick(now, pool, *member),
+            Self::HandOver(member) => client.hand_over(now, pool, *member),
+            Self::Change(spec) => client.change(now, pool, spec),
+            Self::Lock(locked) => client.lock(now, pool, *locked),
+            Self::SetAbout(about) => client.set_about(now, pool, about),
+        }
+    }
 }
 
 /// What a program is made of.

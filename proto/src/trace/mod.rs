@@ -21,19 +21,27 @@
 //!            (port: 2 bytes; big endian, all of it)
 //! list     = number: how many, addresses
 //! pool     = bytes: id, address: host, address: the peer itself, list: peers
+//! door     = 0, bytes: id | 1, number: code
+//! members  = bytes: id, number: code, number: the member itself, number: host, address: the member itself, number: 1 if it
+//!            has come back, number: how many members, for each number: member, address, bytes: what it says
 //! settings = bytes: for each of them number: which, number: value; lengths of time in nanoseconds
 //! ```
 //!
 //! | kind | input | fields |
 //! | --- | --- | --- |
-//! | 1 | start | 0, settings of a broadcaster; or 1, address of its broadcaster, settings of client, links, mesh |
+//! | 1 | start | 0, settings of a broadcaster; or 2, address of its broadcaster, settings of client, links, mesh, 32 bytes: seed, list: other broadcasters; or 1, the same without the last two |
 //! | 2 | polled | number: machine (0 broadcaster, 1 client, 2 mesh, 3 links), number: outputs, 8 bytes: [`Digest`] |
 //! | 3 | drawn | 16 bytes: random bits |
 //! | 4 | datagram | address: from, bytes |
 //! | 5 | timeout of broadcaster or client | |
 //! | 16, 17, 18 | list, create, join | to join: bytes: id |
 //! | 19, 20, 21 | cancel, release, close the client | number: call; bytes: id; nothing |
+//! | 22 | list with a filter | bytes: prefix, number: free seats, number: 1 if classic, number: 0, or 1 and 16 bytes: where to go on |
+//! | 23, 24 | create with, join with | bytes: spec as in datagrams, or door, then bytes: what the member says |
+//! | 25 | resume | bytes: what the program saved |
+//! | 26 | an order | bytes: id of the pool, number: type of its message (lock: 30), bytes: spec, or what the member says, or number: member, or 1 for lock |
 //! | 32, 33, 34, 35 | mesh: timeout, enter, connect, cancel | nothing; pool; list; number: call |
+//! | 45, 46 | mesh: enter as a member, meet | members; address |
 //! | 36, 37, 38 | mesh: listen, disconnect, close | address; number: peer; nothing |
 //! | 39, 40, 41 | mesh: dialed, dial failed, accepted | number: dial; number: dial, fault; address |
 //! | 42, 43, 44 | mesh: link closed, listening, listen failed | number: peer, reason; address; address, fault |
@@ -62,6 +70,7 @@ mod entries;
 mod error;
 mod fields;
 mod input;
+mod native;
 mod reader;
 mod recorded;
 mod recorder;
@@ -72,7 +81,7 @@ mod tests;
 
 pub use digest::{Digest, Digested};
 pub use error::{TraceError, TraceFault};
-pub use input::{Entry, Input, PeerStart, Polled, Start};
+pub use input::{Entry, Input, Order, PeerStart, Polled, Start};
 pub use reader::{Entries, Header, MAX_ENTRY, Reader, entries};
 #[cfg(feature = "std")]
 pub use recorded::WriterSink;

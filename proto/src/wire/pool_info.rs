@@ -26,6 +26,8 @@ struct Roster {
     code: PoolCode,
     me: Member,
     host: Member,
+    /// Whether the member has come back, without the links it had.
+    returned: bool,
     /// As many as there are peers, and in the same order: that of their numbers.
     members: Vec<PoolMember>,
 }
@@ -66,8 +68,23 @@ impl PoolInfo {
             host: hosting.map_or(you, |member| member.address),
             you,
             peers: members.iter().map(|member| member.address).collect(),
-            roster: Some(Box::new(Roster { code, me, host, members })),
+            roster: Some(Box::new(Roster { code, me, host, returned: false, members })),
         }
+    }
+
+    /// The same, to a member that has come back without its links, as a program that started again.
+    #[must_use]
+    pub fn returned(mut self) -> Self {
+        if let Some(roster) = &mut self.roster {
+            roster.returned = true;
+        }
+        self
+    }
+
+    /// Whether it is to a member that has come back without its links.
+    #[must_use]
+    pub fn has_returned(&self) -> bool {
+        self.roster.as_ref().is_some_and(|roster| roster.returned)
     }
 
     /// The pool's name.
@@ -133,9 +150,11 @@ impl PoolInfo {
     }
 
     /// Whom the peer that asked is to dial, so that two peers have one link: the members that came before it, for they are
-    /// told that it has come, and wait for it. In the classic dialect nobody is told, and it is all others.
+    /// told that it has come, and wait for it. One that has [come back](Self::has_returned) dials all others, for nobody is
+    /// told that it has no links. In the classic dialect nobody is told anything, and it is all others.
     pub fn to_dial(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        let older = self.roster.as_ref().map_or(self.peers.len(), |roster| {
+        let older = self.roster.as_ref().filter(|roster| !roster.returned);
+        let older = older.map_or(self.peers.len(), |roster| {
             roster.members.iter().take_while(|member| member.number < roster.me).count()
         });
         self.peers.iter().copied().take(older).filter(|peer| *peer != self.you)
@@ -207,6 +226,7 @@ mod tests {
         };
         let dials = [2, 5, 9].map(|me| info(me).to_dial().collect::<Vec<_>>());
         assert_eq!(dials, [vec![], vec![address(2)], vec![address(2), address(5)]]);
+        assert!(info(5).returned().to_dial().eq([2, 9].map(address)) && info(5).returned().has_returned());
         assert_eq!(info(2).others().collect::<Vec<_>>(), [address(5), address(9)]);
         assert_eq!((info(9).host(), info(9).is_host(), info(5).is_host()), (address(5), false, true));
         assert_eq!(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use event_listener::Event as Signal;
@@ -299,6 +299,20 @@ impl Shared {
             }
             changed.or(self.clock.reach(Some(patience))).await;
         }
+    }
+}
+
+/// What has a mesh dial those who come into a pool, as long as the mesh is there.
+pub(crate) struct Dialer(pub(super) Weak<Shared>);
+
+impl Dialer {
+    pub(crate) fn dial(&self, address: SocketAddr) {
+        let Some(shared) = self.0.upgrade() else { return };
+        let mut state = shared.lock();
+        state.machine.meet(shared.clock.now(), address);
+        shared.pump(&mut state);
+        drop(state);
+        shared.hurry.notify(1);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) machine: poolmesh_proto::Mesh,
     pub(super) deadline: Option<Instant>,
+    /// Whether a thread keeps it.
+    pub(super) kept: bool,
     pub(super) links: Peers<Peer>,
     /// Accepted and not asked for yet.
     pub(super) accepted: VecDeque<PeerId>,
@@ -112,6 +114,15 @@ impl Shared {
             self.pump(&mut state);
         }
         state
+    }
+
+    /// Keeps the machine's time as long as anybody is dialed.
+    fn keep_time(self: Arc<Self>) {
+        let mut state = self.lock();
+        while state.deadline.is_some() && !state.closed {
+            state = self.wait(state);
+        }
+        state.kept = false;
     }
 
     /// Does what the machine says until it waits.
@@ -302,6 +313,24 @@ impl Shared {
         // They may hold this very mesh.
         self.handlers.clear();
         self.feed.end();
+    }
+}
+
+/// What has a mesh dial those who come into a pool, as long as the mesh is there.
+pub(crate) struct Dialer(pub(super) Weak<Shared>);
+
+impl Dialer {
+    pub(crate) fn dial(&self, address: SocketAddr) {
+        let Some(shared) = self.0.upgrade() else { return };
+        let mut state = shared.lock();
+        state.machine.meet(shared.clock.now(), address);
+        shared.pump(&mut state);
+        // Nobody waits for this in a call, and so keeps the machine's time.
+        if state.deadline.is_some() && !state.kept {
+            let keeper = thread::Builder::new().name("poolmesh-meet".into());
+            let keep = Arc::clone(&shared);
+            state.kept = keeper.spawn(move || keep.keep_time()).is_ok();
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::events::{Events, Feed};
 use crate::link::Peer;
 use crate::{Client, PoolReport, sockets};
+pub(crate) use hub::Dialer;
 use hub::{Shared, State};
 
 /// The peers of a program, and the links to them. Clones are the same mesh.
@@ -72,6 +73,7 @@ impl Mesh {
         let state = State {
             machine: poolmesh_proto::Mesh::new(config.clone()),
             deadline: None,
+            kept: false,
             links: Peers::default(),
             accepted: VecDeque::new(),
             reports: BTreeMap::new(),
@@ -126,17 +128,18 @@ impl Mesh {
     }
 
     /// Connects to a pool that `client` has created or joined: accepts links on the TCP port with the client's
-    /// number, on all interfaces, and dials every listed peer but itself. Returns when each is connected or given up; that some were
-    /// is no error but in the report. gop2p: `ConnectToPool` and `Listen`.
+    /// number, on all interfaces, and dials the peers that [`PoolInfo::to_dial`] names. Returns when each is connected or given
+    /// up; that some were is no error but in the report. Who joins later dials us; in the native dialect a member that takes
+    /// its place late, and of a lower number, is dialed when it comes. gop2p: `ConnectToPool` and `Listen`.
     ///
     /// # Errors
     /// If the pool lists more peers than may be dialed at a time, or the mesh was closed.
     pub fn connect_to_pool(&self, client: &Client, pool: &PoolInfo) -> Result<PoolReport, ConnectFailed> {
-        let held = client.take_held();
+        let (pool, held) = client.enter(pool, Dialer(Arc::downgrade(self.shared())));
         if held.is_some() {
             self.shared().lock().held = held;
         }
-        let (report, connected) = self.connect(|machine, now| machine.enter(now, pool))?;
+        let (report, connected) = self.connect(|machine, now| machine.enter(now, &pool))?;
         let listening = self.shared().lock().listening();
         Ok(PoolReport { connected, failed: report.failed, listening })
     }

@@ -54,7 +54,7 @@ impl BroadcasterServer {
         use crate::clock::Clock;
 
         let clock = Clock::start();
-        let mut ring = Ring::new(&self.socket, self.config.max_datagram)?;
+        let mut ring = Ring::new(&self.socket, self.config.longest_datagram())?;
         let mut deadline = self.drain(machine, sender, on_event);
         let mut now = Instant::ZERO;
         let mut count_at = now;

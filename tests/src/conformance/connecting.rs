@@ -2,15 +2,15 @@
 
 use std::net::UdpSocket;
 
-use super::{Server, client, client_config, mesh};
+use super::{Server, client, client_config, ids, mesh};
 use crate::runtime::{Client, Mesh, Runtime};
 
 /// A name with a port is resolved.
 pub fn broadcaster_by_name<R: Runtime>() {
     let server = Server::start::<R>();
     let name = format!("localhost:{}", server.address().port());
-    let client = R::Client::connect_with(&name, client_config()).unwrap();
-    assert_eq!(client.list().unwrap(), []);
+    let client = R::Client::connect_with(&name, client_config::<R>()).unwrap();
+    assert_eq!(ids(&client), []);
     assert_eq!(client.broadcaster(), server.address(), "an IPv4 address is preferred");
 }
 
@@ -19,8 +19,8 @@ pub fn broadcaster_by_ipv4_address<R: Runtime>() {
     let server = Server::start::<R>();
     let client = client::<R>(server.address());
     let pool = client.create().unwrap();
-    assert_eq!(client.list().unwrap(), [pool.id()]);
-    assert_eq!((pool.is_host(), pool.you().port()), (true, client.local_addr().unwrap().port()));
+    assert_eq!(ids(&client), [pool.id()]);
+    assert_eq!((pool.is_host(), pool.you().port()), (true, client.local_addr().port()));
 }
 
 /// A whole lobby over IPv6, links included.
@@ -46,7 +46,7 @@ pub fn lobby_over_ipv6<R: Runtime>() {
 pub fn unresolvable_name<R: Runtime>() {
     // An empty label: no name server is asked for it.
     for name in ["no..such..name:6969", "no-port"] {
-        let error = R::Client::connect_with(name, client_config()).unwrap_err();
+        let error = R::Client::connect_with(name, client_config::<R>()).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
         let error = mesh::<R>().connect_to_peer(name).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");

@@ -2,22 +2,21 @@
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::thread;
 
 use poolmesh_proto::CallFailed;
 
-use super::{PING_TIMEOUT, Server, client, disconnected, link, mesh, until_listed};
+use super::{PING_TIMEOUT, Server, client, disconnected, ids, link, mesh, pool_ended, until_listed};
 use crate::patience::{pause, throughout, until};
-use crate::runtime::{Client, Mesh, Peer, Runtime};
+use crate::runtime::{Client, Mesh, Peer, PoolEvents, Runtime};
 
 /// A pool lives as long as its host pings, which it does by itself, and ends when it is released.
 pub fn a_pool_lives_until_released<R: Runtime>() {
     let server = Server::start::<R>();
     let (host, other) = (client::<R>(server.address()), client::<R>(server.address()));
     let pool = host.create().unwrap().id();
-    throughout(PING_TIMEOUT * 3, "the pool is listed", || other.list().unwrap() == [pool]);
-    assert!(host.release(&pool));
-    assert!(!host.release(&pool), "it is hosted no more");
+    throughout(PING_TIMEOUT * 3, "the pool is listed", || ids(&other) == [pool]);
+    assert!(host.release(pool));
+    assert!(!host.release(pool), "it is hosted no more");
     until_listed(&other, pool, false);
 }
 
@@ -28,7 +27,7 @@ pub fn dropping_the_client_ends_its_pools<R: Runtime>() {
     let pool = host.create().unwrap().id();
     let clone = host.clone();
     drop(host);
-    throughout(PING_TIMEOUT * 2, "a clone is the client", || other.list().unwrap() == [pool]);
+    throughout(PING_TIMEOUT * 2, "a clone is the client", || ids(&other) == [pool]);
     drop(clone);
     until_listed(&other, pool, false);
 }
@@ -38,15 +37,12 @@ pub fn the_host_is_told_of_the_end<R: Runtime>() {
     let mut server = Server::start::<R>();
     let host = client::<R>(server.address());
     let pools = [host.create().unwrap().id(), host.create().unwrap().id()];
-    let told = thread::spawn({
-        let host = host.clone();
-        move || [host.next_ended().unwrap(), host.next_ended().unwrap()]
-    });
+    let mut events = host.events();
     server.restart::<R>();
-    let mut told = told.join().unwrap();
+    let mut told = [(); 2].map(|()| pool_ended::<R::Client>(&mut events).0);
     told.sort_by_key(|pool| pools[0] != *pool);
     assert_eq!(told, pools);
-    assert!(!host.release(&pools[0]), "it is pinged no more");
+    assert!(!host.release(pools[0]), "it is pinged no more");
     assert!(host.create().is_ok());
 }
 
@@ -54,13 +50,14 @@ pub fn the_host_is_told_of_the_end<R: Runtime>() {
 pub fn a_released_pool_is_not_told<R: Runtime>() {
     let server = Server::start::<R>();
     let host = client::<R>(server.address());
+    let mut events = host.events();
     let pool = host.create().unwrap().id();
-    assert!(host.release(&pool));
+    assert!(host.release(pool));
     until_listed(&host, pool, false);
     // The notice of its end, should there be one, has come before this answer.
     assert!(matches!(host.join(pool), Err(CallFailed::Refused(_))));
     host.close();
-    assert_eq!(host.next_ended(), None);
+    assert_eq!(events.next(), None);
 }
 
 fn until_free(port: u16) {
@@ -80,7 +77,7 @@ fn everything<R: Runtime>(server: &Server) -> (R::Client, R::Mesh, R::Mesh, u16,
         move |_, _| drop((Arc::clone(&owned), a.stats()))
     });
     a.connect_to_pool(&host, &host.create().unwrap()).unwrap();
-    let port = host.local_addr().unwrap().port();
+    let port = host.local_addr().port();
     // A connection to the client's own port, which the mesh ends first: the system remembers it for a while.
     b.connect_to_peer(&format!("127.0.0.1:{port}")).unwrap();
     assert!(a.accept().is_some());

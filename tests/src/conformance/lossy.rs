@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use poolmesh_proto::CallFailed;
 
-use super::{PING_TIMEOUT, Server, client, client_config, client_with};
+use super::{PING_TIMEOUT, Server, client, client_config, client_with, ids};
 use crate::patience::{throughout, until};
 use crate::proxy::{Fate, Proxy, Way};
 use crate::runtime::{Client, Runtime};
@@ -44,7 +44,7 @@ pub fn list_and_join_are_sent_again<R: Runtime>() {
         if *count <= 2 { Fate::Drop } else { Fate::Pass }
     });
     let client = client::<R>(proxy.address());
-    assert_eq!(client.list().unwrap(), [created]);
+    assert_eq!(ids(&client), [created]);
     assert_eq!(client.join(created).unwrap().you(), proxy.seen_as());
     assert_eq!(client.stats().resent, 8, "two requests and two answers lost, twice");
 }
@@ -95,7 +95,7 @@ fn lost_once<R: Runtime>(way: Way, kind: u8) {
     let pool = host.create().unwrap().id();
     assert_eq!(host.stats().resent, 1);
     let other = client::<R>(server.address());
-    throughout(PING_TIMEOUT * 2, "the pool is there", || other.list().unwrap() == [pool]);
+    throughout(PING_TIMEOUT * 2, "the pool is there", || ids(&other) == [pool]);
     assert_eq!(watch.most(), 1, "pools at a time");
 }
 
@@ -104,12 +104,12 @@ pub fn create_that_is_never_answered<R: Runtime>() {
     let server = Server::start::<R>();
     let watch = Watch::start::<R>(&server);
     let proxy = Proxy::new(server.address(), first(usize::MAX, Way::Down, JOIN, Fate::Drop));
-    let mut config = client_config();
+    let mut config = client_config::<R>();
     config.call_timeout = Duration::from_millis(1_000);
     let host = client_with::<R>(proxy.address(), config);
     let Err(CallFailed::TimedOut { sent, .. }) = host.create() else { panic!("it was not answered") };
     assert_eq!(sent, 2);
-    until("no pool is left", || client::<R>(server.address()).list().unwrap().is_empty());
+    until("no pool is left", || ids(&client::<R>(server.address())).is_empty());
     assert_eq!(watch.most(), 1, "pools at a time");
 }
 
@@ -126,8 +126,8 @@ pub fn doubled_datagrams<R: Runtime>() {
     assert!(client.join("no-such-pool".parse().unwrap()).is_err());
     assert_eq!(client.join(pool.id()).unwrap(), pool);
     // The request's double has made a pool that nobody keeps alive.
-    until("one pool is left", || client.list().unwrap() == [pool.id()]);
-    throughout(PING_TIMEOUT, "it stays", || client.list().unwrap() == [pool.id()]);
+    until("one pool is left", || ids(&client) == [pool.id()]);
+    throughout(PING_TIMEOUT, "it stays", || ids(&client) == [pool.id()]);
 }
 
 /// Answers that come when the call has long had its own: they do nothing.
@@ -139,8 +139,8 @@ pub fn late_answers<R: Runtime>() {
     until("the first answer is held back", || proxy.held() == 1);
     proxy.release();
     until("it was ignored", || host.stats().unexpected == 1);
-    throughout(PING_TIMEOUT * 2, "the second pool is the one", || host.list().unwrap() == [pool]);
-    assert!(!host.release(&"another".parse().unwrap()) && host.release(&pool));
+    throughout(PING_TIMEOUT * 2, "the second pool is the one", || ids(&host) == [pool]);
+    assert!(!host.release("another".parse().unwrap()) && host.release(pool));
 
     let proxy = Proxy::new(server.address(), first(1, Way::Down, LIST, Fate::Hold));
     let client = client::<R>(proxy.address());
@@ -180,7 +180,7 @@ pub fn a_late_double_of_a_create<R: Runtime>() {
     both.sort_unstable();
     let other = client::<R>(server.address());
     throughout(PING_TIMEOUT, "both live", || {
-        let mut listed = other.list().unwrap();
+        let mut listed = ids(&other);
         listed.sort_unstable();
         listed == both
     });
@@ -193,7 +193,7 @@ pub fn answers_from_strangers<R: Runtime>() {
     let listed = Arc::new(Mutex::new(None));
     let call = thread::spawn({
         let (client, listed) = (client.clone(), Arc::clone(&listed));
-        move || *listed.lock().unwrap() = Some(client.list().unwrap())
+        move || *listed.lock().unwrap() = Some(ids(&client))
     });
     let (_, from) = broadcaster.recv_from(&mut [0; 64]).unwrap();
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();

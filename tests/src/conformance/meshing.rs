@@ -1,11 +1,10 @@
 //! Dialing, listening, accepting.
 
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use poolmesh_proto::driver::{ConnectFailed, Event};
-use poolmesh_proto::wire::{Request, classic};
 use poolmesh_proto::{ConnectError, DialFailure, Fault, MeshConfig, Side};
 
 use super::{Server, client, linked, mesh};
@@ -19,7 +18,7 @@ pub fn listens_at_the_clients_port<R: Runtime>() {
     let client = client::<R>(server.address());
     let mesh = mesh::<R>();
     let mut events = mesh.events();
-    let port = client.local_addr().unwrap().port();
+    let port = client.local_addr().port();
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "the port is held, not open");
     let report = mesh.connect_to_pool(&client, &client.create().unwrap()).unwrap();
     assert_eq!(report.listening.unwrap().port(), port);
@@ -41,12 +40,8 @@ pub fn partial_success<A: Runtime, B: Runtime>() {
     let pool = host.create().unwrap();
     a.connect_to_pool(&host, &pool).unwrap();
     // One who joins, but listens nowhere.
-    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut join = bytes::BytesMut::new();
-    classic::encode_request(&Request::Join(pool.id()), &mut join);
-    silent.send_to(&join, server.address()).unwrap();
-    silent.recv(&mut [0; 1_024]).unwrap();
-    let silent = silent.local_addr().unwrap();
+    let idle = client::<B>(server.address());
+    let silent = idle.join(pool.id()).unwrap().you();
 
     let joined = joiner.join(pool.id()).unwrap();
     assert_eq!(joined.peers().len(), 3);

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use poolmesh_proto::CallFailed;
 
-use super::{Server, client, client_config, client_with, expect_numbers, mesh, numbered};
+use super::{Server, client, client_config, client_with, expect_numbers, ids, mesh, numbered, pool_ended};
 use crate::patience::pause;
 use crate::runtime::{Client, Mesh, Peer, Runtime};
 
 /// Calls made meanwhile end, with an answer if the broadcaster comes back in time; later ones work.
 pub fn calls_meanwhile<A: Runtime, B: Runtime>() {
     let mut server = Server::start::<A>();
-    let mut config = client_config();
+    let mut config = client_config::<B>();
     config.call_timeout = Duration::from_millis(150);
     let hasty = client_with::<B>(server.address(), config);
     let patient = client::<B>(server.address());
@@ -29,7 +29,7 @@ pub fn calls_meanwhile<A: Runtime, B: Runtime>() {
     let (listed, created, _patient) = waits.join().unwrap();
     assert_eq!(listed, Ok(vec![]));
     let pool = created.unwrap().id();
-    assert_eq!(hasty.list().unwrap(), [pool]);
+    assert_eq!(ids(&hasty), [pool]);
     assert_eq!(hasty.join(pool).unwrap().id(), pool);
     assert!(hasty.create().is_ok());
 }
@@ -48,8 +48,9 @@ pub fn links_are_not_touched<A: Runtime, B: Runtime>() {
         peer.send(b"n", numbered(n, 100)).unwrap();
     }
     expect_numbers::<B>(&mut events, 0..100);
+    let mut told = host.events();
     server.restart::<A>();
-    assert_eq!(host.next_ended(), Some(first.id()));
+    assert_eq!(pool_ended::<A::Client>(&mut told).0, first.id());
     let second = host.create().unwrap();
     let report = a.connect_to_pool(&host, &second).unwrap();
     assert_eq!(report.listening.unwrap().port(), second.you().port());

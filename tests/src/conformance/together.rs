@@ -1,10 +1,14 @@
 //! A whole pool.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
+
+use poolmesh_proto::wire::Dialect;
 
 use super::{Server, client, client_config, client_with, mesh, number_of, numbered};
 use crate::patience::{PATIENCE, until};
+use crate::proxy::{Fate, Proxy, Way};
 use crate::runtime::{Client, Mesh, Peer, Runtime};
 
 const EACH: u32 = 100;
@@ -81,17 +85,19 @@ pub fn joining_at_the_same_time<A: Runtime, B: Runtime>() {
     let host_mesh = mesh::<A>();
     let pool = host.create().unwrap();
     host_mesh.connect_to_pool(&host, &pool).unwrap();
-    // A join that is sent again is answered by a longer list: then two that name each other dial each other, and the
-    // classic wire can't tell. Here each is to be answered once.
-    let mut once = client_config();
-    once.resend_after = once.call_timeout;
+    let mut once = client_config::<B>();
+    if B::DIALECT == Dialect::Classic {
+        // A join that is sent again is answered by a longer list: then two that name each other dial each other, and the
+        // classic wire can't tell. Here each is to be answered once.
+        once.resend_after = once.call_timeout;
+    }
     let joiners = [(); 5].map(|()| {
         let (client, mesh) = (client_with::<B>(server.address(), once.clone()), mesh::<B>());
         let id = pool.id();
         thread::spawn(move || {
             let report = mesh.connect_to_pool(&client, &client.join(id).unwrap()).unwrap();
             assert!(report.failed.is_empty(), "{report:?}");
-            assert!(report.connected.iter().all(|peer| Some(peer.address()) != client.local_addr().ok()));
+            assert!(report.connected.iter().all(|peer| peer.address() != client.local_addr()));
             (client, mesh)
         })
     });
@@ -99,4 +105,45 @@ pub fn joining_at_the_same_time<A: Runtime, B: Runtime>() {
     until("the host has all links", || host_mesh.peers().len() == 5);
     // Of two joiners, the later one dials the earlier one.
     until("everyone is linked to everyone", || joiners.iter().all(|(_, mesh)| mesh.peers().len() == 5));
+    let dialed: u64 = joiners.iter().map(|(_, mesh)| mesh.stats().dialed).sum();
+    assert_eq!((dialed, host_mesh.stats().dialed), (15, 0), "once");
+}
+
+/// The type of a ping.
+const PING: Option<&u8> = Some(&0x10);
+
+/// A member that takes its place late has a lower number than who came meanwhile: that one dials it when it comes.
+pub fn who_takes_its_place_late<A: Runtime, B: Runtime>() {
+    let server = Server::start::<A>();
+    let (one, a) = (client::<A>(server.address()), mesh::<A>());
+    let pool = one.create().unwrap();
+    a.connect_to_pool(&one, &pool).unwrap();
+
+    let late = Arc::new(AtomicBool::new(true));
+    let proxy = Proxy::new(server.address(), {
+        let late = Arc::clone(&late);
+        move |way, datagram| {
+            let held = way == Way::Up && datagram.get(1) == PING && late.load(Ordering::Acquire);
+            if held { Fate::Hold } else { Fate::Pass }
+        }
+    });
+    let two = client::<B>(proxy.address());
+    let joining = thread::spawn({
+        let (two, id) = (two.clone(), pool.id());
+        move || two.join(id).unwrap()
+    });
+    until("it is offered a place", || proxy.held() > 0);
+    let (three, c) = (client::<A>(server.address()), mesh::<A>());
+    let joined = three.join(pool.id()).unwrap();
+    assert_eq!((joined.me().unwrap().get(), joined.members().len()), (3, 2));
+    assert_eq!(c.connect_to_pool(&three, &joined).unwrap().connected.len(), 1);
+
+    late.store(false, Ordering::Release);
+    proxy.release();
+    let joined = joining.join().unwrap();
+    assert_eq!(joined.me().unwrap().get(), 2);
+    let b = mesh::<B>();
+    assert_eq!(b.connect_to_pool(&two, &joined).unwrap().connected.len(), 1, "who came before");
+    until("all are linked", || [a.peers().len(), b.peers().len(), c.peers().len()] == [2; 3]);
+    assert_eq!((b.stats().dialed, c.stats().dialed), (1, 2));
 }

@@ -10,6 +10,7 @@ mod accepting;
 mod datagrams;
 mod dialing;
 mod ending;
+mod native;
 mod reading;
 mod recording;
 mod serving;
@@ -55,8 +56,9 @@ const fn scripted(name: &'static str, run: fn(&dyn Play)) -> Check {
 
 /// All checks, theme by theme.
 pub(super) fn all() -> impl Iterator<Item = &'static Check> {
-    let themes: [&[Check]; 9] = [
+    let themes: [&[Check]; 10] = [
         datagrams::CHECKS,
+        native::CHECKS,
         time::CHECKS,
         dialing::CHECKS,
         accepting::CHECKS,

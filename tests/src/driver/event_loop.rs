@@ -1,16 +1,18 @@
 //! A driver in one thread: client, mesh and links in an event loop, over any [`Network`].
 
-use std::collections::{BTreeMap, VecDeque};
+mod pools;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::{Buf, Bytes};
-use poolmesh_proto::driver::{Event, Inbox, Severity};
+use poolmesh_proto::driver::{Event, Inbox, PoolInbox, Severity};
 use poolmesh_proto::trace::Input;
 use poolmesh_proto::{
-    CallError, Client, ConnectError, DialId, Fault, Instant, Link, LinkEvent, Links, LinksOutput, Machine,
-    Mesh, MeshOutput, PeerId, PoolId, PoolInfo, SendError, Write,
+    Client, ConnectError, DialId, Fault, Instant, Link, LinkEvent, Links, LinksOutput, Machine, Mesh,
+    MeshOutput, PeerId, PoolId, SendError, Write,
 };
 
 use super::{Network, Settings, Told, drain, mesh_event, receive};
@@ -60,7 +62,10 @@ pub struct EventLoop<N: Network> {
     /// Until then nothing is received or accepted: it would fail again at once.
     paused: Option<Instant>,
     answers: VecDeque<Told>,
+    news: PoolInbox,
     inbox: Inbox<PeerId>,
+    /// The pools that the mesh has entered.
+    entered: BTreeSet<PoolId>,
     closing: Closing,
 }
 
@@ -86,6 +91,8 @@ impl<N: Network> EventLoop<N> {
             if broadcaster.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let mut inbox = Inbox::new(&mesh);
         inbox.add_reader();
+        let mut news = PoolInbox::new(&client);
+        news.add_reader();
         Ok(Self {
             udp: network.open(SocketAddr::new(any, 0))?,
             network,
@@ -100,45 +107,11 @@ impl<N: Network> EventLoop<N> {
             buffer: Vec::new(),
             paused: None,
             answers: VecDeque::new(),
+            news,
             inbox,
+            entered: BTreeSet::new(),
             closing: Closing::No,
         })
-    }
-
-    /// As [`Client::list`].
-    ///
-    /// # Errors
-    /// As that.
-    pub fn list(&mut self) -> Result<(), CallError> {
-        self.network.note(|| Input::List);
-        self.client.list(self.network.now()).map(drop)
-    }
-
-    /// As [`Client::create`].
-    ///
-    /// # Errors
-    /// As that.
-    pub fn create(&mut self) -> Result<(), CallError> {
-        self.network.note(|| Input::Create);
-        self.client.create(self.network.now()).map(drop)
-    }
-
-    /// As [`Client::join`].
-    ///
-    /// # Errors
-    /// As that.
-    pub fn join(&mut self, pool: PoolId) -> Result<(), CallError> {
-        self.network.note(|| Input::Join(pool));
-        self.client.join(self.network.now(), pool).map(drop)
-    }
-
-    /// As [`Mesh::enter`].
-    ///
-    /// # Errors
-    /// As that.
-    pub fn enter(&mut self, pool: &PoolInfo) -> Result<(), ConnectError> {
-        self.network.note(|| Input::Enter(pool.clone()));
-        self.mesh.enter(self.network.now(), pool).map(drop)
     }
 
     /// As [`Mesh::connect`].
@@ -188,11 +161,6 @@ impl<N: Network> EventLoop<N> {
         self.mesh.disconnect(peer)
     }
 
-    /// A call that could not be made is told of as one that failed.
-    pub(super) fn made(&mut self, made: Result<(), CallError>) {
-        self.answers.extend(made.err().map(|error| Told::Failed(error.into())));
-    }
-
     /// Ends everything: [`Told::Closed`] follows when the links have ended.
     pub fn close(&mut self) {
         self.network.note(|| Input::CloseMesh);
@@ -209,6 +177,9 @@ impl<N: Network> EventLoop<N> {
     pub fn next_told(&mut self) -> Option<Told> {
         if let Some(told) = self.answers.pop_front() {
             return Some(told);
+        }
+        if let Some(news) = self.news.take() {
+            return Some(Told::News(news));
         }
         if let Some(event) = self.inbox.take() {
             return Some(Told::Mesh(event));
@@ -401,11 +372,13 @@ impl<N: Network> EventLoop<N> {
         self.client.handle_timeout(now);
         self.mesh.handle_timeout(now);
         self.links.handle_timeout(now);
-        let answers = &mut self.answers;
-        let broadcaster = self.broadcaster;
-        let client = drain(&self.network, &self.udp, &mut self.client, |event| {
-            answers.extend(Told::of(event, broadcaster));
-        });
+        let (answers, broadcaster, mut news) = (&mut self.answers, self.broadcaster, Vec::new());
+        let client =
+            drain(&self.network, &self.udp, &mut self.client, |event| match Told::of(event, broadcaster) {
+                Some(Told::News(new)) => news.push(new),
+                told => answers.extend(told),
+            });
+        news.into_iter().for_each(|news| self.follow(news));
         loop {
             // The mesh may have links closed, and is told when they have ended.
             let (ended, links) = self.drain_links();

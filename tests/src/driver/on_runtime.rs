@@ -11,10 +11,10 @@ use std::thread;
 
 use bytes::Bytes;
 use poolmesh_proto::driver::Event;
-use poolmesh_proto::{BroadcasterConfig, CallFailed, PeerId, PoolId, SendError};
+use poolmesh_proto::{BroadcasterConfig, CallFailed, PeerId, PoolId, PoolListing, SendError};
 
 use super::{Driver, Loopback, Server, Settings, Subject, Told, Turn};
-use crate::runtime::{Client, Events, Mesh, Peer, Runtime, Serving};
+use crate::runtime::{Client, Events, Mesh, Peer, PoolEvents, Runtime, Serving};
 
 /// Puts a [`Runtime`] to the proof: whoever has implemented that one has nothing more to do.
 pub struct OnRuntime<R>(PhantomData<fn() -> R>);
@@ -58,9 +58,10 @@ impl<R: Runtime> Subject for OnRuntime<R> {
             closed: false,
         };
         // Whoever waits may keep the machine's time: that a client does so alone is the conformance suite's to show.
-        program.call(|client, tell| {
-            while let Some(pool) = client.next_ended() {
-                let _ = tell.send(Told::PoolEnded(pool));
+        let mut news = program.client.events();
+        program.call(move |_, tell| {
+            while let Some(news) = news.next() {
+                let _ = tell.send(Told::News(news));
             }
         });
         Ok(Box::new(program))
@@ -125,7 +126,7 @@ impl<R: Runtime> Program<R> {
 
 impl<R: Runtime> Driver for Program<R> {
     fn list(&mut self) {
-        self.ask(R::Client::list, Told::Listed);
+        self.ask(R::Client::list, |pools| Told::Listed(pools.iter().map(PoolListing::id).collect()));
     }
 
     fn create(&mut self) {

@@ -42,6 +42,8 @@ pub(super) struct Stage {
 /// A subject, whatever its world is.
 pub(super) trait Play {
     fn stage(&self, settings: &dyn Fn(&mut ClientConfig, &mut MeshConfig)) -> Stage;
+    /// With a client of the native dialect, of the broadcaster and so many others, whose sockets are given.
+    fn native(&self, others: usize) -> (Stage, Vec<SocketId>);
     /// With a broadcaster's driver instead, if the subject has one.
     fn serve(&self, config: BroadcasterConfig) -> Option<Stage>;
 }
@@ -69,6 +71,19 @@ impl<S: Subject> Play for S {
             client: None,
             kept: VecDeque::new(),
         }
+    }
+
+    fn native(&self, others: usize) -> (Stage, Vec<SocketId>) {
+        let mut world = S::World::default();
+        let broadcaster = world.open_udp();
+        let others: Vec<_> = (0..others).map(|_| world.open_udp()).collect();
+        let mut client = ClientConfig::default();
+        client.broadcasters = others.iter().map(|other| world.address(*other)).collect();
+        let mesh = MeshConfig::default();
+        let settings = Settings { client, mesh, broadcaster: world.address(broadcaster), seed: [7; 32] };
+        let driver = self.start(&world, settings).expect("the program starts");
+        let (world, program, kept) = (Box::new(world), Program::Driver(driver), VecDeque::new());
+        (Stage { world, program, broadcaster, client: None, kept }, others)
     }
 
     fn serve(&self, config: BroadcasterConfig) -> Option<Stage> {
@@ -187,7 +202,7 @@ impl Stage {
     }
 
     /// Lets time pass, and looks again and again.
-    fn throughout(&mut self, time: Duration, mut look: impl FnMut(&mut Self)) {
+    pub(super) fn throughout(&mut self, time: Duration, mut look: impl FnMut(&mut Self)) {
         let end = self.now() + time;
         loop {
             let moved = self.turn();

@@ -79,6 +79,7 @@ mod client;
 pub mod frames;
 mod hosting;
 mod link;
+mod native;
 mod stream;
 pub mod wire;
 
@@ -87,6 +88,7 @@ use core::fmt;
 pub use broadcaster::BroadcasterModel;
 pub use client::ClientModel;
 pub use link::LinkModel;
+pub use native::NativeModel;
 pub use stream::StreamModel;
 
 /// An implementation did something else than its model.

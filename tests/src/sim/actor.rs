@@ -88,6 +88,14 @@ impl Wire<'_> {
         }
     }
 
+    /// Some datagram that was overheard at a place that [is tapped](super::World::tap): from where, to where, and what it
+    /// was. None if there was none.
+    pub fn overheard(&mut self) -> Option<(SocketAddr, SocketAddr, Bytes)> {
+        let place = self.core.rng.index(self.core.overheard.len());
+        let (from, to, datagram) = self.core.overheard.get(place)?;
+        Some((from.to_socket(), to.to_socket(), datagram.clone()))
+    }
+
     /// Opens a connection. [`Actor::connected`] or [`Actor::broken`] follows.
     pub fn dial(&mut self, to: SocketAddr) -> Option<ConnId> {
         Addr::of(to).map(|to| self.core.dial(self.place, Role::Raw, to))

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use poolmesh_proto::wire::native::{Member, PoolSpec};
 use poolmesh_proto::{
-    CallError, CallId, ClientEvent, ConnectError, ConnectId, Instant, LinkEvent, MeshEvent, PeerId, PoolId,
-    PoolInfo, SendError,
+    CallError, CallId, Client, ClientEvent, ConnectError, ConnectId, Door, Instant, LinkEvent, ListFilter,
+    Membership, MeshEvent, PeerId, PoolId, PoolInfo, Saved, SendError,
 };
 
+use super::check::{Asked, Order};
 use super::core::Core;
 use super::machines::Machines;
 use super::rng::Rng;
@@ -117,6 +119,119 @@ impl Context<'_> {
         self.machines.join(self.core, self.now, pool)
     }
 
+    /// As [`Client::list_with`](poolmesh_proto::Client::list_with).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn list_with(&mut self, filter: &ListFilter) -> Result<CallId, CallError> {
+        let now = self.now;
+        self.machines.native(self.core, now, Asked::List, |client| client.list_with(now, filter))
+    }
+
+    /// As [`Client::create_with`](poolmesh_proto::Client::create_with).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_with(&mut self, spec: &PoolSpec, about: &[u8]) -> Result<CallId, CallError> {
+        let now = self.now;
+        self.machines.native(self.core, now, Asked::Create, |client| client.create_with(now, spec, about))
+    }
+
+    /// As [`Client::join_with`](poolmesh_proto::Client::join_with).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn join_with(&mut self, door: impl Into<Door>, about: &[u8]) -> Result<CallId, CallError> {
+        let (now, door) = (self.now, door.into());
+        let pool = match door {
+            Door::Id(pool) => Some(pool),
+            Door::Code(_) | _ => None,
+        };
+        self.machines.native(self.core, now, Asked::Join(pool), |client| client.join_with(now, door, about))
+    }
+
+    /// As [`Client::resume`](poolmesh_proto::Client::resume).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn resume(&mut self, saved: &Saved) -> Result<CallId, CallError> {
+        let now = self.now;
+        self.machines.native(self.core, now, Asked::Resume(saved.pool()), |client| client.resume(now, saved))
+    }
+
+    fn order(
+        &mut self,
+        pool: PoolId,
+        order: Order,
+        call: impl FnOnce(&mut Client, Instant) -> Result<CallId, CallError>,
+    ) -> Result<CallId, CallError> {
+        let now = self.now;
+        self.machines.native(self.core, now, Asked::Order(pool, order), |client| call(client, now))
+    }
+
+    /// As [`Client::leave`](poolmesh_proto::Client::leave).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn leave(&mut self, pool: PoolId) -> Result<CallId, CallError> {
+        self.order(pool, Order::Leave, |client, now| client.leave(now, pool))
+    }
+
+    /// As [`Client::close_pool`](poolmesh_proto::Client::close_pool).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn close_pool(&mut self, pool: PoolId) -> Result<CallId, CallError> {
+        self.order(pool, Order::Close, |client, now| client.close_pool(now, pool))
+    }
+
+    /// As [`Client::kick`](poolmesh_proto::Client::kick).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn kick(&mut self, pool: PoolId, member: Member) -> Result<CallId, CallError> {
+        self.order(pool, Order::Kick(member), |client, now| client.kick(now, pool, member))
+    }
+
+    /// As [`Client::hand_over`](poolmesh_proto::Client::hand_over).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn hand_over(&mut self, pool: PoolId, member: Member) -> Result<CallId, CallError> {
+        self.order(pool, Order::Hand(member), |client, now| client.hand_over(now, pool, member))
+    }
+
+    /// As [`Client::change`](poolmesh_proto::Client::change).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn change(&mut self, pool: PoolId, spec: &PoolSpec) -> Result<CallId, CallError> {
+        let order = Order::Change(Box::new(spec.clone()));
+        self.order(pool, order, |client, now| client.change(now, pool, spec))
+    }
+
+    /// As [`Client::lock`](poolmesh_proto::Client::lock).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn lock(&mut self, pool: PoolId, locked: bool) -> Result<CallId, CallError> {
+        self.order(pool, Order::Lock(locked), |client, now| client.lock(now, pool, locked))
+    }
+
+    /// As [`Client::set_about`](poolmesh_proto::Client::set_about).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_about(&mut self, pool: PoolId, about: &[u8]) -> Result<CallId, CallError> {
+        self.order(pool, Order::About(about.to_vec()), |client, now| client.set_about(now, pool, about))
+    }
+
+    /// As [`Client::membership`](poolmesh_proto::Client::membership).
+    #[must_use]
+    pub fn membership(&self, pool: &PoolId) -> Option<&Membership> {
+        self.machines.client.membership(pool)
+    }
+
     /// As [`Client::cancel`](poolmesh_proto::Client::cancel).
     pub fn cancel(&mut self, call: CallId) {
         self.machines.cancel(self.core, self.now, call);
@@ -127,10 +242,10 @@ impl Context<'_> {
         self.machines.release(self.core, self.now, pool)
     }
 
-    /// The pools that are pinged.
+    /// As [`Client::pools`](poolmesh_proto::Client::pools).
     #[must_use]
-    pub fn hosted(&self) -> Vec<PoolId> {
-        self.machines.hosted()
+    pub fn pools(&self) -> Vec<PoolId> {
+        self.machines.client.pools().collect()
     }
 
     /// As [`Mesh::enter`](poolmesh_proto::Mesh::enter).

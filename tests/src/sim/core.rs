@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use poolmesh_proto::{Fault, PoolId};
 
-use super::address::Addr;
+use super::address::{self, Addr, Place};
+use super::check::Book;
 use super::fingerprint::Fingerprint;
 use super::nat::Nat;
 use super::queue::Queue;
@@ -112,6 +113,8 @@ pub(super) struct Host {
     pub(super) dark: bool,
     /// Until when its datagrams are lost in a burst.
     burst: u64,
+    /// What it sends and what is sent to it is overheard.
+    pub(super) tapped: bool,
 }
 
 pub(super) struct Core {
@@ -127,6 +130,10 @@ pub(super) struct Core {
     pub(super) conns: Conns,
     /// Every pool that a broadcaster has made.
     pub(super) issued: BTreeSet<PoolId>,
+    /// What is known of pools of the native dialect.
+    pub(super) book: Book,
+    /// Datagrams that were overheard: from where, to where, and what.
+    pub(super) overheard: Vec<(Addr, Addr, Bytes)>,
     /// Counts the times the faults have stopped, so that replays of before are known.
     pub(super) storm: u32,
     pub(super) print: Fingerprint,
@@ -164,6 +171,9 @@ pub(super) const LONGEST: u64 = 1 << 60;
 /// No world gets older. What it plans then is a few times [`LONGEST`] ahead, which 64 bits hold.
 const END: u64 = 1 << 62;
 
+/// Datagrams that were overheard and are kept.
+const OVERHEARD: usize = 256;
+
 pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(LONGEST).min(LONGEST)
 }
@@ -181,6 +191,8 @@ impl Core {
             blocked: Vec::new(),
             conns: Conns::default(),
             issued: BTreeSet::new(),
+            book: Book::default(),
+            overheard: Vec::new(),
             storm: 0,
             print: Fingerprint::default(),
             stats: WorldStats::default(),
@@ -191,7 +203,7 @@ impl Core {
     }
 
     pub(super) fn add_host(&mut self, ip: u32, nat: Option<usize>) {
-        self.hosts.push(Host { ip, nat, dark: false, burst: 0 });
+        self.hosts.push(Host { ip, nat, dark: false, burst: 0, tapped: false });
         let count = self.hosts.len();
         self.blocked.resize_with(count, Vec::new);
         for row in &mut self.blocked {
@@ -259,6 +271,9 @@ impl Core {
     ) {
         self.stats.datagrams += 1;
         let from = if forged { from } else { self.leave(origin, from, to) };
+        if !forged {
+            self.overhear(origin, from, to, &payload);
+        }
         if self.is_lost(origin) {
             self.stats.lost += 1;
             return;
@@ -271,6 +286,26 @@ impl Core {
             self.repeat(&datagram, Some(self.weather.replay_after));
         }
         self.carry(datagram);
+    }
+
+    /// Keeps what comes by a place that is tapped; of old datagrams those that chance leaves.
+    fn overhear(&mut self, origin: usize, from: Addr, to: Addr, payload: &Bytes) {
+        let tapped = |core: &Self, node: usize| core.hosts.get(node).is_some_and(|host| host.tapped);
+        let there = match address::place(to.ip) {
+            Place::Node(node) => tapped(self, node),
+            Place::Nat(_) | Place::Behind(..) | Place::Nowhere => false,
+        };
+        if !there && !tapped(self, origin) {
+            return;
+        }
+        let heard = (from, to, payload.clone());
+        if self.overheard.len() < OVERHEARD {
+            return self.overheard.push(heard);
+        }
+        let place = self.rng.index(OVERHEARD);
+        if let Some(old) = self.overheard.get_mut(place) {
+            *old = heard;
+        }
     }
 
     /// The source address outside of the sender's NAT, if it has one.

@@ -107,7 +107,7 @@ impl<A: App> World<A> {
                 if let Some(tape) = &mut core.tape {
                     tape.note(place, now, Input::Datagram { from, datagram: payload.clone() });
                 }
-                server.check.datagram(now, from, &payload);
+                server.check.datagram(now, from, &payload, &core.book);
                 server.machine.handle_datagram(now, from, &payload);
                 note_drawn(core, place, now, server);
             }

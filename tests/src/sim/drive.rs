@@ -41,8 +41,10 @@ pub(super) fn drain_server(core: &mut Core, place: usize, own: Addr, server: &mu
         }
         match output {
             Output::Transmit(transmit) => {
-                if let Err(what) = server.check.transmit(&transmit) {
+                let known = core.log.is_some().then(|| format!("{:?}", server.check.native()));
+                if let Err(what) = server.check.transmit(&transmit, &mut core.book) {
                     core.violated(format_args!("{what} (broadcaster n{place})"));
+                    core.say(|| format!("n{place} should be {}", known.unwrap_or_default()));
                 }
                 core.print.bytes(&transmit.payload);
                 core.say(|| format!("n{place} answers {} {:?}", transmit.destination, transmit.payload));
@@ -52,6 +54,7 @@ pub(super) fn drain_server(core: &mut Core, place: usize, own: Addr, server: &mu
             }
             Output::Event(event) => {
                 core.say(|| format!("n{place} tells {event:?}"));
+                core.issued.extend(server.check.native_pool(&event));
                 match server.check.event(&event) {
                     Ok(Some(pool)) if !core.issued.insert(pool) => {
                         core.violated(format_args!("P1: {pool} was made before (broadcaster n{place})"));
@@ -73,6 +76,7 @@ pub(super) fn drain_server(core: &mut Core, place: usize, own: Addr, server: &mu
     }
     if let Err(what) = server.check.drained(&server.machine, server.deadline) {
         core.violated(format_args!("{what} (broadcaster n{place})"));
+        core.say(|| format!("n{place} counts {:?}", server.machine.stats()));
     }
 }
 
@@ -118,8 +122,9 @@ pub(super) fn drain_peer<A: App>(core: &mut Core, node: &mut Node<A>, place: usi
             ));
         }
     }
-    let Machines { check, mesh, links, listening, .. } = &mut peer.machines;
-    if let Err(what) = check.drained(mesh, links, peer.deadlines, listening.is_some(), timeout) {
+    let Machines { check, client, mesh, links, listening, .. } = &mut peer.machines;
+    let machines = (&*client, &*mesh, &*links);
+    if let Err(what) = check.drained(machines, &mut core.book, peer.deadlines, listening.is_some(), timeout) {
         core.violated(format_args!("{what} (n{place})"));
     }
 }
@@ -153,7 +158,7 @@ fn drain_client<A: App>(core: &mut Core, peer: &mut Peer<A>, now: Instant) -> bo
         peer.machines.note_polled(core, now, Polled::Client, &output);
         match output {
             Output::Transmit(transmit) => {
-                let result = peer.machines.check.client_transmit(&transmit);
+                let result = peer.machines.check.client_transmit(&transmit, &core.book);
                 check(core, place, result);
                 core.print.bytes(&transmit.payload);
                 core.say(|| format!("n{place} asks {:?}", transmit.payload));

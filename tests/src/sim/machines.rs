@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poolmesh_proto::trace::{Digested, Input, PeerStart, Polled, Start};
-use poolmesh_proto::wire::Request;
+use poolmesh_proto::wire::Dialect;
 use poolmesh_proto::{
     CallError, CallId, Client, ClientConfig, CloseReason, ConnectError, ConnectId, DialId, Fault, Instant,
     Link, Links, Machine, Mesh, MeshConfig, PeerId, PoolId, PoolInfo, SendError, Write,
 };
 
 use super::address::Addr;
-use super::check::PeerCheck;
+use super::check::{Asked, PeerCheck};
 use super::core::Core;
 use super::fingerprint::of_event;
 use super::streams::{ConnId, Side};
@@ -65,9 +65,15 @@ impl Machines {
     ) -> Self {
         let PeerConfig { client, mesh } = config.clone();
         let broadcaster = broadcaster.to_socket();
-        // Of its own for each node, and the same in each run.
+        // A client of the classic dialect draws nothing.
+        let drawn = [0; 2].map(|none| match client.dialect {
+            Dialect::Classic => none,
+            Dialect::Native | _ => core.rng.u128(),
+        });
         let mut seed = [0; 32];
-        seed[..8].copy_from_slice(&(place as u64).to_le_bytes());
+        seed.iter_mut()
+            .zip(drawn.iter().flat_map(|drawn| drawn.to_le_bytes()))
+            .for_each(|(to, from)| *to = from);
         if let Some(tape) = &mut core.tape {
             let start = PeerStart { client: client.clone(), broadcaster, mesh: mesh.clone(), seed };
             tape.note(place, Instant::ZERO, Input::Start(Start::Peer(Box::new(start))));
@@ -95,10 +101,6 @@ impl Machines {
 
     pub(super) fn address(&self) -> SocketAddr {
         self.own.to_socket()
-    }
-
-    pub(super) fn hosted(&self) -> Vec<PoolId> {
-        self.client.pools().collect()
     }
 
     pub(super) fn peers(&self) -> Vec<(PeerId, SocketAddr)> {
@@ -185,19 +187,19 @@ impl Machines {
     pub(super) fn list(&mut self, core: &mut Core, now: Instant) -> Result<CallId, CallError> {
         self.note(core, Polled::Client, now, || Input::List);
         let call = self.client.list(now);
-        self.check.called(call, Request::List)
+        self.check.called(call, Asked::List)
     }
 
     pub(super) fn create(&mut self, core: &mut Core, now: Instant) -> Result<CallId, CallError> {
         self.note(core, Polled::Client, now, || Input::Create);
         let call = self.client.create(now);
-        self.check.called(call, Request::Create)
+        self.check.called(call, Asked::Create)
     }
 
     pub(super) fn join(&mut self, core: &mut Core, now: Instant, pool: PoolId) -> Result<CallId, CallError> {
         self.note(core, Polled::Client, now, || Input::Join(pool));
         let call = self.client.join(now, pool);
-        self.check.called(call, Request::Join(pool))
+        self.check.called(call, Asked::Join(Some(pool)))
     }
 
     pub(super) fn cancel(&mut self, core: &mut Core, now: Instant, call: CallId) {
@@ -208,6 +210,7 @@ impl Machines {
 
     pub(super) fn release(&mut self, core: &mut Core, now: Instant, pool: PoolId) -> bool {
         self.note_timeless(core, now, || Input::Release(pool));
+        self.check.released(pool);
         self.client.release(pool)
     }
 
@@ -356,6 +359,23 @@ impl Machines {
     pub(super) fn close_link(&mut self, core: &mut Core, now: Instant, peer: PeerId) {
         self.note(core, Polled::Links, now, || Input::CloseLink(peer));
         self.links.close(now, peer);
+    }
+
+    /// A call that only the native dialect has. What it is told of can't be written down yet.
+    pub(super) fn native(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        asked: Asked,
+        call: impl FnOnce(&mut Client) -> Result<CallId, CallError>,
+    ) -> Result<CallId, CallError> {
+        if core.tape.is_some() {
+            core.violated("misuse: calls of the native dialect can't be recorded");
+        }
+        self.check.tell(Polled::Client, now);
+        self.told = true;
+        let call = call(&mut self.client);
+        self.check.called(call, asked)
     }
 
     /// Hands what a link wants written to its connection. Whether it was taken at once.

@@ -163,27 +163,72 @@
 //! and joined, also while an attacker goes on from his own address (V7); its members are linked, each pair once if they
 //! came one by one (V5, L1), hear each other (V6), and the pool lives (G2).
 //!
+//! # What is looked at after every event where the native dialect is spoken
+//!
+//! Each of these holds whatever goes wrong, and whatever an attacker does who doesn't see the keys (`PROTOCOL.md` of the
+//! proto, section 9). A broadcaster whose secret is in its config is held against
+//! [`NativeModel`](crate::model::NativeModel): every datagram that it sends has to be due, to the meaning, and none may be
+//! missing when it rests.
+//!
+//! | | what must hold |
+//! | --- | --- |
+//! | A1 | to an address that has shown no cookie which it was given goes no more than came from there: neither datagrams nor bytes, at no moment |
+//! | A2, A3, A5 | what is sent is due, of at most 1,200 bytes, and tagged so that its receiver can tell who said it |
+//! | M1, M2 | somebody is in a roster who proved his address and took the offer; he goes by his own word, by his host's, by another's at his address, or by silence; a client leaves, kicks, hands over, closes, locks and changes only what its program asked it to |
+//! | M3 | what is late, doubled or sent again from anywhere changes nothing: no old message is taken twice, no old ticket of who left or was sent away brings him back |
+//! | M4 | nobody is told of a pool that no broadcaster has made, also while everybody's address is forged |
+//! | M5 | a term has one host in an era; for a member neither era, number nor term go back while its membership lasts, and a pool that was brought back is of a higher generation |
+//! | P4 | the numbers of members are given once, and ascend |
+//! | P5 | whoever has the same epoch of a pool knows the same: members, addresses, what they say of themselves, spec, host and term. Over all members and broadcasters of the world, for ever |
+//! | V1 | what a client tells its program, event by event, comes to what it knows |
+//! | V2 | each call ends once, by its deadline, as what was asked for or by saying why not |
+//! | V4 | the end of a membership is told once, and none ends untold |
+//! | V8 | a member that looks for a broadcaster sends at most two datagrams in any second |
+//! | P2, V7 | a page of a list names the pools that there are, as far as it goes, and stops only where it has to |
+//! | P3 | what is beyond a limit is refused by a code that fits, and nothing else is; it counts as many pools as there are |
+//! | D3 | it doesn't sleep past the end of an offer, of a member's silence or of a recovery |
+//!
+//! After each storm the seeds of [`simulate`](crate::simulate) demand: all who are in a pool agree with each other and with
+//! its broadcaster within three intervals, and the quarter of one by which a ping may be late (V1). Then datagrams are only
+//! lost, doubled and reordered for a while, and calls are counted: each ends, and of all seeds together 99.9 % with an
+//! answer (V2). Then all meet in a new pool, found in a list, by its id and by its code, while the attacker goes on (V7); each
+//! pair has one link (L1), and one of these happens:
+//!
+//! | | what must come of it |
+//! | --- | --- |
+//! | V3, M5 | the host falls silent: within the timeout and an interval all others know that the member of the lowest number is host, in the next term, once. The old host is nobody's when it is back |
+//! | V3 | the broadcaster restarts with its key: within two intervals of its return all know the same members, host and term in a new era. Nobody was told that the pool is over, no link has noticed |
+//! | V3 | it restarts without its key: all are told that the pool is lost, and its id is nobody's |
+//! | V3 | it is gone for good: the pool goes on at the other broadcaster, after three pings that nobody answered; it stays there when the first is back |
+//! | M1 | NATs give everybody behind them other addresses: all are who they were |
+//! | M3 | a program crashes and comes back with what it kept: as the member that it was |
+//! | V4 | a member is cut off: it is gone for all when its time is over, and is told so when it is back |
+//! | M2, M3 | the host sends a member away, a member leaves, by a call, by letting go, by closing: all know it at once and why, and no ticket brings it back, also not to a broadcaster that has forgotten everything |
+//! | M5 | the host makes another host, locks and opens the pool, changes it; a member says something else of itself: all know it at once |
+//! | V4 | the host closes the pool, or leaves one that ends with its host: all are told so at once |
+//!
 //! # Not held by the classic dialect, and why
 //!
 //! The wire of gop2p has no proof of address, no request ids, no leave, no notice of who came or went, and no integrity
-//! of its own. So these don't hold, and the simulator doesn't ask for them:
+//! of its own. So these don't hold, and the simulator doesn't ask for them where it is spoken. Behind each stands what holds
+//! it in the native dialect:
 //!
-//! | | what does not hold | why |
-//! | --- | --- | --- |
-//! | M1, M2 | a peer appears only if its address is proven, goes only by its own word | a datagram's source is all there is; nobody can leave, so a pool's list of peers only grows and names the dead |
-//! | M3 | an incarnation that was replaced never acts again | nothing tells a program that came back to its address from the one before: a late ping of the old one keeps a pool alive, a late answer to it may be taken by the new one |
-//! | M4 | nobody is told of a pool that was not made | only as long as nobody forges the broadcaster's address, and no bit of its answers flips unnoticed |
-//! | P5, V1 | equal rosters at equal epochs, the same view everywhere | there are no epochs; a peer knows those who were there when it came; of more than about 59 only the latest are named |
-//! | M5, V3 | another host when the host is gone; pools are back after a broadcaster's restart | a pool is its host's, and the broadcaster's memory is all there is of it: it ends, and its host is told. Links go on |
-//! | G1 | a ping prolongs only the life of its sender | whoever forges the host's address, or sends an old ping of the host again, prolongs it as well |
-//! | L1 | at most one link for each pair | an accepted link comes from any port, so two peers that learn of each other at the same moment may open two. Each of them dials an address at most once at a time |
-//! | L2 | unaltered | streams are checked by TCP alone. What was corrupted on the way may be read as other frames; it never panics, and never takes more than its limits |
-//! | V4 | the dead are gone from the list | see M2. Links to them end when the system says so, or by [`idle_timeout`](poolmesh_proto::LinkConfig::idle_timeout): without it a link over which nobody says anything stays half-open for ever |
-//! | V5 | every pair that can be is linked | nobody behind a NAT can be dialed from outside; a NAT that forgets its mapping, or has one for each destination, gives a host another address, and its pool ends |
-//! | V7 | honest joins end in time whatever an attacker does | not if he forges addresses: an answer to one's call, a full pool, all pools of a source. He can take all links of a mesh from one address |
-//! | A1 | no more bytes out than in before an address is proven | one byte draws a list of 1,024 |
-//! | V8 | no storm of reconnects | a restarted broadcaster answers each ping with a refusal, and programs that create at once do so at once: there is no jitter |
-//! | S1, S2 | secrecy | there is none |
+//! | | what does not hold | why | in the native dialect |
+//! | --- | --- | --- | --- |
+//! | M1, M2 | a peer appears only if its address is proven, goes only by its own word | a datagram's source is all there is; nobody can leave, so a pool's list of peers only grows and names the dead | M1, M2 above, by the model and by the drill `leave` |
+//! | M3 | an incarnation that was replaced never acts again | nothing tells a program that came back to its address from the one before: a late ping of the old one keeps a pool alive, a late answer to it may be taken by the new one | M3: counts and sessions, by the model; the drills `program_comes_back`, `leave`, `kick` |
+//! | M4 | nobody is told of a pool that was not made | only as long as nobody forges the broadcaster's address, and no bit of its answers flips unnoticed | M4, after every outcome, with forgers and flipped bits |
+//! | P5, V1 | equal rosters at equal epochs, the same view everywhere | there are no epochs; a peer knows those who were there when it came; of more than about 59 only the latest are named | P5 after every event, V1 after each storm |
+//! | M5, V3 | another host when the host is gone; pools are back after a broadcaster's restart | a pool is its host's, and the broadcaster's memory is all there is of it: it ends, and its host is told. Links go on | the drills `host_falls_silent`, `comes_back_with_key`, `comes_back_without_key`, `another_takes_over` |
+//! | G1 | a ping prolongs only the life of its sender | whoever forges the host's address, or sends an old ping of the host again, prolongs it as well | the model: a ping without the session's key is `Unknown`, an old one nothing |
+//! | L1 | at most one link for each pair | an accepted link comes from any port, so two peers that learn of each other at the same moment may open two. Each of them dials an address at most once at a time | L1: who has the higher number dials, one link for each pair at each meeting |
+//! | L2 | unaltered | streams are checked by TCP alone. What was corrupted on the way may be read as other frames; it never panics, and never takes more than its limits | links are the same in both dialects |
+//! | V4 | the dead are gone from the list | see M2. Links to them end when the system says so, or by [`idle_timeout`](poolmesh_proto::LinkConfig::idle_timeout): without it a link over which nobody says anything stays half-open for ever | V4: the model, and the drill `member_is_cut_off` |
+//! | V5 | every pair that can be is linked | nobody behind a NAT can be dialed from outside; a NAT that forgets its mapping, or has one for each destination, gives a host another address, and its pool ends | no pool ends by it: the drill `addresses_change`. Who is behind a NAT can't be dialed there either |
+//! | V7 | honest joins end in time whatever an attacker does | not if he forges addresses: an answer to one's call, a full pool, all pools of a source. He can take all links of a mesh from one address | V7: each meeting, with the attacker at work |
+//! | A1 | no more bytes out than in before an address is proven | one byte draws a list of 1,024 | A1 at every datagram |
+//! | V8 | no storm of reconnects | a restarted broadcaster answers each ping with a refusal, and programs that create at once do so at once: there is no jitter | V8 at every datagram of a client |
+//! | S1, S2 | secrecy | there is none | there is none |
 //!
 //! A clock that jumps back is no fault of the dialect but of the driver: a machine never goes back behind the latest time
 //! it was told, so it stands still until that time is reached again. [`World::calm`] ends that, too.

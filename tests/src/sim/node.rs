@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use poolmesh_proto::{Broadcaster, BroadcasterConfig, Instant};
@@ -76,7 +77,7 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    pub(super) fn new(config: BroadcasterConfig, mut rng: Rng) -> Self {
+    pub(super) fn new(config: BroadcasterConfig, own: SocketAddr, mut rng: Rng) -> Self {
         let drawn = Rc::new(RefCell::new(Vec::new()));
         let draws = Rc::clone(&drawn);
         let random: Draws = Box::new(move || {
@@ -84,7 +85,7 @@ impl Server {
             draws.borrow_mut().push(bits);
             bits
         });
-        let check = ServerCheck::new(config.clone());
+        let check = ServerCheck::new(config.clone(), own);
         Self { machine: Broadcaster::new(config, random), drawn, check, deadline: None }
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use poolmesh_proto::trace::{Entry, Input, Start};
+use poolmesh_proto::wire::native::Epoch;
 use poolmesh_proto::{BroadcasterConfig, BroadcasterStats, Client, Instant, Links, Mesh, PoolId};
 
 use super::actor::Actor;
@@ -21,6 +22,7 @@ use super::rng::Rng;
 use super::streams::{ConnId, Side};
 use super::tape::Tape;
 use super::weather::{Lateness, Weather};
+use crate::model::NativeModel;
 use crate::trace;
 
 /// The port of every broadcaster.
@@ -92,7 +94,8 @@ impl<A: App> World<A> {
         if let Some(tape) = &mut self.core.tape {
             tape.note(place, Instant::ZERO, Input::Start(Start::Broadcaster(Box::new(config.clone()))));
         }
-        Kind::Server(Box::new(Server::new(config, self.core.rng.fork())))
+        let own = Addr::new(address::of_node(place), BROADCASTER_PORT).to_socket();
+        Kind::Server(Box::new(Server::new(config, own, self.core.rng.fork())))
     }
 
     /// Adds a peer that knows that broadcaster.
@@ -158,6 +161,13 @@ impl<A: App> World<A> {
     pub fn actor(&mut self, actor: impl Actor + 'static) -> NodeId {
         let own = Addr::new(address::of_node(self.nodes.len()), peer_port(self.nodes.len()));
         self.add(own, None, Kind::Actor(Box::new(actor)))
+    }
+
+    /// Has [`Wire::overheard`](super::Wire::overheard) tell of what the node sends, and of what is sent to it.
+    pub fn tap(&mut self, node: NodeId) {
+        if let Some(host) = self.core.hosts.get_mut(node.0) {
+            host.tapped = true;
+        }
     }
 
     /// Adds a NAT, for [`peer_behind`](Self::peer_behind).
@@ -330,6 +340,25 @@ impl<A: App> World<A> {
     pub fn broadcaster_stats(&self, node: NodeId) -> Option<(BroadcasterStats, usize)> {
         let server = self.nodes.get(node.0)?.server()?;
         Some((server.machine.stats(), server.machine.pool_count()))
+    }
+
+    /// The pools of the native dialect that a broadcaster must have by all that it was told and has said, and where their
+    /// members are.
+    #[must_use]
+    pub fn native_pools(&self, node: NodeId) -> Vec<(PoolId, Vec<SocketAddr>)> {
+        let pools = self.native(node).map_or_else(Vec::new, NativeModel::pools);
+        pools.into_iter().map(|(pool, _, members)| (pool, members)).collect()
+    }
+
+    /// The epoch of a pool of the native dialect at a broadcaster, if it has one there.
+    #[must_use]
+    pub fn native_epoch(&self, node: NodeId, pool: PoolId) -> Option<Epoch> {
+        let pools = self.native(node)?.pools();
+        pools.into_iter().find(|(id, ..)| *id == pool).and_then(|(_, epoch, _)| epoch)
+    }
+
+    fn native(&self, node: NodeId) -> Option<&NativeModel> {
+        self.nodes.get(node.0).and_then(Node::server).and_then(|server| server.check.native())
     }
 
     /// How many calls, connects and dials of a peer wait for their end.

@@ -67,7 +67,7 @@ impl Chaos {
     pub fn rest(&mut self, context: &mut Context<'_>) {
         self.resting = true;
         self.meeting = Meeting::default();
-        for pool in context.hosted() {
+        for pool in context.pools() {
             context.release(pool);
         }
         for (peer, _) in context.peers() {
@@ -198,7 +198,7 @@ impl Chaos {
     }
 
     fn release_one(&self, context: &mut Context<'_>) {
-        let hosted = context.hosted();
+        let hosted = context.pools();
         let place = context.rng().index(hosted.len());
         if let Some(pool) = hosted.get(place) {
             context.release(*pool);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::attacker::Attacker;
 use super::chaos::Chaos;
 use super::foreign::Foreign;
-use super::options::{Options, Setup};
+use super::options::{Faults, Options, Setup};
+use super::storm::Stage;
 use crate::sim::{NodeId, Rng, State, World};
 use bytes::Bytes;
 
@@ -94,26 +95,6 @@ impl Lobby {
         Chaos::new(self.setup.act_every, self.payload.clone(), others)
     }
 
-    /// Any node but an attacker.
-    pub(super) fn some_node(&mut self) -> NodeId {
-        let peers = self.peers.iter().map(|(node, _)| *node);
-        let all: Vec<NodeId> =
-            self.broadcasters.iter().copied().chain(peers).chain(self.foreign.iter().copied()).collect();
-        *self.rng.pick(&all)
-    }
-
-    /// Starts a crashed node anew, with nothing.
-    pub(super) fn restart(&mut self, node: NodeId) {
-        if self.broadcasters.contains(&node) {
-            self.world.restart_broadcaster(node, self.setup.broadcaster.clone());
-        } else if let Some((_, home)) = self.peers.iter().find(|(peer, _)| *peer == node).copied() {
-            let app = self.program();
-            self.world.restart(node, app, home, self.setup.peer.clone());
-        } else {
-            self.world.restart_actor(node);
-        }
-    }
-
     /// Ends every fault: fair weather, everyone up, every clock right.
     pub(super) fn calm(&mut self) {
         self.forges.set(false);
@@ -130,6 +111,45 @@ impl Lobby {
             if self.world.app(node).is_some_and(Chaos::is_closed) {
                 self.restart(node);
             }
+        }
+    }
+}
+
+impl Stage for Lobby {
+    type Program = Chaos;
+
+    fn world(&mut self) -> &mut World<Chaos> {
+        &mut self.world
+    }
+
+    fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
+    }
+
+    fn faults(&self) -> Faults {
+        self.options.faults
+    }
+
+    fn fault_every(&self) -> Duration {
+        self.setup.fault_every
+    }
+
+    fn some_node(&mut self) -> NodeId {
+        let peers = self.peers.iter().map(|(node, _)| *node);
+        let all: Vec<NodeId> =
+            self.broadcasters.iter().copied().chain(peers).chain(self.foreign.iter().copied()).collect();
+        *self.rng.pick(&all)
+    }
+
+    /// With nothing.
+    fn restart(&mut self, node: NodeId) {
+        if self.broadcasters.contains(&node) {
+            self.world.restart_broadcaster(node, self.setup.broadcaster.clone());
+        } else if let Some((_, home)) = self.peers.iter().find(|(peer, _)| *peer == node).copied() {
+            let app = self.program();
+            self.world.restart(node, app, home, self.setup.peer.clone());
+        } else {
+            self.world.restart_actor(node);
         }
     }
 }

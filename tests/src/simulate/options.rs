@@ -25,6 +25,43 @@ pub struct Options {
     pub attackers: usize,
     /// What may go wrong.
     pub faults: Faults,
+    /// What they speak.
+    pub dialect: Speech,
+}
+
+/// What the nodes of a simulation speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speech {
+    /// The native dialect.
+    #[default]
+    Native,
+    /// The classic dialect.
+    Classic,
+    /// Some peers the one, some the other, at the same broadcasters.
+    Both,
+}
+
+impl FromStr for Speech {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "native" => Ok(Self::Native),
+            "classic" => Ok(Self::Classic),
+            "both" => Ok(Self::Both),
+            _ => Err(format!("no dialect is named {text:?}; there are native, classic, both")),
+        }
+    }
+}
+
+impl fmt::Display for Speech {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Classic => "classic",
+            Self::Both => "both",
+        })
+    }
 }
 
 /// What may go wrong in a simulation.
@@ -223,8 +260,14 @@ mod tests {
     #[test]
     fn limits_leave_room_for_all_that_there_are() {
         for seed in 0..50 {
-            let options =
-                Options { seed, hours: 1, nodes: MAX_NODES, attackers: MAX_NODES, faults: Faults::ALL };
+            let options = Options {
+                seed,
+                hours: 1,
+                nodes: MAX_NODES,
+                attackers: MAX_NODES,
+                faults: Faults::ALL,
+                dialect: Speech::Classic,
+            };
             let setup = Setup::draw(&options, &mut Rng::new(seed));
             assert!(setup.broadcaster.max_peers >= 2 * MAX_NODES);
             assert!(setup.peer.mesh.max_pending_accepts >= MAX_NODES);

@@ -1,7 +1,7 @@
 //! One seed from its beginning to its end: storms, and after each what must have become of everything.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -12,9 +12,10 @@ use poolmesh_proto::trace::Entry;
 
 use super::chaos::Chaos;
 use super::lobby::Lobby;
-use super::options::Options;
+use super::native::{self, Tally};
+use super::options::{Options, Speech};
 use super::storm::Storm;
-use crate::sim::{NodeId, Violation, World, WorldStats};
+use crate::sim::{App, NodeId, Violation, World, WorldStats};
 
 /// Storms an hour.
 const STORMS: u32 = 4;
@@ -39,6 +40,9 @@ pub struct Report {
     pub fingerprint: u64,
     /// What happened, counted.
     pub stats: WorldStats,
+    /// What came of calls where datagrams were only lost, doubled and reordered, in the native dialect: by how many were
+    /// lost, in a million.
+    pub tallies: BTreeMap<u32, Tally>,
     /// What did not hold.
     pub violation: Option<Violation>,
     /// Every input of every machine, if that was asked for.
@@ -54,6 +58,17 @@ pub struct Keep {
     pub trace: bool,
 }
 
+impl Keep {
+    fn prepare<A: App>(self, world: &mut World<A>) {
+        if self.trace {
+            world.record();
+        }
+        if let Some(log) = self.log {
+            world.log_to(log);
+        }
+    }
+}
+
 impl fmt::Debug for Keep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keep").field("log", &self.log.is_some()).field("trace", &self.trace).finish()
@@ -67,32 +82,45 @@ pub fn run(options: &Options, keep: Keep) -> Report {
         options: options.clone(),
         fingerprint: 0,
         stats: WorldStats::default(),
+        tallies: BTreeMap::new(),
         violation: None,
         trace: Vec::new(),
     };
-    let prepare = |world: &mut World<Chaos>| {
-        if keep.trace {
-            world.record();
+    let mut tallies = BTreeMap::new();
+    match options.dialect {
+        Speech::Classic => {
+            let make = || Lobby::new(options, |world| keep.prepare(world));
+            watch(&mut report, make, live, |lobby| &mut lobby.world);
         }
-        if let Some(log) = keep.log {
-            world.log_to(log);
+        Speech::Native | Speech::Both => {
+            let both = options.dialect == Speech::Both;
+            let make = || native::Lobby::new(options, both, |world| keep.prepare(world));
+            let live = |lobby: &mut native::Lobby| native::live(lobby, &mut tallies);
+            watch(&mut report, make, live, |lobby| &mut lobby.world);
         }
-    };
-    // What panics is looked at no more, but for what was counted and written down until then.
-    let made = panic::catch_unwind(AssertUnwindSafe(|| Lobby::new(options, prepare)));
-    match made {
+    }
+    Report { tallies, ..report }
+}
+
+/// Makes a lobby and has it live. What panics is looked at no more, but for what was counted and written down until then.
+fn watch<L, A: App>(
+    report: &mut Report,
+    make: impl FnOnce() -> L,
+    live: impl FnOnce(&mut L) -> Result<(), Violation>,
+    world: impl Fn(&mut L) -> &mut World<A>,
+) {
+    match panic::catch_unwind(AssertUnwindSafe(make)) {
         Ok(mut lobby) => {
             let lived = panic::catch_unwind(AssertUnwindSafe(|| live(&mut lobby)));
-            let world = &mut lobby.world;
+            let world = world(&mut lobby);
             let panicked = |panic| Err(panicked(world.seed(), world.now(), panic));
             report.violation = lived.unwrap_or_else(panicked).err();
             report.fingerprint = world.fingerprint();
             report.stats = world.stats();
             report.trace = world.take_record();
         }
-        Err(panic) => report.violation = Some(panicked(options.seed, Duration::ZERO, panic)),
+        Err(panic) => report.violation = Some(panicked(report.options.seed, Duration::ZERO, panic)),
     }
-    report
 }
 
 fn panicked(seed: u64, at: Duration, panic: Box<dyn Any + Send>) -> Violation {

@@ -31,7 +31,7 @@ macro_rules! tests {
     };
 }
 
-/// Each scenario on each runtime.
+/// Each scenario on each runtime, in the native dialect.
 macro_rules! on_each {
     ($($scenarios:tt)*) => {
         tests! { on_std on [Std]: $($scenarios)* }
@@ -39,7 +39,15 @@ macro_rules! on_each {
     };
 }
 
-/// Each scenario between two runtimes.
+/// The same in the classic dialect.
+macro_rules! on_each_in_classic {
+    ($($scenarios:tt)*) => {
+        tests! { on_std_in_classic on [ClassicStd]: $($scenarios)* }
+        tests! { on_smol_in_classic on [ClassicSmol]: $($scenarios)* }
+    };
+}
+
+/// Each scenario between two runtimes, in the native dialect.
 macro_rules! on_each_pair {
     ($($scenarios:tt)*) => {
         tests! { std_with_std on [Std, Std]: $($scenarios)* }
@@ -49,7 +57,23 @@ macro_rules! on_each_pair {
     };
 }
 
+/// The same in the classic dialect.
+macro_rules! on_each_pair_in_classic {
+    ($($scenarios:tt)*) => {
+        tests! { std_with_std_in_classic on [ClassicStd, ClassicStd]: $($scenarios)* }
+        tests! { smol_with_smol_in_classic on [ClassicSmol, ClassicSmol]: $($scenarios)* }
+        tests! { std_with_smol_in_classic on [ClassicStd, ClassicSmol]: $($scenarios)* }
+        tests! { smol_with_std_in_classic on [ClassicSmol, ClassicStd]: $($scenarios)* }
+    };
+}
+
 on_each! {
+    astray {
+        everything_is_sent_again
+        doubled_datagrams
+        late_datagrams
+        answers_from_strangers
+    }
     calls {
         concurrent_calls
         unknown_pool_is_refused_in_words
@@ -75,9 +99,9 @@ on_each! {
         lobby_over_ipv6
         unresolvable_name
     }
-    gop2p {
-        joining_its_pool
-        hosting_it
+    dialects {
+        the_classic_one_is_not_spoken_unasked
+        what_the_classic_one_lacks
     }
     hosting {
         a_pool_lives_until_released
@@ -88,14 +112,10 @@ on_each! {
         drop_frees_everything
         links_outlive_the_client
     }
-    lossy {
-        list_and_join_are_sent_again
-        a_lost_answer_to_create
-        a_late_double_of_a_create
-        create_that_is_never_answered
-        doubled_datagrams
-        late_answers
-        answers_from_strangers
+    listing {
+        pages_hold_all
+        filters
+        applications_stay_apart
     }
     meshing {
         listens_at_the_clients_port
@@ -124,6 +144,47 @@ on_each! {
     }
 }
 
+on_each_in_classic! {
+    calls {
+        concurrent_calls
+        unknown_pool_is_refused_in_words
+        no_broadcaster
+        too_many
+        closing_ends_calls
+    }
+    connecting {
+        broadcaster_by_name
+        broadcaster_by_ipv4_address
+        lobby_over_ipv6
+    }
+    gop2p {
+        joining_its_pool
+        hosting_it
+    }
+    hosting {
+        a_pool_lives_until_released
+        dropping_the_client_ends_its_pools
+        the_host_is_told_of_the_end
+        a_released_pool_is_not_told
+        close_frees_everything
+        drop_frees_everything
+        links_outlive_the_client
+    }
+    lossy {
+        list_and_join_are_sent_again
+        a_lost_answer_to_create
+        a_late_double_of_a_create
+        create_that_is_never_answered
+        doubled_datagrams
+        late_answers
+        answers_from_strangers
+    }
+    meshing {
+        listens_at_the_clients_port
+        a_second_mesh_of_one_client
+    }
+}
+
 on_each_pair! {
     calls {
         list_create_join
@@ -135,6 +196,9 @@ on_each_pair! {
         closed_from_within
         a_handler_that_panics
     }
+    dialects {
+        side_by_side
+    }
     handlers {
         by_name
         peers_before_meshs
@@ -142,8 +206,25 @@ on_each_pair! {
         an_event_called_disconnected
         handlers_may_do_anything
     }
+    hosts {
+        a_host_that_leaves_is_followed
+        a_host_that_falls_silent_is_followed
+        a_pool_may_end_with_its_host
+    }
+    listing {
+        what_is_listed
+        codes_lead_to_what_is_hidden
+    }
     meshing {
         partial_success
+    }
+    orders {
+        kick
+        lock
+        close
+        hand_over
+        change
+        others_may_not
     }
     outage {
         calls_meanwhile
@@ -157,6 +238,19 @@ on_each_pair! {
         a_slow_application_is_not_idle
         a_quiet_link_stays
     }
+    returning {
+        a_restart_with_the_key
+        a_restart_without_the_key
+        another_broadcaster
+        a_program_that_starts_again
+    }
+    rosters {
+        who_comes_is_told
+        leaving_is_told_at_once
+        who_falls_silent_is_taken_out
+        what_members_say_is_told
+        everyone_knows_the_same
+    }
     sending {
         batches
         closed_among_many
@@ -165,6 +259,24 @@ on_each_pair! {
         any_bytes
         too_long_and_too_late
         readers_share_events
+    }
+    together {
+        a_pool_of_four
+        joining_at_the_same_time
+        who_takes_its_place_late
+    }
+}
+
+on_each_pair_in_classic! {
+    calls {
+        list_create_join
+    }
+    meshing {
+        partial_success
+    }
+    outage {
+        calls_meanwhile
+        links_are_not_touched
     }
     together {
         a_pool_of_four
@@ -181,8 +293,36 @@ macro_rules! in_threads {
     };
 }
 
+/// The same in the classic dialect.
+#[cfg(target_os = "linux")]
+macro_rules! in_threads_in_classic {
+    ($($scenarios:tt)*) => {
+        tests! { on_std_in_threads_in_classic on [ClassicStdInFour]: $($scenarios)* }
+        tests! { on_smol_in_threads_in_classic on [ClassicSmolInFour]: $($scenarios)* }
+    };
+}
+
 #[cfg(target_os = "linux")]
 in_threads! {
+    astray {
+        doubled_datagrams
+    }
+    calls {
+        concurrent_calls
+    }
+    connecting {
+        lobby_over_ipv6
+    }
+    hosting {
+        the_host_is_told_of_the_end
+    }
+    listing {
+        pages_hold_all
+    }
+}
+
+#[cfg(target_os = "linux")]
+in_threads_in_classic! {
     calls {
         concurrent_calls
         unknown_pool_is_refused_in_words
@@ -210,6 +350,26 @@ in_threads! {
 #[cfg(target_os = "linux")]
 tests! {
     pairs_in_threads on [StdInFour, SmolInFour]:
+    dialects {
+        side_by_side
+    }
+    hosts {
+        a_host_that_leaves_is_followed
+    }
+    returning {
+        a_restart_with_the_key
+    }
+    rosters {
+        everyone_knows_the_same
+    }
+    together {
+        joining_at_the_same_time
+    }
+}
+
+#[cfg(target_os = "linux")]
+tests! {
+    pairs_in_threads_in_classic on [ClassicStdInFour, ClassicSmolInFour]:
     calls {
         list_create_join
     }

@@ -4,11 +4,14 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use futures_util::SinkExt;
-use poolmesh_smol::{Client, CloseReason, Event, Events, LinkConfig, Mesh, MeshConfig, Peer, SendError};
+use poolmesh_smol::proto::wire::Dialect;
+use poolmesh_smol::{
+    Client, CloseReason, Event, Events, LinkConfig, Mesh, MeshConfig, Peer, PoolId, SendError,
+};
 use poolmesh_testkit::conformance::{Server, client_config};
 use poolmesh_testkit::patience::{guarded, until};
 use poolmesh_testkit::raw::{RawPeer, SilentPort};
-use poolmesh_testkit::runtime::Smol;
+use poolmesh_testkit::runtime::{ClassicSmol, Runtime, Smol};
 use smol::future::{self, FutureExt};
 use smol::stream::StreamExt;
 use smol::{Timer, block_on};
@@ -219,46 +222,108 @@ fn a_waiting_reader_may_be_dropped() {
 }
 
 /// Calls dropped midway are forgotten: they count no more against the bound, and the next ones work.
+fn dropped_calls_are_forgotten<R: Runtime>() {
+    block_on(async {
+        let server = Server::start::<R>();
+        let mut config = client_config::<R>();
+        config.max_calls = 2;
+        let client = Client::connect_with(server.address(), config).await.unwrap();
+        let unknown: PoolId = "11111111-2222-4333-8444-555555555555".parse().unwrap();
+        for times in 0..200 {
+            polled(times % 4, client.list()).await;
+            polled(times % 4, client.join(unknown)).await;
+            within(times as u64, client.list()).await;
+        }
+        assert!(client.list().await.unwrap().is_empty());
+        let pool = client.create().await.unwrap();
+        assert_eq!(client.join(pool.id()).await.unwrap(), pool);
+    });
+}
+
 #[test]
 fn dropping_calls_forgets_them() {
+    guarded(dropped_calls_are_forgotten::<Smol>);
+}
+
+#[test]
+fn dropping_calls_of_the_classic_dialect_forgets_them() {
+    guarded(dropped_calls_are_forgotten::<ClassicSmol>);
+}
+
+/// A pool whose creation was given up is not kept alive.
+fn a_dropped_create_leaves_nothing<R: Runtime>() {
+    block_on(async {
+        let server = Server::start::<R>();
+        let client = Client::connect_with(server.address(), client_config::<R>()).await.unwrap();
+        let (mut given_up, mut kept) = (0, vec![]);
+        while given_up < 5 {
+            match polled(0, client.create()).await {
+                None => given_up += 1,
+                // On a machine under load the answer may be there at once.
+                Some(pool) => kept.push(pool.unwrap().id()),
+            }
+        }
+        // Of what the classic wire can't tell apart, the first that was made is the one that counts.
+        kept.push(client.create().await.unwrap().id());
+        // Under load even that one may have ended before its first ping.
+        let listed = || block_on(client.list()).unwrap();
+        until("no other is left", || listed().iter().all(|pool| kept.contains(&pool.id())));
+        if R::DIALECT == Dialect::Native {
+            assert_eq!((client.pools(), listed().len()), (kept.clone(), kept.len()));
+        }
+    });
+}
+
+#[test]
+fn a_dropped_create_leaves_no_pool() {
+    guarded(a_dropped_create_leaves_nothing::<Smol>);
+}
+
+#[test]
+fn a_dropped_create_of_the_classic_dialect_leaves_no_pool() {
+    guarded(a_dropped_create_leaves_nothing::<ClassicSmol>);
+}
+
+/// A join that is dropped at any moment leaves nobody in the pool.
+#[test]
+fn a_dropped_join_leaves_the_pool() {
     guarded(|| {
         block_on(async {
             let server = Server::start::<Smol>();
-            let mut config = client_config();
-            config.max_calls = 2;
-            let client = Client::connect_with(server.address(), config).await.unwrap();
-            for times in 0..200 {
-                polled(times % 4, client.list()).await;
-                polled(times % 4, client.join("no-such-pool".parse().unwrap())).await;
-                within(times as u64, client.list()).await;
+            let host = Client::connect_with(server.address(), client_config::<Smol>()).await.unwrap();
+            let guest = Client::connect_with(server.address(), client_config::<Smol>()).await.unwrap();
+            let pool = host.create().await.unwrap().id();
+            for times in 0..100 {
+                if within(times * 20, guest.join(pool)).await.is_some() {
+                    guest.leave(pool).await.unwrap();
+                }
             }
-            assert!(client.list().await.unwrap().is_empty());
-            let pool = client.create().await.unwrap();
-            assert_eq!(client.join(pool.id()).await.unwrap(), pool);
+            until("nobody is left but the host", || host.membership(pool).unwrap().members().len() == 1);
+            assert!(guest.pools().is_empty());
+            assert_eq!(guest.join(pool).await.unwrap().members().len(), 2);
         });
     });
 }
 
-/// A pool whose creation was given up is not kept alive.
+/// Events of pools are a stream that ends with the client, and whose futures may be dropped.
 #[test]
-fn a_dropped_create_leaves_no_pool() {
+fn events_of_pools_are_a_stream() {
     guarded(|| {
         block_on(async {
             let server = Server::start::<Smol>();
-            let client = Client::connect_with(server.address(), client_config()).await.unwrap();
-            let (mut given_up, mut kept) = (0, vec![]);
-            while given_up < 5 {
-                match polled(0, client.create()).await {
-                    None => given_up += 1,
-                    // On a machine under load the answer may be there at once.
-                    Some(pool) => kept.push(pool.unwrap().id()),
-                }
+            let host = Client::connect_with(server.address(), client_config::<Smol>()).await.unwrap();
+            let guest = Client::connect_with(server.address(), client_config::<Smol>()).await.unwrap();
+            let mut events = host.events();
+            let pool = host.create().await.unwrap().id();
+            assert!(within(10_000, events.next()).await.is_none());
+            let count = smol::spawn(events.count());
+            for _ in 0..5 {
+                guest.join(pool).await.unwrap();
+                guest.leave(pool).await.unwrap();
             }
-            // Of what the wire can't tell apart, the first that was made is the one that counts.
-            kept.push(client.create().await.unwrap().id());
-            // Under load even that one may have ended before its first ping.
-            let listed = || block_on(client.list()).unwrap();
-            until("no other is left", || listed().iter().all(|pool| kept.contains(pool)));
+            until("all are gone", || host.membership(pool).is_some_and(|known| known.epoch().number() >= 11));
+            host.close().await;
+            assert_eq!(count.await, 10);
         });
     });
 }
@@ -269,7 +334,7 @@ fn dropping_calls_that_nobody_answers() {
     guarded(|| {
         block_on(async {
             let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-            let mut config = client_config();
+            let mut config = client_config::<ClassicSmol>();
             (config.max_calls, config.call_timeout) = (2, Duration::from_millis(200));
             let client = Client::connect_with(silent.local_addr().unwrap(), config).await.unwrap();
             let waits = client.list();
@@ -280,7 +345,7 @@ fn dropping_calls_that_nobody_answers() {
             };
             let (failed, ()) = future::zip(waits, drops).await;
             assert!(matches!(failed, Err(poolmesh_smol::CallFailed::TimedOut { .. })), "{failed:?}");
-            assert!(within(1_000, client.next_ended()).await.is_none());
+            assert!(within(1_000, client.events().next()).await.is_none());
         });
     });
 }
@@ -291,8 +356,8 @@ fn dropping_connects_breaks_nothing() {
     guarded(|| {
         block_on(async {
             let server = Server::start::<Smol>();
-            let host = Client::connect_with(server.address(), client_config()).await.unwrap();
-            let joiner = Client::connect_with(server.address(), client_config()).await.unwrap();
+            let host = Client::connect_with(server.address(), client_config::<Smol>()).await.unwrap();
+            let joiner = Client::connect_with(server.address(), client_config::<Smol>()).await.unwrap();
             let (a, b) = (Mesh::new(), Mesh::new());
             let created = host.create().await.unwrap();
             for times in 0..20 {

@@ -4,8 +4,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use poolmesh_std::{Event, Mesh};
-use poolmesh_testkit::conformance::pressure;
+use poolmesh_std::{Client, Event, Mesh};
+use poolmesh_testkit::conformance::{Server, client_config, pressure};
 use poolmesh_testkit::patience::{PATIENCE, guarded, until};
 use poolmesh_testkit::runtime::Std;
 
@@ -102,5 +102,25 @@ fn a_handler_that_sends_to_one_who_sends() {
         until("on both sides", || b.peers().is_empty());
         b.close();
         poolmesh_testkit::patience::pause(Duration::from_millis(10));
+    });
+}
+
+/// Events of pools are an iterator that ends with the client; several share them.
+#[test]
+fn events_of_pools_are_an_iterator() {
+    guarded(|| {
+        let server = Server::start::<Std>();
+        let connect = || Client::connect_with(server.address(), client_config::<Std>()).unwrap();
+        let (host, guest) = (connect(), connect());
+        let events = [host.events(), host.events()];
+        let pool = host.create().unwrap().id();
+        let counts = events.map(|events| thread::spawn(move || events.count()));
+        for _ in 0..5 {
+            guest.join(pool).unwrap();
+            guest.leave(pool).unwrap();
+        }
+        until("all are gone", || host.membership(pool).is_some_and(|known| known.epoch().number() >= 11));
+        host.close();
+        assert_eq!(counts.map(|count| count.join().unwrap()).iter().sum::<usize>(), 10);
     });
 }

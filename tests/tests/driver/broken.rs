@@ -144,6 +144,7 @@ impl<N: Network> Broken<N> {
             Ok((len, from)) => {
                 self.received_at = Some(now);
                 self.deaf = len == 0 && self.has(Flaw::StopsAtEmptyDatagram);
+                let from = if self.has(Flaw::TakesAllForOnes) { self.broadcaster } else { from };
                 self.client.handle_datagram(self.now(), from, &buffer[..len]);
                 true
             }
@@ -254,13 +255,15 @@ impl<N: Network> Broken<N> {
             match self.client.poll_output() {
                 Output::Transmit(_) if self.mute => {}
                 Output::Transmit(it) => {
-                    let sent = self.net.send(&self.udp, &it.payload, it.destination);
+                    let one = self.has(Flaw::SendsAllToOne);
+                    let to = if one { self.broadcaster } else { it.destination };
+                    let sent = self.net.send(&self.udp, &it.payload, to);
                     self.mute = sent.is_err() && self.has(Flaw::StopsAtFailedSend);
                 }
                 Output::Event(event) => {
                     let told = Told::of(event, self.broadcaster);
                     self.told.extend(told.filter(|told| match told {
-                        Told::PoolEnded(_) => !self.has(Flaw::SilentAboutPools),
+                        Told::News(_) => !self.has(Flaw::SilentAboutPools),
                         Told::Listed(_) => !self.has(Flaw::SilentAboutAnswers),
                         _ => true,
                     }));
@@ -451,6 +454,7 @@ impl<N: Network> Driver for Broken<N> {
             self.client.close();
         }
         self.mesh.close();
+        self.mute |= self.has(Flaw::ClosesInSilence);
         self.closing = true;
     }
 

@@ -92,15 +92,14 @@ fn a_cut_is_found_by_smol() {
 /// What is taken up again in time goes on, and nothing is lost.
 #[cfg(target_os = "linux")]
 fn a_network_that_is_down<R: Runtime>() {
-    use poolmesh_proto::ClientConfig;
-    use poolmesh_testkit::conformance::Server;
+    use poolmesh_testkit::conformance::{Server, client_config};
     use poolmesh_testkit::runtime::{Client, Events};
 
     use super::alone::set_loopback;
 
     set_loopback("up");
     let server = Server::start::<R>();
-    let mut hasty = ClientConfig::classic();
+    let mut hasty = client_config::<R>();
     hasty.call_timeout = millis(300);
     let client = R::Client::connect_with(&server.address().to_string(), hasty).unwrap();
     client.list().unwrap();

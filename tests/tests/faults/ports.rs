@@ -6,9 +6,9 @@ use std::thread;
 
 use poolmesh_proto::wire::{Request, classic};
 use poolmesh_proto::{CallFailed, ClientConfig};
-use poolmesh_testkit::conformance::{Server, client_config};
+use poolmesh_testkit::conformance::{Server, client_config, ids, pool_ended};
 use poolmesh_testkit::patience::{PATIENCE, eventually, guarded, until};
-use poolmesh_testkit::runtime::{Client, Runtime, Smol, Std};
+use poolmesh_testkit::runtime::{ClassicSmol, ClassicStd, Client, Runtime};
 
 use super::millis;
 
@@ -26,8 +26,8 @@ fn tells(closed: SocketAddr) -> bool {
     answer.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
-fn impatient() -> ClientConfig {
-    let mut config = client_config();
+fn impatient<R: Runtime>() -> ClientConfig {
+    let mut config = client_config::<R>();
     config.call_timeout = millis(200);
     config
 }
@@ -40,7 +40,7 @@ fn a_client_outlives_it<R: Runtime>() {
         println!("skipped: this system doesn't tell of closed ports");
         return;
     }
-    let client = R::Client::connect_with(&closed.to_string(), impatient()).unwrap();
+    let client = R::Client::connect_with(&closed.to_string(), impatient::<R>()).unwrap();
     for _ in 0..5 {
         assert!(matches!(client.list(), Err(CallFailed::TimedOut { .. })));
         assert!(matches!(client.create(), Err(CallFailed::TimedOut { .. })));
@@ -50,8 +50,9 @@ fn a_client_outlives_it<R: Runtime>() {
     // The pings of a host meet it, too: more than one in the time of a call.
     server.stop();
     assert!(matches!(client.list(), Err(CallFailed::TimedOut { .. })));
+    let mut ended = client.events();
     server.restart::<R>();
-    assert_eq!(client.next_ended(), Some(pool.id()));
+    assert_eq!(pool_ended::<R::Client>(&mut ended).0, pool.id());
     assert!(client.create().is_ok());
 }
 
@@ -59,7 +60,7 @@ fn a_client_outlives_it<R: Runtime>() {
 /// connected of closed ports, Windows does.)
 fn a_broadcaster_outlives_it<R: Runtime>() {
     let server = Server::start::<R>();
-    let client = R::Client::connect_with(&server.address().to_string(), client_config()).unwrap();
+    let client = R::Client::connect_with(&server.address().to_string(), client_config::<R>()).unwrap();
     let request = |request| {
         let mut datagram = bytes::BytesMut::new();
         classic::encode_request(&request, &mut datagram);
@@ -76,28 +77,28 @@ fn a_broadcaster_outlives_it<R: Runtime>() {
         // meets one for sure.
     }
     let pool = client.create().unwrap().id();
-    until("the pools of those who have gone have ended", || client.list().is_ok_and(|ids| ids == [pool]));
+    until("the pools of those who have gone have ended", || ids(&client) == [pool]);
     assert_eq!(client.join(pool).unwrap().id(), pool);
 }
 
 #[test]
 fn a_std_client_outlives_a_closed_port() {
-    guarded(a_client_outlives_it::<Std>);
+    guarded(a_client_outlives_it::<ClassicStd>);
 }
 
 #[test]
 fn a_smol_client_outlives_a_closed_port() {
-    guarded(a_client_outlives_it::<Smol>);
+    guarded(a_client_outlives_it::<ClassicSmol>);
 }
 
 #[test]
 fn a_std_broadcaster_outlives_closed_ports() {
-    guarded(a_broadcaster_outlives_it::<Std>);
+    guarded(a_broadcaster_outlives_it::<ClassicStd>);
 }
 
 #[test]
 fn a_smol_broadcaster_outlives_closed_ports() {
-    guarded(a_broadcaster_outlives_it::<Smol>);
+    guarded(a_broadcaster_outlives_it::<ClassicSmol>);
 }
 
 /// The word of a closed port may come out of the next `send` instead, which then has sent nothing. That datagram is not
@@ -145,5 +146,5 @@ fn a_datagram_after_one_that_met_a_closed_port<R: Runtime>() {
 #[test]
 fn a_datagram_is_sent_though_the_one_before_met_a_closed_port() {
     let name = "ports::a_datagram_is_sent_though_the_one_before_met_a_closed_port";
-    super::alone::alone(name, a_datagram_after_one_that_met_a_closed_port::<Smol>);
+    super::alone::alone(name, a_datagram_after_one_that_met_a_closed_port::<ClassicSmol>);
 }

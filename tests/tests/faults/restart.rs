@@ -1,15 +1,16 @@
 //! A broadcaster that is killed, and started again at its port.
 
-use poolmesh_proto::{CallFailed, PoolId, Refusal};
-use poolmesh_testkit::conformance::client_config;
+use poolmesh_proto::{CallFailed, Refusal};
+use poolmesh_testkit::conformance::{client_config, ids, pool_ended};
 use poolmesh_testkit::patience::{eventually, guarded};
 use poolmesh_testkit::program::{Program, path};
-use poolmesh_testkit::runtime::{Client, Events, Mesh, Peer, Runtime, Smol, Std};
+use poolmesh_testkit::runtime::{ClassicSmol, ClassicStd, Client, Events, Mesh, Peer, Runtime};
 
 use super::{mesh, millis};
 
 fn broadcaster(runtime: &str, address: &str) -> (Program, String) {
-    let program = Program::start("poolmesh-broadcaster", ["--listen", address, "--runtime", runtime]);
+    let program =
+        Program::start("poolmesh-broadcaster", ["--listen", address, "--runtime", runtime, "--classic"]);
     let line = program.line();
     (program, line.strip_prefix("listening on ").unwrap().to_owned())
 }
@@ -18,7 +19,7 @@ fn broadcaster(runtime: &str, address: &str) -> (Program, String) {
 /// old name and find the new; links that stand are not touched and not doubled.
 fn killed<R: Runtime>(runtime: &str) {
     let (program, address) = broadcaster(runtime, "127.0.0.1:0");
-    let mut config = client_config();
+    let mut config = client_config::<R>();
     config.call_timeout = millis(300);
     let client = || R::Client::connect_with(&address, config.clone()).unwrap();
     let (host, joiner, stranger) = (client(), client(), client());
@@ -42,14 +43,15 @@ fn killed<R: Runtime>(runtime: &str) {
     }
     assert!(matches!(joiner.join(old.id()), Err(CallFailed::TimedOut { .. })));
 
+    let mut ended = host.events();
     let (_program, again) = broadcaster(runtime, &address);
     assert_eq!(again, address);
-    assert_eq!(host.next_ended(), Some(old.id()));
-    assert_eq!(stranger.list(), Ok(vec![]), "it remembers nothing");
+    assert_eq!(pool_ended::<R::Client>(&mut ended).0, old.id());
+    assert_eq!(ids(&stranger), [], "it remembers nothing");
     assert!(matches!(joiner.join(old.id()), Err(CallFailed::Refused(Refusal::NoSuchPool(_)))));
     let new = host.create().unwrap();
     assert_ne!(new.id(), old.id());
-    assert_eq!(stranger.list(), Ok(Vec::from([new.id()]) as Vec<PoolId>));
+    assert_eq!(ids(&stranger), [new.id()]);
     a.connect_to_pool(&host, &new).unwrap();
     let report = b.connect_to_pool(&joiner, &joiner.join(new.id()).unwrap()).unwrap();
     assert_eq!((report.connected.len(), report.failed.len()), (1, 0));
@@ -63,12 +65,12 @@ fn killed<R: Runtime>(runtime: &str) {
 fn clients_on_std_outlive_their_broadcaster() {
     // Builds it, which may take longer than a test.
     let _ = path("poolmesh-broadcaster");
-    guarded(|| ["std", "smol"].into_iter().for_each(killed::<Std>));
+    guarded(|| ["std", "smol"].into_iter().for_each(killed::<ClassicStd>));
 }
 
 #[test]
 fn clients_on_smol_outlive_their_broadcaster() {
     // Builds it, which may take longer than a test.
     let _ = path("poolmesh-broadcaster");
-    guarded(|| ["std", "smol"].into_iter().for_each(killed::<Smol>));
+    guarded(|| ["std", "smol"].into_iter().for_each(killed::<ClassicSmol>));
 }

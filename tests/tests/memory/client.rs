@@ -189,7 +189,7 @@ pub(super) fn flooded() {
     let live = Live::start();
     let config = config();
     let most = stated(&config);
-    let mut rig = Rig::new(config.clone());
+    let mut rig = Rig::new(config);
     let pools: Vec<_> = (1..=3).map(|number| rig.enter(number)).collect();
     let used = |rig: &Rig, what: &str| {
         let used = live.bytes() - rig.sent.capacity();

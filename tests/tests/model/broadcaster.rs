@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use poolmesh_proto::wire::Dialect;
 use poolmesh_proto::{Broadcaster, BroadcasterConfig, Instant, Output};
 use poolmesh_testkit::model::{BroadcasterModel, wire};
 use proptest::collection::vec;
@@ -89,7 +90,8 @@ fn ask() -> impl Strategy<Value = Ask> {
         6 => (1..5u8).prop_map(Ask::Lists),
         4 => (1..45u16).prop_map(Ask::Creates),
         5 => (0..3usize, 0..400u16, 1..90u16).prop_map(|(pool, first, count)| Ask::Joins(pool, first, count)),
-        8 => (who(), vec(any::<u8>(), 0..60)).prop_map(|(who, bytes)| Ask::Bytes(who, bytes)),
+        8 => (who(), vec(any::<u8>(), 0..60).prop_filter("of the classic dialect", |bytes| Dialect::of(bytes) == Dialect::Classic))
+            .prop_map(|(who, bytes)| Ask::Bytes(who, bytes)),
         8 => (who(), 0..7u8, vec(any::<u8>(), 0..1_200))
             .prop_map(|(who, kind, rest)| Ask::Bytes(who, [vec![kind], rest].concat())),
         12 => (who(), 0..8usize).prop_map(|(who, back)| Ask::Echo(who, back)),

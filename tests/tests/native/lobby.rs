@@ -250,6 +250,6 @@ fn a_large_pool_is_listed_to_all_its_members() {
         let outcome = world.nodes[node].outcomes.get(&call);
         assert!(matches!(outcome, Some(Outcome::Joined(_))), "{outcome:?}");
     }
-    let all = nodes.clone();
+    let all = nodes;
     world.run_until(INTERVAL * 3, |world| world.agree(pool, &all));
 }

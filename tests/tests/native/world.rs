@@ -341,7 +341,8 @@ impl World {
             });
             assert_eq!((&known.0, known.1), (membership.spec(), membership.host()), "{epoch:?}");
             assert_eq!(known.2, membership.members(), "{epoch:?}");
-            let host = *self.hosts.entry((id, epoch.era(), membership.term())).or_insert(membership.host());
+            let host =
+                *self.hosts.entry((id, epoch.era(), membership.term())).or_insert_with(|| membership.host());
             assert_eq!(host, membership.host(), "one host a term");
             assert!(membership.members().is_sorted_by_key(|member| member.number));
         }

@@ -1,9 +1,9 @@
 //! Whole seeds: those that found something, by name, and what a run promises.
 
-use poolmesh_testkit::simulate::{Faults, Keep, Options, run};
+use poolmesh_testkit::simulate::{Faults, Keep, Options, Speech, run};
 
 fn options(seed: u64) -> Options {
-    Options { seed, hours: 1, nodes: 8, attackers: 1, faults: Faults::ALL }
+    Options { seed, hours: 1, nodes: 8, attackers: 1, faults: Faults::ALL, dialect: Speech::Classic }
 }
 
 /// Runs a seed that once failed. What a seed brings changes with what is drawn from it, so the rule that was broken has a

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use poolmesh_proto::{BroadcasterConfig, Instant};
 use poolmesh_testkit::sim::{Actor, App, AppEvent, Context, PeerConfig, State, Wire, World};
-use poolmesh_testkit::simulate::{Faults, Keep, Options, run};
+use poolmesh_testkit::simulate::{Faults, Keep, Options, Speech, run};
 use poolmesh_testkit::trace;
 
 use crate::lobby::{Plain, SECOND, host, peer, world};
@@ -144,7 +144,8 @@ impl io::Write for Poison {
 
 #[test]
 fn a_run_that_panics_keeps_what_it_wrote_down() {
-    let options = Options { seed: 3, hours: 1, nodes: 4, attackers: 0, faults: Faults::NONE };
+    let options =
+        Options { seed: 3, hours: 1, nodes: 4, attackers: 0, faults: Faults::NONE, dialect: Speech::Classic };
     let report = run(&options, Keep { log: Some(Box::new(Poison(1_000))), trace: true });
     let violation = report.violation.unwrap();
     assert_eq!(violation.what, "D2: panic: no more of this");

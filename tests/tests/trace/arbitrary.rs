@@ -4,11 +4,12 @@ use core::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use core::time::Duration;
 
 use bytes::Bytes;
-use poolmesh_proto::trace::{Entry, Input, PeerStart, Polled, Start};
-use poolmesh_proto::wire::native::{Application, Member, PoolCode};
+use poolmesh_proto::trace::{Entry, Input, Order, PeerStart, Polled, Start};
+use poolmesh_proto::wire::native::{Application, Member, PoolCode, PoolSpec, Seats};
 use poolmesh_proto::{
-    BroadcasterConfig, CallId, Client, ClientConfig, CloseReason, ConnectId, DialId, Fault, Instant,
-    LinkConfig, Machine, Mesh, MeshConfig, MeshOutput, Output, PeerId, PoolId, PoolInfo, PoolMember,
+    BroadcasterConfig, CallId, Client, ClientConfig, CloseReason, ConnectId, DialId, Door, Fault, Instant,
+    LinkConfig, ListFilter, Machine, Mesh, MeshConfig, MeshOutput, Output, PeerId, PoolId, PoolInfo,
+    PoolMember,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -120,9 +121,10 @@ fn broadcaster_config() -> impl Strategy<Value = BroadcasterConfig> {
 fn client_config() -> impl Strategy<Value = ClientConfig> {
     let durations = [duration(), duration(), duration()];
     let native = (any::<[u8; 16]>().prop_filter_map("zeros", Application::new), vec(address(), 0..4), size());
+    let durations = (any::<bool>(), durations);
     (durations, optional(), [size(), size(), size(), size()], native).prop_map(
-        |(durations, recreate, sizes, native)| {
-            let mut config = ClientConfig::classic();
+        |((classic, durations), recreate, sizes, native)| {
+            let mut config = if classic { ClientConfig::classic() } else { ClientConfig::default() };
             [config.call_timeout, config.resend_after, config.ping_interval] = durations;
             config.recreate_after = recreate;
             (config.application, config.broadcasters, config.max_events) = native;
@@ -197,6 +199,42 @@ fn polled() -> impl Strategy<Value = Input> {
     })
 }
 
+fn member() -> impl Strategy<Value = Member> {
+    any::<u32>().prop_filter_map("zero", Member::new)
+}
+
+fn spec() -> BoxedStrategy<PoolSpec> {
+    let seats = (1..=Seats::MAX).prop_filter_map("too many", Seats::new);
+    let texts = ("[a-zä]{0,32}", vec(any::<u8>(), 0..=512));
+    let spec = |(seats, [hidden, locked, ends], (name, metadata)): (_, [bool; 3], (String, Vec<u8>))| {
+        let spec = PoolSpec::new(seats).hidden(hidden).locked(locked).ending_with_host(ends);
+        spec.named(&name).unwrap().with_metadata(&metadata).unwrap()
+    };
+    (seats, any::<[bool; 3]>(), texts).prop_map(spec).boxed()
+}
+
+fn filter() -> impl Strategy<Value = ListFilter> {
+    let filter = |(prefix, free, classic)| ListFilter { prefix, free, classic, after: None };
+    (".{0,40}", any::<u16>(), any::<bool>()).prop_map(filter)
+}
+
+fn door() -> impl Strategy<Value = Door> {
+    let code = (0..PoolCode::END).prop_filter_map("too high", PoolCode::new);
+    prop_oneof![pool_id().prop_map(Door::Id), code.prop_map(Door::Code)]
+}
+
+fn order() -> impl Strategy<Value = Order> {
+    prop_oneof![
+        Just(Order::Leave),
+        Just(Order::Close),
+        member().prop_map(Order::Kick),
+        member().prop_map(Order::HandOver),
+        spec().prop_map(|spec| Order::Change(Box::new(spec))),
+        any::<bool>().prop_map(Order::Lock),
+        bytes().prop_map(Order::SetAbout),
+    ]
+}
+
 fn of_datagram_machines() -> BoxedStrategy<Input> {
     prop_oneof![
         start().prop_map(Input::Start),
@@ -210,6 +248,10 @@ fn of_datagram_machines() -> BoxedStrategy<Input> {
         call().prop_map(Input::Cancel),
         pool_id().prop_map(Input::Release),
         Just(Input::CloseClient),
+        filter().prop_map(Input::ListWith),
+        (spec(), bytes()).prop_map(|(spec, about)| Input::CreateWith(Box::new(spec), about)),
+        (door(), bytes()).prop_map(|(door, about)| Input::JoinWith(door, about)),
+        (pool_id(), order()).prop_map(|(pool, order)| Input::Order(pool, order)),
     ]
     .boxed()
 }
@@ -220,6 +262,7 @@ fn of_mesh() -> BoxedStrategy<Input> {
         pool_info().prop_map(Input::Enter),
         vec(address(), 0..5).prop_map(Input::Connect),
         connect().prop_map(Input::CancelConnect),
+        address().prop_map(Input::Meet),
         address().prop_map(Input::Listen),
         peer().prop_map(Input::Disconnect),
         Just(Input::CloseMesh),

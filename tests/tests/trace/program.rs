@@ -5,7 +5,9 @@ use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use poolmesh_proto::ClientConfig;
 use poolmesh_proto::trace::{Input, entries};
+use poolmesh_testkit::conformance::ids;
 use poolmesh_testkit::patience::{eventually, until};
 use poolmesh_testkit::program::Program;
 use poolmesh_testkit::trace::replay;
@@ -37,7 +39,8 @@ impl Drop for Trace {
 }
 
 fn broadcaster(runtime: &str, record: &str, flags: &[&str]) -> (Program, String) {
-    let flags = [&["--listen", "127.0.0.1:0", "--runtime", runtime, "--record", record], flags].concat();
+    let flags =
+        [&["--listen", "127.0.0.1:0", "--classic", "--runtime", runtime, "--record", record], flags].concat();
     let program = Program::start("poolmesh-broadcaster", flags);
     let address = program.line().strip_prefix("listening on ").unwrap().to_owned();
     (program, address)
@@ -58,18 +61,19 @@ fn what_a_broadcaster_did_in_the_field_happens_again() {
     for runtime in RUNTIMES {
         let trace = Trace::new(runtime);
         let (mut program, address) = broadcaster(runtime, trace.0.to_str().unwrap(), &[]);
-        let host = poolmesh_std::Client::connect(&address).unwrap();
+        let host = poolmesh_std::Client::connect_with(&address, ClientConfig::classic()).unwrap();
         let pool = host.create().unwrap();
         let peer = smol::block_on(async {
-            let client = poolmesh_smol::Client::connect(address.as_str()).await.unwrap();
-            assert_eq!(client.list().await.unwrap(), [pool.id()]);
+            let client =
+                poolmesh_smol::Client::connect_with(address.as_str(), ClientConfig::classic()).await.unwrap();
+            assert_eq!(client.list().await.unwrap()[0].id(), pool.id());
             client.join(pool.id()).await.unwrap().you()
         });
         ask(&address, b"nonsense");
         // A pool that nobody pings. What is due shows in the file within a second, while the server runs.
         ask(&address, &[0]);
         until("a timeout is recorded", || trace.inputs().contains(&Input::Timeout));
-        until("the pool has ended", || host.list().unwrap() == [pool.id()]);
+        until("the pool has ended", || ids(&host) == [pool.id()]);
         program.signal("TERM");
         assert!(program.wait().success());
 
@@ -88,6 +92,44 @@ fn what_a_broadcaster_did_in_the_field_happens_again() {
             assert!(log.contains(&said), "no {said} in {log}");
         }
         // The same machines and another history are told apart.
+        let other = replay(&spoiled(&file)[..], None).unwrap_err().to_string();
+        assert!(other.contains("came"), "{other}");
+    }
+}
+
+/// The same in the native dialect, with a key, which the file holds.
+#[test]
+#[cfg(unix)]
+fn what_a_broadcaster_did_in_the_native_dialect_happens_again() {
+    for runtime in RUNTIMES {
+        let (trace, key) = (Trace::new(&format!("native-{runtime}")), Trace::new(&format!("key-{runtime}")));
+        let flags = ["--key-file", key.0.to_str().unwrap(), "--limit-timeout", "700ms"];
+        let (mut program, address) = broadcaster(runtime, trace.0.to_str().unwrap(), &flags);
+        let host = poolmesh_std::Client::connect(&address).unwrap();
+        let pool = host.create().unwrap().id();
+        let guest = smol::block_on(async {
+            let client = poolmesh_smol::Client::connect(address.as_str()).await.unwrap();
+            let guest = client.join(pool).await.unwrap().you();
+            client.set_about(pool, b"guest").await.unwrap();
+            client.leave(pool).await.unwrap();
+            guest
+        });
+        // By default members ping each 3 s: this one is silent for too long.
+        until("it has ended", || ids(&host).is_empty());
+        program.signal("TERM");
+        assert!(program.wait().success());
+
+        let (file, mut log) = (trace.read(), Vec::new());
+        let replayed = replay(&file[..], Some(&mut log)).unwrap_or_else(|failure| panic!("{failure}"));
+        let log = String::from_utf8(log).unwrap();
+        assert_eq!(replayed.cut, None);
+        for said in [
+            format!("Event(PeerJoined {{ pool: {pool:?}, peer: {guest} }})"),
+            format!("MemberLeft {{ pool: {pool:?}"),
+            "PoolEnded".to_owned(),
+        ] {
+            assert!(log.contains(&said), "no {said} in {log}");
+        }
         let other = replay(&spoiled(&file)[..], None).unwrap_err().to_string();
         assert!(other.contains("came"), "{other}");
     }

@@ -1,13 +1,14 @@
 //! A simulated lobby with all its faults, recorded, written, read and played.
 
-use poolmesh_testkit::simulate::{Faults, Keep, Options, run};
+use poolmesh_testkit::simulate::{Faults, Keep, Options, Speech, run};
 use poolmesh_testkit::trace::{replay, write};
 
 /// In seed 1 a broadcaster draws numbers for several requests before it is drained.
 #[test]
 fn a_simulated_lobby_happens_again() {
     for seed in 0..3 {
-        let options = Options { seed, hours: 1, nodes: 6, attackers: 1, faults: Faults::ALL };
+        let options =
+            Options { seed, hours: 1, nodes: 6, attackers: 1, faults: Faults::ALL, dialect: Speech::Classic };
         let report = run(&options, Keep { log: None, trace: true });
         assert!(report.violation.is_none(), "{:?}", report.violation);
         let mut file = Vec::new();

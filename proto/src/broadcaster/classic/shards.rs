@@ -29,7 +29,7 @@ use crate::wire::{Asked, Dialect, classic};
 /// #     move || { seed = seed.wrapping_mul(0x2d99787926d46932a4c1f32680f70c55) + 1; seed }
 /// # }
 /// let shards = Shard::split(2);
-/// let make = |shard| Broadcaster::of_shard(BroadcasterConfig::default(), random(7), shard);
+/// let make = |shard| Broadcaster::of_shard(BroadcasterConfig::default().with_classic(), random(7), shard);
 /// let mut machines: Vec<_> = shards.iter().map(make).collect();
 ///
 /// let host: SocketAddr = "192.0.2.1:5000".parse().unwrap();

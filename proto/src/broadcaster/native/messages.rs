@@ -32,15 +32,16 @@ impl Native {
             desk.stats.dropped_replayed += 1;
             return;
         }
-        if !self.messages.take(&mut place.spent, desk.now) {
-            desk.stats.dropped_too_fast += 1;
-            return;
-        }
         let at_home = place.address.is(canonical(from));
         let speaker = Speaker { handle: handle.0, count, from, at_home, key: place.key };
         if again {
+            // It counts for no rate: whoever has seen it can send it again, and would silence its member.
             let outcome = place.outcome;
             return self.done(desk, &speaker, outcome);
+        }
+        if !self.messages.take(&mut place.spent, desk.now) {
+            desk.stats.dropped_too_fast += 1;
+            return;
         }
         *last = count;
         if place.standing == Standing::Member {

@@ -185,9 +185,15 @@ impl NativeClient {
     pub(super) fn lock(&mut self, now: Instant, pool: PoolId, locked: bool) -> Result<CallId, CallError> {
         self.order(now, pool, true, |place, membership| {
             // What was decided before and is not told yet is not taken back.
-            let decided = place.orders.decided().or(place.decided.as_ref());
-            orders::What::Change(decided.unwrap_or(&membership.spec).clone().locked(locked))
+            orders::What::Change(place.decided().unwrap_or(&membership.spec).clone().locked(locked))
         })
+    }
+
+    /// The spec of a pool with what was decided and is not told yet.
+    pub(super) fn latest_spec(&self, pool: &PoolId) -> Option<&PoolSpec> {
+        let place = self.places.iter().find(|place| place.id() == *pool)?;
+        let membership = place.membership.as_ref()?;
+        Some(place.decided().unwrap_or(&membership.spec))
     }
 
     pub(super) fn set_about(

@@ -122,13 +122,13 @@ impl Place {
         }
         let Some(session) = &self.session else { return };
         let new = Membership::new(session, pages, self.about.clone());
-        self.forget_saved();
+        let returned = self.forget_saved();
         match self.membership.replace(new) {
             Some(old) => self.compare(core, &old, elsewhere),
             None => {
                 (self.returns, self.unreachable) = (false, false);
-                if let Some(membership) = &self.membership {
-                    core.entered(self.pool, &membership.info());
+                if let Some(info) = self.membership.as_ref().map(Membership::info) {
+                    core.entered(self.pool, &if returned { info.returned() } else { info });
                 }
             }
         }

@@ -116,9 +116,14 @@ impl Place {
         self.membership.is_some() || self.saved.is_some()
     }
 
-    /// The roster is known: what was brought to come back by is of no use any more.
-    pub(super) fn forget_saved(&mut self) {
-        self.saved = None;
+    /// The roster is known: what was brought to come back by is of no use any more. Whether there was such.
+    pub(super) fn forget_saved(&mut self) -> bool {
+        self.saved.take().is_some()
+    }
+
+    /// What the host has decided last, and not been told of yet.
+    pub(super) fn decided(&self) -> Option<&PoolSpec> {
+        self.orders.decided().or(self.decided.as_ref())
     }
 
     pub(super) fn tell(&mut self, core: &mut Core, event: PoolEvent) {

@@ -101,11 +101,11 @@ impl Place {
         self.begin_turn(core, turn);
     }
 
-    /// The broadcaster is silent: the next one is asked. What the silent one may still say in the session is heard.
+    /// The broadcaster is silent: it is asked once more, for a member that comes to another broadcaster leaves those who
+    /// didn't, and then the next one. What the silent one may still say in the session is heard.
     pub(super) fn turn_away(&mut self, core: &mut Core) {
         let Some(mut turn) = self.new_turn() else { return };
-        turn.left = turn.order.len();
-        turn.go_on(core, self.interval);
+        turn.visit = Some(Asking::new(core, turn.saved.broadcaster));
         if let Some(session) = &mut self.session {
             session.want_nothing();
         }

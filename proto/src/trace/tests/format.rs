@@ -6,10 +6,10 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::super::*;
-use crate::wire::native::{Member, PoolCode, Secret};
+use crate::wire::native::{Member, PoolCode, PoolSpec, PoolUuid, Secret};
 use crate::{
-    BroadcasterConfig, CallId, ClientConfig, CloseReason, ConnectId, DialId, Fault, Instant, Limits,
-    MeshConfig, PeerId, PoolId, PoolInfo, PoolMember,
+    BroadcasterConfig, CallId, ClientConfig, CloseReason, ConnectId, Cursor, DialId, Fault, Instant, Limits,
+    ListFilter, MeshConfig, PeerId, PoolId, PoolInfo, PoolMember,
 };
 
 fn address(text: &str) -> core::net::SocketAddr {
@@ -29,6 +29,8 @@ pub(super) fn inputs() -> Vec<Input> {
     let one =
         PoolMember { number: member(1), address: address("1.2.3.4:5"), about: Bytes::from_static(b"a") };
     let members = PoolInfo::of_members(pool, code, member(2), member(1), address("[2001:db8::1]:2"), [one]);
+    let cursor = Cursor(PoolUuid::new([0xc5; 16]));
+    let spec = PoolSpec::default().named("duel").unwrap().with_metadata(&[0xff; 512]).unwrap();
     let mut mesh = MeshConfig::default();
     mesh.link.idle_timeout = Some(Duration::MAX);
     mesh.max_links = usize::MAX;
@@ -50,11 +52,32 @@ pub(super) fn inputs() -> Vec<Input> {
         Input::Cancel(call),
         Input::Release(pool),
         Input::CloseClient,
+        Input::ListWith(ListFilter::default()),
+        Input::ListWith(ListFilter {
+            prefix: "ä".into(),
+            free: u16::MAX,
+            classic: true,
+            after: Some(cursor),
+        }),
+        Input::CreateWith(Box::new(spec.clone()), payload.clone()),
+        Input::JoinWith(pool.into(), Bytes::new()),
+        Input::JoinWith(code.into(), name.clone()),
+        Input::Resume(Box::new(crate::client::saved())),
+        Input::Order(pool, Order::Leave),
+        Input::Order(pool, Order::Close),
+        Input::Order(pool, Order::Kick(member(u32::MAX))),
+        Input::Order(pool, Order::HandOver(member(1))),
+        Input::Order(pool, Order::Change(Box::new(spec))),
+        Input::Order(pool, Order::Lock(false)),
+        Input::Order(pool, Order::Lock(true)),
+        Input::Order(pool, Order::SetAbout(name.clone())),
         Input::MeshTimeout,
         Input::Enter(info),
-        Input::Enter(members),
+        Input::Enter(members.clone()),
+        Input::Enter(members.returned()),
         Input::Connect(vec![address("192.0.2.1:1"), address("[::]:0")]),
         Input::CancelConnect(ConnectId(0)),
+        Input::Meet(address("192.0.2.1:1")),
         Input::Listen(address("0.0.0.0:0")),
         Input::Disconnect(peer),
         Input::CloseMesh,

@@ -12,7 +12,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use poolmesh_proto::trace::{Digest, Entry};
 use poolmesh_testkit::sim::Violation;
-use poolmesh_testkit::simulate::{Faults, Keep, MAX_NODES, Options, Report, run};
+use poolmesh_testkit::simulate::{Faults, Keep, MAX_NODES, Options, Report, Speech, run};
 use poolmesh_testkit::trace;
 
 /// Runs whole lobbies of poolmesh in virtual time: a broadcaster or two, peers with random programs, and everything that
@@ -50,6 +50,10 @@ struct Cli {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=MAX_NODES as u64))]
     attackers: u64,
 
+    /// What they speak: native, classic, or both: some peers the one and some the other, at the same broadcasters
+    #[arg(long, value_name = "NAME", default_value = "native")]
+    dialect: Speech,
+
     /// Seeds that run at the same time, at most 1024 [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     jobs: Option<u16>,
@@ -68,7 +72,7 @@ struct Cli {
 
     /// Play a file that --record or `poolmesh-broadcaster --record` has written against the machines of this build, and
     /// compare all that they say; with --trace print each input and output
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "hours", "nodes", "faults", "attackers", "jobs", "stop", "record"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "hours", "nodes", "faults", "attackers", "dialect", "jobs", "stop", "record"])]
     replay: Option<PathBuf>,
 }
 
@@ -80,6 +84,7 @@ impl Cli {
             nodes: usize::try_from(self.nodes).unwrap_or(usize::MAX),
             attackers: usize::try_from(self.attackers).unwrap_or(usize::MAX),
             faults: self.faults,
+            dialect: self.dialect,
         }
     }
 
@@ -198,12 +203,12 @@ fn share(report: &Report) -> u64 {
 }
 
 fn failed(options: &Options, what: &str) -> io::Result<()> {
-    let Options { seed, hours, nodes, attackers, faults } = options;
+    let Options { seed, hours, nodes, attackers, faults, dialect } = options;
     let mut out = io::stdout().lock();
     writeln!(out, "\nseed {seed} FAILED {what}")?;
     writeln!(
         out,
-        "  cargo run --release -p poolmesh-testkit --bin simulate -- --seeds {seed} --hours {hours} --nodes {nodes} --faults {faults} --attackers {attackers} --trace"
+        "  cargo run --release -p poolmesh-testkit --bin simulate -- --seeds {seed} --hours {hours} --nodes {nodes} --faults {faults} --attackers {attackers} --dialect {dialect} --trace"
     )
 }
 

@@ -1,5 +1,6 @@
 //! Many seeds, on all processors.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use std::{process, thread};
 
 use poolmesh_testkit::patience::now;
 use poolmesh_testkit::sim::WorldStats;
-use poolmesh_testkit::simulate::{Keep, run};
+use poolmesh_testkit::simulate::{Keep, Tally, run};
 
 use crate::{Cli, describe, failed, share};
 
@@ -17,6 +18,8 @@ use crate::{Cli, describe, failed, share};
 struct Total {
     next: AtomicU64,
     stats: Mutex<WorldStats>,
+    /// What came of calls, by how many datagrams were lost.
+    tallies: Mutex<BTreeMap<u32, Tally>>,
     violations: AtomicU64,
     /// The lowest seed that failed and how, if seeds stop there.
     first: Mutex<Option<(u64, String)>>,
@@ -31,12 +34,18 @@ struct Total {
 /// The status of a program that was interrupted before its end.
 const INTERRUPTED: i32 = 130;
 
+/// From so many calls on it is judged how many of them had an answer.
+const COUNTED: u64 = 100_000;
+/// At least so many must have one.
+const ANSWERED: f64 = 0.999;
+
 pub(crate) fn many(cli: &Cli) -> io::Result<bool> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let jobs = cli.jobs.map_or(processors, usize::from);
     let total = Arc::new(Total {
         next: AtomicU64::new(0),
         stats: Mutex::new(WorldStats::default()),
+        tallies: Mutex::default(),
         violations: AtomicU64::new(0),
         first: Mutex::new(None),
         finished: AtomicU64::new(0),
@@ -84,6 +93,9 @@ fn work(cli: &Cli, total: &Total) {
         let options = cli.options(cli.seeds.start + place);
         let report = run(&options, Keep::default());
         *total.stats.lock().unwrap_or_else(PoisonError::into_inner) += report.stats;
+        let mut tallies = total.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        report.tallies.iter().for_each(|(loss, tally)| *tallies.entry(*loss).or_default() += *tally);
+        drop(tallies);
         total.hash.fetch_add(share(&report), Ordering::Relaxed);
         if let Some(what) = report.violation.as_ref().map(describe) {
             total.violations.fetch_add(1, Ordering::Relaxed);
@@ -129,12 +141,13 @@ fn summary(cli: &Cli, total: &Total, watch: &Instant, jobs: usize) -> io::Result
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "seeds {}..{}, {} nodes, faults: {}, attackers: {}",
+        "seeds {}..{}, {} nodes, faults: {}, attackers: {}, dialect: {}",
         cli.seeds.start,
         cli.seeds.start + finished,
         cli.nodes,
         cli.faults,
-        cli.attackers
+        cli.attackers,
+        cli.dialect
     )?;
     writeln!(
         out,
@@ -154,7 +167,18 @@ fn summary(cli: &Cli, total: &Total, watch: &Instant, jobs: usize) -> io::Result
         events as f64 / hours.max(1.0)
     )?;
     writeln!(out, "{stats}")?;
+    let mut enough = true;
+    for (loss, tally) in total.tallies.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        let Tally { made, answered, .. } = tally;
+        let share = *answered as f64 / (*made).max(1) as f64;
+        enough &= *made < COUNTED || share >= ANSWERED;
+        let (loss, share) = (f64::from(*loss) / 10_000.0, 100.0 * share);
+        writeln!(
+            out,
+            "calls where {loss} % is lost: {made}, of which {answered} had an answer: {share:.4} %"
+        )?;
+    }
     writeln!(out, "violations: {violations}")?;
     writeln!(out, "hash: {:016x}", total.hash.load(Ordering::Relaxed))?;
-    Ok(violations == 0)
+    Ok(violations == 0 && enough)
 }

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use poolmesh_proto::PoolId;
+use poolmesh_proto::driver::PoolNews;
 use poolmesh_proto::wire::{Request, Response};
 
 use super::{Check, check, scripted};
@@ -135,7 +136,7 @@ fn the_end_of_a_pool_is_told(play: &dyn Play) {
     let text = b"ERROR: pool with id mine doesn't exist";
     stage.reply(&[&[4, 38, 0, 0, 0], &text[..]].concat());
     match stage.told() {
-        Told::PoolEnded(pool) => assert_eq!(pool, id("mine")),
+        Told::News(PoolNews::Ended { pool, .. }) => assert_eq!(pool, id("mine")),
         other => panic!("not the end of the pool: {other:?}"),
     }
     while stage.world.receive(stage.broadcaster).is_some() {}

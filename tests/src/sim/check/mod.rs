@@ -6,8 +6,10 @@ mod calls;
 mod dials;
 mod frames;
 mod links;
+mod native;
 mod peer;
 mod server;
 
+pub(super) use native::{Asked, Book, Order};
 pub(super) use peer::PeerCheck;
 pub(super) use server::ServerCheck;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use poolmesh_proto::trace::Polled;
-use poolmesh_proto::wire::Request;
+use poolmesh_proto::wire::{Dialect, Request};
 use poolmesh_proto::{
     CallError, CallId, Client, ClientEvent, ConnectError, ConnectId, DialId, Instant, LinkEvent, Links, Mesh,
     MeshEvent, PeerId, PoolId, SendError, Side, Transmit, Write,
@@ -14,7 +14,15 @@ use poolmesh_proto::{
 use super::calls::CallCheck;
 use super::dials::DialCheck;
 use super::links::LinkCheck;
+use super::native::{Asked, Book, NativeCalls};
 use crate::sim::machines::PeerConfig;
+
+/// Follows a client, as the dialect has it.
+#[derive(Debug)]
+enum Calls {
+    Classic(Box<CallCheck>),
+    Native(Box<NativeCalls>),
+}
 
 /// Follows a peer's machines from outside.
 #[derive(Debug)]
@@ -24,7 +32,7 @@ pub(in crate::sim) struct PeerCheck {
     latest: [Instant; 3],
     /// The latest times that they knew at the first input since the last drain.
     first: [Option<Instant>; 3],
-    calls: CallCheck,
+    calls: Calls,
     connects: BTreeSet<ConnectId>,
     dials: DialCheck,
     links: LinkCheck,
@@ -40,7 +48,10 @@ impl PeerCheck {
             max_links: config.mesh.max_links,
             latest: [Instant::ZERO; 3],
             first: [None; 3],
-            calls: CallCheck::new(&config.client, broadcaster),
+            calls: match config.client.dialect {
+                Dialect::Classic => Calls::Classic(Box::new(CallCheck::new(&config.client, broadcaster))),
+                Dialect::Native | _ => Calls::Native(Box::new(NativeCalls::new(&config.client, broadcaster))),
+            },
             connects: BTreeSet::new(),
             dials: DialCheck::new(&config.mesh),
             links: LinkCheck::new(&config.mesh),
@@ -64,7 +75,10 @@ impl PeerCheck {
             }
         }
         if place == 0 {
-            self.calls.tell();
+            match &mut self.calls {
+                Calls::Classic(calls) => calls.tell(),
+                Calls::Native(calls) => calls.tell(),
+            }
         }
     }
 
@@ -72,7 +86,10 @@ impl PeerCheck {
     /// once.
     pub(in crate::sim) fn client_is_due_next(&self) -> bool {
         let (_, now) = self.client_time();
-        self.calls.is_due_next(now)
+        match &self.calls {
+            Calls::Classic(calls) => calls.is_due_next(now),
+            Calls::Native(calls) => calls.is_due_next(now),
+        }
     }
 
     /// Of client, mesh and links.
@@ -99,7 +116,10 @@ impl PeerCheck {
 
     /// A datagram came that is not what an honest node has sent.
     pub(in crate::sim) fn doubtful(&mut self, from: SocketAddr) {
-        self.calls.doubtful(from);
+        // In the native dialect nobody is misled by what others say.
+        if let Calls::Classic(calls) = &mut self.calls {
+            calls.doubtful(from);
+        }
     }
 
     /// A broadcaster has answered, and the client has seen it.
@@ -109,20 +129,40 @@ impl PeerCheck {
         datagram: &[u8],
         client: &Client,
     ) -> Result<(), String> {
-        self.calls.answered(from, datagram, client)
+        match &self.calls {
+            Calls::Classic(calls) => calls.answered(from, datagram, client),
+            Calls::Native(_) => Ok(()),
+        }
     }
 
     pub(in crate::sim) fn called(
         &mut self,
         call: Result<CallId, CallError>,
-        request: Request,
+        asked: Asked,
     ) -> Result<CallId, CallError> {
         let (_, now) = self.client_time();
-        self.calls.called(call, request, now)
+        match &mut self.calls {
+            Calls::Classic(calls) => match asked {
+                Asked::List => calls.called(call, Request::List, now),
+                Asked::Create => calls.called(call, Request::Create, now),
+                Asked::Join(Some(pool)) => calls.called(call, Request::Join(pool), now),
+                Asked::Join(None) | Asked::Resume(_) | Asked::Order(..) => call,
+            },
+            Calls::Native(calls) => calls.called(call, asked, now),
+        }
     }
 
     pub(in crate::sim) fn cancelled(&mut self, call: CallId) {
-        self.calls.cancelled(call);
+        match &mut self.calls {
+            Calls::Classic(calls) => calls.cancelled(call),
+            Calls::Native(calls) => calls.cancelled(call),
+        }
+    }
+
+    pub(in crate::sim) fn released(&mut self, pool: PoolId) {
+        if let Calls::Native(calls) = &mut self.calls {
+            calls.released(pool);
+        }
     }
 
     pub(in crate::sim) fn connecting(
@@ -140,11 +180,17 @@ impl PeerCheck {
 
     pub(in crate::sim) fn closed(&mut self) {
         self.closed = true;
+        if let Calls::Native(calls) = &mut self.calls {
+            calls.closed();
+        }
     }
 
-    pub(in crate::sim) fn client_transmit(&mut self, transmit: &Transmit) -> Result<(), String> {
+    pub(in crate::sim) fn client_transmit(&mut self, transmit: &Transmit, book: &Book) -> Result<(), String> {
         let (first, latest) = self.client_time();
-        self.calls.transmit(transmit, first, latest)
+        match &mut self.calls {
+            Calls::Classic(calls) => calls.transmit(transmit, first, latest),
+            Calls::Native(calls) => calls.transmit(transmit, (first, latest), book),
+        }
     }
 
     /// Looks at what the client tells. `issued`: the pools that broadcasters have made.
@@ -153,7 +199,10 @@ impl PeerCheck {
         event: &ClientEvent,
         issued: &BTreeSet<PoolId>,
     ) -> Result<(), String> {
-        self.calls.event(event, issued)
+        match &mut self.calls {
+            Calls::Classic(calls) => calls.event(event, issued),
+            Calls::Native(calls) => calls.event(event, issued),
+        }
     }
 
     pub(in crate::sim) fn dials(
@@ -267,8 +316,8 @@ impl PeerCheck {
     /// Everything was drained. `timeout`: the machines were told the time before.
     pub(in crate::sim) fn drained(
         &mut self,
-        mesh: &Mesh,
-        links: &Links,
+        (client_machine, mesh, links): (&Client, &Mesh, &Links),
+        book: &mut Book,
         deadlines: [Option<Instant>; 3],
         listens: bool,
         timeout: bool,
@@ -277,7 +326,12 @@ impl PeerCheck {
         let [client, dials, _] = deadlines;
         let ((_, client_time), (_, mesh_time), links_time) =
             (self.client_time(), self.mesh_time(), self.links_time());
-        self.calls.drained(client_time, client, self.closed)?;
+        match &mut self.calls {
+            Calls::Classic(calls) => calls.drained(client_time, client, self.closed)?,
+            Calls::Native(calls) => {
+                calls.drained(client_time, client, self.closed, client_machine, book)?;
+            }
+        }
         self.dials.drained(mesh_time, dials, self.closed)?;
         self.links.drained(links, mesh, links_time, timeout)?;
         let count = mesh.peers().count();
@@ -292,6 +346,10 @@ impl PeerCheck {
 
     /// How many calls, connects and dials wait for their end.
     pub(in crate::sim) fn pending(&self) -> usize {
-        self.calls.len() + self.connects.len() + self.dials.len()
+        let calls = match &self.calls {
+            Calls::Classic(calls) => calls.len(),
+            Calls::Native(calls) => calls.len(),
+        };
+        calls + self.connects.len() + self.dials.len()
     }
 }

@@ -8,6 +8,8 @@ use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, PoolId, RandomSource, Transmit,
 };
 
+use super::native::{Book, NativeServer, is_native};
+
 /// A pool as it should be.
 #[derive(Debug)]
 struct Pool {
@@ -41,11 +43,13 @@ pub(in crate::sim) struct ServerCheck {
     turn: Option<PoolId>,
     /// It could not tell everything, so nothing can be known any more.
     blind: bool,
+    native: NativeServer,
 }
 
 impl ServerCheck {
-    pub(in crate::sim) fn new(config: BroadcasterConfig) -> Self {
+    pub(in crate::sim) fn new(config: BroadcasterConfig, own: SocketAddr) -> Self {
         Self {
+            native: NativeServer::new(&config, own),
             config,
             latest: Instant::ZERO,
             pools: BTreeMap::new(),
@@ -67,10 +71,18 @@ impl ServerCheck {
 
     pub(in crate::sim) fn timeout(&mut self, now: Instant) {
         self.latest = self.latest.max(now);
+        self.native.timeout(self.latest);
     }
 
-    pub(in crate::sim) fn datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+    pub(in crate::sim) fn datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], book: &Book) {
         self.latest = self.latest.max(now);
+        if is_native(datagram) {
+            return self.native.datagram(self.latest, from, datagram, book);
+        }
+        self.native.timeout(self.latest);
+        if !self.config.classic {
+            return;
+        }
         self.credit += 1;
         if datagram.len() > self.config.max_datagram {
             return;
@@ -98,6 +110,9 @@ impl ServerCheck {
 
     /// Looks at what it tells. Answers the pool if it is a new one.
     pub(in crate::sim) fn event(&mut self, event: &BroadcasterEvent) -> Result<Option<PoolId>, String> {
+        if self.native_pool(event).is_some() {
+            return Ok(None);
+        }
         match *event {
             BroadcasterEvent::PoolCreated { pool, host } => {
                 let mut asked = self.creates.iter().filter(|(from, _)| *from == host).map(|(_, at)| *at);
@@ -158,7 +173,10 @@ impl ServerCheck {
         Ok(None)
     }
 
-    pub(in crate::sim) fn transmit(&mut self, transmit: &Transmit) -> Result<(), String> {
+    pub(in crate::sim) fn transmit(&mut self, transmit: &Transmit, book: &mut Book) -> Result<(), String> {
+        if is_native(&transmit.payload) {
+            return self.native.transmit(transmit, book);
+        }
         if transmit.payload.len() > MAX_ANSWER {
             return Err(format!("A3: a datagram of {} bytes", transmit.payload.len()));
         }
@@ -228,6 +246,8 @@ impl ServerCheck {
         machine: &Broadcaster<R>,
         deadline: Option<Instant>,
     ) -> Result<(), String> {
+        let dropped = machine.stats().outputs_dropped > 0;
+        self.native.drained(self.pools.keys().copied(), deadline, dropped)?;
         self.creates.clear();
         // What is left over was not due an answer, and is not saved up for a burst.
         let (sent, credit) = (std::mem::take(&mut self.sent), std::mem::take(&mut self.credit));
@@ -245,7 +265,8 @@ impl ServerCheck {
         if let Some(host) = self.notices.pop() {
             return Err(format!("V4: {host} was told of an end that has not come"));
         }
-        let (pools, peers) = (machine.pool_count(), machine.peer_count());
+        let native = self.native.model().map_or(0, |model| model.counts().0);
+        let (pools, peers) = (machine.pool_count().saturating_sub(native), machine.peer_count());
         if (pools, peers) != (self.pools.len(), self.peers) {
             return Err(format!(
                 "P3: it counts {pools} pools and {peers} peers where there are {} and {}",
@@ -275,6 +296,24 @@ impl ServerCheck {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// The pool that an event is about, if it is one of the native dialect.
+    pub(in crate::sim) fn native_pool(&self, event: &BroadcasterEvent) -> Option<PoolId> {
+        let (BroadcasterEvent::PoolCreated { pool, .. }
+        | BroadcasterEvent::PeerJoined { pool, .. }
+        | BroadcasterEvent::MemberLeft { pool, .. }
+        | BroadcasterEvent::HostChanged { pool, .. }
+        | BroadcasterEvent::PoolRestored { pool, .. }
+        | BroadcasterEvent::PoolEnded { pool, .. }) = event
+        else {
+            return None;
+        };
+        self.native.had(*pool).then_some(*pool)
+    }
+
+    pub(in crate::sim) fn native(&self) -> Option<&crate::model::NativeModel> {
+        self.native.model()
     }
 
     /// The pools there should be, and who hosts each.

@@ -3,10 +3,8 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use bytes::BytesMut;
-
 use super::lobby::*;
-use crate::broadcaster::{Broadcaster, BroadcasterConfig, BroadcasterEvent, RandomSource, Shard};
+use crate::broadcaster::{Broadcaster, BroadcasterEvent, RandomSource};
 use crate::wire::native::*;
 use crate::wire::{self, classic};
 use crate::{Instant, Machine, Output};
@@ -151,29 +149,37 @@ fn without_the_classic_dialect_its_pools_are_none_and_its_datagrams_are_counted(
     assert_eq!(lobby.ask(&mut Client::new(50), classic_list()), Got::Pools { ids: Vec::new(), next: None });
 }
 
-#[test]
-fn the_first_shard_speaks_and_lists_the_pools_of_all() {
-    let shards = Shard::split(3);
-    let config = || BroadcasterConfig::default().with_classic();
-    let mut machines: Vec<_> = shards
-        .iter()
-        .zip(1..)
-        .map(|(shard, seed)| Broadcaster::of_shard(config(), random(seed), shard))
-        .collect();
-    let expected: BTreeSet<PoolUuid> = (0..90u16)
-        .map(|port| classic_pool(&mut machines[usize::from(port) % 3], Instant::ZERO, port))
-        .collect();
-    let client = Client::new(50);
-    let datagram = client.request(classic_list());
-    let owners: Vec<_> = shards.iter().map(|shard| shard.owner(&datagram)).collect();
-    assert_eq!(owners, [None, Some(0), Some(0)]);
-    machines[1].handle_datagram(Instant::ZERO, client.from, &datagram);
-    assert!(matches!(machines[1].poll_output(), Output::Wait(_)) && machines[1].stats().ignored == 1);
-    let first = machines.remove(0);
-    let mut lobby = lobby_over(first);
-    let pages = all_pages(&mut lobby, &mut Client::new(50), classic_list());
-    assert!(pages.concat().into_iter().eq(expected.into_iter().map(|id| (id, None))));
-    let mut out = BytesMut::new();
-    classic::encode_request(&wire::Request::List, &mut out);
-    assert_eq!(shards[1].owner(&out), None);
+#[cfg(feature = "std")]
+mod shards {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::broadcaster::{BroadcasterConfig, Shard};
+
+    #[test]
+    fn the_first_shard_speaks_and_lists_the_pools_of_all() {
+        let shards = Shard::split(3);
+        let config = || BroadcasterConfig::default().with_classic();
+        let mut machines: Vec<_> = shards
+            .iter()
+            .zip(1..)
+            .map(|(shard, seed)| Broadcaster::of_shard(config(), random(seed), shard))
+            .collect();
+        let expected: BTreeSet<PoolUuid> = (0..90u16)
+            .map(|port| classic_pool(&mut machines[usize::from(port) % 3], Instant::ZERO, port))
+            .collect();
+        let client = Client::new(50);
+        let datagram = client.request(classic_list());
+        let owners: Vec<_> = shards.iter().map(|shard| shard.owner(&datagram)).collect();
+        assert_eq!(owners, [None, Some(0), Some(0)]);
+        machines[1].handle_datagram(Instant::ZERO, client.from, &datagram);
+        assert!(matches!(machines[1].poll_output(), Output::Wait(_)) && machines[1].stats().ignored == 1);
+        let first = machines.remove(0);
+        let mut lobby = lobby_over(first);
+        let pages = all_pages(&mut lobby, &mut Client::new(50), classic_list());
+        assert!(pages.concat().into_iter().eq(expected.into_iter().map(|id| (id, None))));
+        let mut out = BytesMut::new();
+        classic::encode_request(&wire::Request::List, &mut out);
+        assert_eq!(shards[1].owner(&out), None);
+    }
 }

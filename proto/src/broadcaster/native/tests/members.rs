@@ -266,6 +266,21 @@ fn a_member_that_speaks_too_fast_is_not_heard() {
 }
 
 #[test]
+fn who_repeats_what_a_member_has_said_does_not_silence_it() {
+    let mut lobby = lobby(|_| {});
+    let mut all = lobby.pool(2, &spec(8));
+    let ping = all[0].message(all[0].count, Act::Ping(None));
+    lobby.act(&mut all[0], Act::About(About::default()));
+    let about = all[0].message(1, Act::About(About::default()));
+    for _ in 0..1_000 {
+        assert_eq!(lobby.send(&mut all[0], &ping), []);
+        assert_eq!(lobby.send(&mut all[0], &about), [Got::Done(1, Ok(()))]);
+    }
+    assert_eq!(lobby.ping(&mut all[0]).len(), 1);
+    assert_eq!(lobby.act(&mut all[0], Act::About(About::default())), [Got::Done(2, Ok(()))]);
+}
+
+#[test]
 fn a_dual_stack_socket_and_a_scope_are_answered_where_they_are() {
     for from in ["[::ffff:192.0.2.7]:7", "[fe80::1%3]:7", "[2001:db8::1]:7"] {
         let mut lobby = lobby(|_| {});

@@ -1,4 +1,9 @@
 //! The programs, run as their users run them: what they print, how they end.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is how they fail, and they name what they look for")]
+
+mod chats;
+mod classic_chats;
+mod key_files;
 
 use std::net::UdpSocket;
 
@@ -16,18 +21,6 @@ fn broadcaster(flags: &[&str]) -> (Program, String) {
     let line = program.line();
     let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("first line: {line}"));
     (program, address.to_owned())
-}
-
-fn chat(name: &str, broadcaster: &str, command: &[&str]) -> Program {
-    Program::start(name, [&["--broadcaster", broadcaster], command].concat())
-}
-
-/// The id in `pool ID host ADDR you ADDR`.
-fn pool_of(line: &str) -> String {
-    match line.split_whitespace().collect::<Vec<_>>()[..] {
-        ["pool", id, "host", _, "you", _] => id.to_owned(),
-        _ => panic!("not the first line of a chat: {line}"),
-    }
 }
 
 #[test]
@@ -60,7 +53,7 @@ fn a_broadcaster_whose_logs_go_nowhere_serves_and_stops() {
     for flags in ALONE {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut program = Command::new(path("poolmesh-broadcaster"))
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", "127.0.0.1:0", "--classic"])
             .args(flags)
             .env("RUST_LOG", "trace")
             .stdout(Stdio::piped())
@@ -129,7 +122,7 @@ fn threads_elsewhere_are_a_clear_error() {
 #[test]
 fn a_broadcaster_survives_what_ends_the_original() {
     for flags in ALONE {
-        let (_program, address) = broadcaster(flags);
+        let (_program, address) = broadcaster(&[flags, &["--classic"]].concat());
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
         socket.send_to(b"\x03\xff\xff\xff\xff", &address).unwrap();
@@ -151,8 +144,10 @@ fn a_broadcaster_to_which_the_system_refuses_io_uring_serves() {
     let program = path("poolmesh-broadcaster");
     let mut messages = Vec::new();
     for files in 4..40 {
-        let command =
-            format!("ulimit -n {files}; exec {} --listen 127.0.0.1:0 --io uring", program.display());
+        let command = format!(
+            "ulimit -n {files}; exec {} --listen 127.0.0.1:0 --classic --io uring",
+            program.display()
+        );
         let mut program = Command::new("sh")
             .args(["-c", &command])
             .env("RUST_LOG", "off")
@@ -202,17 +197,6 @@ fn io_uring_on_smol_or_in_threads_is_refused() {
 }
 
 #[test]
-fn a_flag_limits_the_pools() {
-    let (_program, address) = broadcaster(&["--max-pools", "0"]);
-    for name in CHATS {
-        let mut program = chat(name, &address, &["create"]);
-        assert!(!program.wait().success());
-        let errors = program.errors();
-        assert!(errors.contains("limit of 0 pools"), "{errors}");
-    }
-}
-
-#[test]
 fn help_is_given_and_nonsense_is_refused() {
     for name in ["poolmesh-broadcaster", "chat-std", "chat-smol"] {
         let mut help = Program::start(name, ["--help"]);
@@ -225,85 +209,6 @@ fn help_is_given_and_nonsense_is_refused() {
 }
 
 #[test]
-fn chats_on_either_runtime_talk_through_the_program() {
-    for (host_name, peer_name, runtime) in
-        [("chat-std", "chat-smol", "std"), ("chat-smol", "chat-std", "smol")]
-    {
-        for threads in THREADS {
-            let (_program, address) = broadcaster(&["--runtime", runtime, "--threads", threads]);
-            talk(host_name, peer_name, &address);
-        }
-    }
-}
-
-fn talk(host_name: &str, peer_name: &str, address: &str) {
-    let mut host = chat(host_name, address, &["create"]);
-    let pool = pool_of(&host.line());
-    for name in CHATS {
-        let mut list = chat(name, address, &["list"]);
-        assert_eq!(list.rest(), [pool.as_str()]);
-        assert!(list.wait().success());
-    }
-    let mut peer = chat(peer_name, address, &["join", &pool]);
-    assert_eq!(pool_of(&peer.line()), pool);
-    let (to_host, to_peer) = (peer.line(), host.line());
-    let linked = |line: &str| line.strip_prefix("+ ").map(str::to_owned).unwrap_or_else(|| panic!("{line}"));
-    let (host_address, peer_address) = (linked(&to_host), linked(&to_peer));
-    host.type_line("hello from the host");
-    assert_eq!(peer.line(), format!("{host_address}: hello from the host"));
-    peer.type_line("and back: ünï");
-    assert_eq!(host.line(), format!("{peer_address}: and back: ünï"));
-    peer.end_input();
-    assert!(peer.wait().success());
-    assert_eq!(peer.line(), format!("- {host_address} closed here"));
-    assert_eq!(host.line(), format!("- {peer_address} closed by peer"));
-    host.end_input();
-    assert!(host.wait().success());
-    assert_eq!((host.errors(), peer.errors()), (String::new(), String::new()));
-}
-
-#[test]
-#[cfg(unix)]
-fn a_chat_leaves_cleanly_on_ctrl_c_and_sees_others_die() {
-    let (_program, address) = broadcaster(&[]);
-    let mut host = chat("chat-std", &address, &["create"]);
-    let pool = pool_of(&host.line());
-    for name in CHATS {
-        let mut peer = chat(name, &address, &["join", &pool]);
-        let _joined = peer.line_that(|line| line.starts_with("+ "));
-        let _linked = host.line_that(|line| line.starts_with("+ "));
-        peer.signal("INT");
-        assert!(peer.wait().success(), "{name}");
-        let _gone = host.line_that(|line| line.starts_with("- "));
-
-        let killed = chat(name, &address, &["join", &pool]);
-        let _linked = host.line_that(|line| line.starts_with("+ "));
-        killed.signal("KILL");
-        let _gone = host.line_that(|line| line.starts_with("- "));
-    }
-    host.end_input();
-    assert!(host.wait().success());
-}
-
-#[test]
-fn an_unknown_pool_and_a_silent_broadcaster_are_clear_errors() {
-    let (program, address) = broadcaster(&[]);
-    for name in CHATS {
-        let mut unknown = chat(name, &address, &["join", "no-such-pool"]);
-        assert!(!unknown.wait().success());
-        let errors = unknown.errors();
-        assert!(errors.contains("no-such-pool doesn't exist"), "{errors}");
-    }
-    drop(program);
-    for name in CHATS {
-        let mut silent = chat(name, &address, &["list"]);
-        assert!(!silent.wait().success());
-        let errors = silent.errors();
-        assert!(errors.contains(&format!("no answer from {address}")), "{errors}");
-    }
-}
-
-#[test]
 fn the_examples_that_need_nobody_run_to_their_end() {
     for name in ["demo", "game_loop"] {
         let mut program = Program::start(name, [""; 0]);
@@ -311,4 +216,24 @@ fn the_examples_that_need_nobody_run_to_their_end() {
         assert!(program.wait().success(), "{name}: {}", program.errors());
         assert!(lines.len() > 5, "{name} says little: {lines:?}");
     }
+}
+
+#[test]
+fn the_help_tells_which_flags_are_of_which_dialect() {
+    let mut help = Program::start("poolmesh-broadcaster", ["--help"]);
+    assert!(help.wait().success());
+    let lines = help.rest();
+    let heading = |text: &str| lines.iter().position(|line| line.starts_with(text)).unwrap();
+    let flag = |text: &str| lines.iter().position(|line| line.trim_start().starts_with(text)).unwrap();
+    let (native, classic) = (heading("Limits of the native dialect"), heading("Classic dialect"));
+    assert!(flag("--key-file") < native && (native..classic).contains(&flag("--limit-pools-per-source")));
+    assert!(flag("--ping-timeout") > classic && flag("--classic") > classic);
+}
+
+#[test]
+fn the_classic_dialect_has_to_be_asked_for() {
+    let mut program = Program::start("poolmesh-broadcaster", ["--max-pools", "1"]);
+    assert!(!program.wait().success());
+    let errors = program.errors();
+    assert!(errors.contains("--classic"), "{errors}");
 }

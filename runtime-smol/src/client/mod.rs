@@ -1,0 +1,249 @@
+//! The client of a broadcaster: one task that receives and keeps the time, and calls that wait.
+
+mod events;
+mod orders;
+mod shared;
+
+use std::fmt::Debug;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+
+use poolmesh_proto::driver::{Pages, to_enter};
+use poolmesh_proto::wire::native::{PoolCode, PoolSpec};
+use poolmesh_proto::{
+    CallError, CallFailed, CallId, ClientConfig, ClientStats, Door, Instant, ListFilter, Membership, Outcome,
+    PoolId, PoolInfo, PoolListing, PoolPage, Saved,
+};
+use poolmesh_sockets::tcp::HeldPort;
+use smol::net::AsyncToSocketAddrs;
+
+use crate::mesh::Dialer;
+use crate::sockets;
+pub use events::PoolEvents;
+use shared::{Forget, Owner, Shared};
+
+/// A client of a broadcaster. Clones are the same client.
+///
+/// gop2p: `broadcast.CreateHandle` and `Connect`. Several calls can be awaited at a time; each ends within
+/// [`ClientConfig::call_timeout`], and one whose future is dropped is forgotten. It speaks the native dialect unless its config says otherwise; what only that one has is
+/// [`CallError::NotInDialect`] in the classic one. It is closed when the last clone is dropped.
+///
+/// ```no_run
+/// use poolmesh_smol::Client;
+///
+/// # smol::block_on(async {
+/// let client = Client::connect("127.0.0.1:6969").await?;
+/// let pool = client.create().await?; // and stay in it, until `leave`
+/// println!("{} pools", client.list().await?.len());
+/// # Ok::<(), Box<dyn std::error::Error>>(()) });
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    owner: Arc<Owner>,
+}
+
+impl Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("broadcaster", &self.broadcaster()).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client of the broadcaster at `broadcaster`, a name or an address with a port. Sends nothing yet.
+    ///
+    /// # Errors
+    /// If the name can't be resolved, no socket can be opened, or the system has no random numbers.
+    pub async fn connect(broadcaster: impl AsyncToSocketAddrs + Debug) -> io::Result<Self> {
+        Self::connect_with(broadcaster, ClientConfig::default()).await
+    }
+
+    /// As [`connect`](Self::connect), with settings and limits. Other broadcasters, to be asked when this one doesn't answer,
+    /// are [`ClientConfig::broadcasters`], of which [`resolve`](crate::resolve) finds the addresses; those of another IP
+    /// version than this one's are not reached.
+    ///
+    /// # Errors
+    /// If the name can't be resolved, no socket can be opened, or the system has no random numbers.
+    pub async fn connect_with(
+        broadcaster: impl AsyncToSocketAddrs + Debug,
+        config: ClientConfig,
+    ) -> io::Result<Self> {
+        let owner = Owner::start(sockets::resolve(broadcaster).await?, config)?;
+        Ok(Self { owner: Arc::new(owner) })
+    }
+
+    /// The pools there are, those that are hidden left out: all of them, up to some thousands (as many as
+    /// [`Pages::MOST`] pages hold). gop2p: `GetPoolIDs`.
+    ///
+    /// # Errors
+    /// If the broadcaster refuses or doesn't answer, or too many calls are under way.
+    pub async fn list(&self) -> Result<Vec<PoolListing>, CallFailed> {
+        let (mut pages, mut filter) = (Pages::default(), ListFilter::default());
+        while let Some(next) = pages.take(&filter, self.list_with(&filter).await?) {
+            filter = next;
+        }
+        Ok(pages.into_pools())
+    }
+
+    /// A page of the pools that the filter lets through, and where the next one begins.
+    ///
+    /// # Errors
+    /// If the broadcaster refuses or doesn't answer, too many calls are under way, or the filter is not possible.
+    pub async fn list_with(&self, filter: &ListFilter) -> Result<PoolPage, CallFailed> {
+        self.call(|machine, now| machine.list_with(now, filter)).await?.into_list(self.broadcaster())
+    }
+
+    /// A new pool with this program as its host, listed and open, with 64 seats. gop2p: `CreatePool`.
+    ///
+    /// # Errors
+    /// If the broadcaster refuses or doesn't answer, or too many calls are under way or there are too many pools.
+    pub async fn create(&self) -> Result<PoolInfo, CallFailed> {
+        self.call(poolmesh_proto::Client::create).await?.into_pool(self.broadcaster())
+    }
+
+    /// A new pool as `spec` says, with this program as its host, of which the roster says `about`.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create); if `about` is too long.
+    pub async fn create_with(&self, spec: &PoolSpec, about: &[u8]) -> Result<PoolInfo, CallFailed> {
+        self.call(|machine, now| machine.create_with(now, spec, about)).await?.into_pool(self.broadcaster())
+    }
+
+    /// Becomes a member of a pool. gop2p: `JoinPool`, which waits for ever for a pool that doesn't exist.
+    ///
+    /// # Errors
+    /// If the broadcaster refuses or doesn't answer, or too many calls are under way or there are too many pools.
+    pub async fn join(&self, pool: PoolId) -> Result<PoolInfo, CallFailed> {
+        self.call(|machine, now| machine.join(now, pool)).await?.into_pool(self.broadcaster())
+    }
+
+    /// Becomes a member of the pool of that id or code, of which the roster says `about`.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join); if `about` is too long.
+    pub async fn join_with(&self, door: impl Into<Door>, about: &[u8]) -> Result<PoolInfo, CallFailed> {
+        let door = door.into();
+        self.call(|machine, now| machine.join_with(now, door, about)).await?.into_pool(self.broadcaster())
+    }
+
+    /// Becomes a member of the pool of that code, which somebody read out.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub async fn join_by_code(&self, code: PoolCode) -> Result<PoolInfo, CallFailed> {
+        self.join_with(code, &[]).await
+    }
+
+    /// Comes back to a pool as the member one was, with what [`Membership::save`] gave before the program ended.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub async fn resume(&self, saved: &Saved) -> Result<PoolInfo, CallFailed> {
+        self.call(|machine, now| machine.resume(now, saved)).await?.into_pool(self.broadcaster())
+    }
+
+    /// What is known of a pool at this moment: who is in it, who is host, its spec. None if this program is no member.
+    #[must_use]
+    pub fn membership(&self, pool: PoolId) -> Option<Membership> {
+        self.shared().lock().machine.membership(&pool).cloned()
+    }
+
+    /// The spec of a pool with what this program, its host, has decided since, though the roster doesn't tell yet: what to
+    /// begin with to [`change`](Self::change) it. None if this program is no member.
+    #[must_use]
+    pub fn latest_spec(&self, pool: PoolId) -> Option<PoolSpec> {
+        self.shared().lock().machine.latest_spec(&pool).cloned()
+    }
+
+    /// The pools that this program is a member of; in the classic dialect, those that it hosts.
+    #[must_use]
+    pub fn pools(&self) -> Vec<PoolId> {
+        self.shared().lock().machine.pools().collect()
+    }
+
+    /// What happens in the pools, from now on: who comes and goes, who is host, that a pool has ended. It keeps no client
+    /// open.
+    #[must_use]
+    pub fn events(&self) -> PoolEvents {
+        PoolEvents::new(Arc::clone(&self.shared().feed))
+    }
+
+    /// Leaves a pool without waiting for an answer: it is told twice, and else learnt when the broadcaster's timeout runs
+    /// out. In the classic dialect a hosted pool is no longer pinged, and ends by that. Whether it was one of
+    /// [`pools`](Self::pools). gop2p: to end `Ping`.
+    pub fn release(&self, pool: PoolId) -> bool {
+        let mut state = self.shared().lock();
+        let released = state.machine.release(pool);
+        state.dialers.remove(&pool);
+        self.shared().pump(&mut state);
+        self.shared().hurry.notify(1);
+        released
+    }
+
+    /// Whom it asks first.
+    #[must_use]
+    pub fn broadcaster(&self) -> SocketAddr {
+        self.shared().broadcaster
+    }
+
+    /// Its own UDP address, on the way to that broadcaster.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared().local
+    }
+
+    /// What was sent and ignored so far.
+    #[must_use]
+    pub fn stats(&self) -> ClientStats {
+        self.shared().lock().machine.stats()
+    }
+
+    /// Ends every call and leaves every pool, which the broadcaster is told at once and without waiting for an answer. The
+    /// socket is closed once all clones are gone. gop2p: `Close`.
+    pub async fn close(&self) {
+        self.owner.close();
+        let receiver = self.owner.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(receiver) = receiver {
+            receiver.await;
+        }
+    }
+
+    /// Has `dialer` dial those who come into a pool and are to be dialed. The pool as it is known by now, and the TCP socket
+    /// that holds our port number, once.
+    pub(crate) fn enter(&self, pool: &PoolInfo, dialer: Dialer) -> (PoolInfo, Option<HeldPort>) {
+        let mut state = self.shared().lock();
+        let known = to_enter(&state.machine, pool);
+        if state.machine.membership(&pool.id()).is_some() {
+            state.dialers.insert(pool.id(), dialer);
+        }
+        (known, state.held.take())
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.owner.shared
+    }
+
+    /// Makes a call and waits for its outcome. Should the future be dropped, the call is forgotten.
+    async fn call(
+        &self,
+        make: impl FnOnce(&mut poolmesh_proto::Client, Instant) -> Result<CallId, CallError>,
+    ) -> Result<Outcome, CallFailed> {
+        let shared = self.shared();
+        let call = {
+            let mut state = shared.lock();
+            let call = make(&mut state.machine, shared.clock.now())?;
+            shared.pump(&mut state);
+            call
+        };
+        shared.hurry.notify(1);
+        let mut forget = Forget { shared, call, done: false };
+        loop {
+            let changed = shared.changed.listen();
+            if let Some(outcome) = shared.lock().outcomes.remove(&call) {
+                forget.done = true;
+                return Ok(outcome);
+            }
+            changed.await;
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What a member, or the host, has the broadcaster do.
+
+use poolmesh_proto::wire::native::{Member, PoolSpec};
+use poolmesh_proto::{CallError, CallFailed, CallId, Instant, PoolId};
+
+use super::Client;
+
+/// Orders, in the native dialect. Each ends when the broadcaster has carried it out, or within
+/// [`ClientConfig::call_timeout`](crate::ClientConfig::call_timeout).
+impl Client {
+    /// Leaves a pool, and waits until the broadcaster knows. Links stand until the mesh is closed.
+    ///
+    /// # Errors
+    /// As all orders: if the broadcaster doesn't answer, too many calls are under way, or this program is no member of the
+    /// pool. If nobody answers, the pool is left all the same.
+    pub async fn leave(&self, pool: PoolId) -> Result<(), CallFailed> {
+        self.order(|machine, now| machine.leave(now, pool)).await
+    }
+
+    /// As the host, ends a pool.
+    ///
+    /// # Errors
+    /// As [`leave`](Self::leave), and if another member is host.
+    pub async fn close_pool(&self, pool: PoolId) -> Result<(), CallFailed> {
+        self.order(|machine, now| machine.close_pool(now, pool)).await
+    }
+
+    /// As the host, sends a member away. To end the links to it is up to those who have them.
+    ///
+    /// # Errors
+    /// As [`close_pool`](Self::close_pool), and if there is no such member.
+    pub async fn kick(&self, pool: PoolId, member: Member) -> Result<(), CallFailed> {
+        self.order(|machine, now| machine.kick(now, pool, member)).await
+    }
+
+    /// As the host, makes another member host.
+    ///
+    /// # Errors
+    /// As [`kick`](Self::kick).
+    pub async fn hand_over(&self, pool: PoolId, member: Member) -> Result<(), CallFailed> {
+        self.order(|machine, now| machine.hand_over(now, pool, member)).await
+    }
+
+    /// As the host, decides anew what the pool is: the whole spec. Begin with [`latest_spec`](Self::latest_spec).
+    ///
+    /// # Errors
+    /// As [`close_pool`](Self::close_pool), and if the broadcaster doesn't allow it.
+    pub async fn change(&self, pool: PoolId, spec: &PoolSpec) -> Result<(), CallFailed> {
+        self.order(|machine, now| machine.change(now, pool, spec)).await
+    }
+
+    /// As the host, lets nobody in any more, or all again.
+    ///
+    /// # Errors
+    /// As [`close_pool`](Self::close_pool).
+    pub async fn lock(&self, pool: PoolId, locked: bool) -> Result<(), CallFailed> {
+        self.order(|machine, now| machine.lock(now, pool, locked)).await
+    }
+
+    /// Says something else of oneself, at most 128 bytes.
+    ///
+    /// # Errors
+    /// As [`leave`](Self::leave), and if it is too long.
+    pub async fn set_about(&self, pool: PoolId, about: &[u8]) -> Result<(), CallFailed> {
+        self.order(|machine, now| machine.set_about(now, pool, about)).await
+    }
+
+    async fn order(
+        &self,
+        make: impl FnOnce(&mut poolmesh_proto::Client, Instant) -> Result<CallId, CallError>,
+    ) -> Result<(), CallFailed> {
+        self.call(make).await?.into_done(self.broadcaster())
+    }
+}

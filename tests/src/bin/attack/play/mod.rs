@@ -1,0 +1,88 @@
+//! What is played, each by a subcommand.
+
+mod cable;
+mod flood;
+mod guess;
+mod honest;
+mod replay;
+mod restart;
+
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::Fallible;
+use crate::crowd::Crowd;
+use crate::enclosure::Enclosure;
+use crate::server::Server;
+
+/// Attacks a broadcaster, in a network of its own
+///
+/// It is run by `tests/attack/run`, which makes the network. Nothing is sent where there is a way out of it.
+#[derive(Debug, Parser)]
+#[command(name = "attack")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    play: Play,
+}
+
+#[derive(Debug, Subcommand)]
+enum Play {
+    Flood(flood::Options),
+    Honest(honest::Options),
+    Replay(replay::Options),
+    Guess(guess::Options),
+    Restart(restart::Options),
+    Cable(cable::Options),
+}
+
+impl Cli {
+    /// Plays it.
+    ///
+    /// # Errors
+    /// If it can't be played, or if a promise didn't hold.
+    pub(crate) fn play(self) -> Fallible<()> {
+        match self.play {
+            Play::Flood(options) => flood::play(&options),
+            Play::Honest(options) => honest::play(&options),
+            Play::Replay(options) => replay::play(&options),
+            Play::Guess(options) => guess::play(&options),
+            Play::Restart(options) => restart::play(&options),
+            Play::Cable(options) => cable::play(&options),
+        }
+    }
+}
+
+/// The broadcaster that is attacked.
+#[derive(Args, Clone, Debug)]
+struct Target {
+    /// Where it listens
+    #[arg(long, value_name = "ADDR", default_value = "198.19.0.1:7777")]
+    at: SocketAddrV4,
+
+    /// From what number all chance follows
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// What starts it
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+impl Target {
+    /// Starts it.
+    fn start(&self, enclosure: Enclosure) -> Fallible<Server> {
+        Server::start(&self.command, self.at, enclosure)
+    }
+
+    /// Honest clients of it.
+    fn crowd(&self, enclosure: Enclosure) -> Fallible<Crowd> {
+        Crowd::new(enclosure, self.at, self.seed)
+    }
+}
+
+/// A number of seconds.
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse().map(Duration::from_secs).map_err(|error| format!("{error}: write so many seconds"))
+}

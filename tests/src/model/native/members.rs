@@ -1,0 +1,328 @@
+//! What members' messages bring about (PROTOCOL.md, section 5).
+
+use std::net::SocketAddr;
+
+use poolmesh_proto::wire::native::{
+    Act, EndReason, Fault, LeaveReason, Member, Message, PoolSpec, Refusal, UnverifiedMessage,
+};
+
+use super::due::{Due, Notice};
+use super::requests::first;
+use super::state::{Pool, Stage, State};
+
+/// How a message is taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hearing {
+    /// It is within its member's rate.
+    within: bool,
+    /// The cookie that it moves by is good.
+    cookie: bool,
+}
+
+/// Any number of milliseconds.
+const SOME: u16 = 0;
+
+impl State {
+    /// How a message may be taken: with what is for certain, and with all that may be otherwise.
+    pub(super) fn hearings(&mut self, from: SocketAddr, message: &UnverifiedMessage<'_>) -> Vec<Hearing> {
+        let (now, row, second) = (self.now, self.limits.messages_in_a_row, self.limits.messages_per_second);
+        let whose = self.places.values_mut().find_map(|place| {
+            let (handle, _, key) = place.told?;
+            let act = (handle == message.handle()).then(|| message.verify(&key))?.ok()?.act;
+            Some((place.rate.may_take(now, row, second), act))
+        });
+        let Some((within, act)) = whose else { return vec![Hearing { within: true, cookie: false }] };
+        let good = match act {
+            Act::Move(cookie) => self.cookies.is_good(from, Some(cookie), now),
+            Act::Ping(_) | Act::Ask(_) | Act::Leave | Act::About(_) | Act::Change(_) => Some(false),
+            Act::Kick(_) | Act::Hand(_) | Act::Close => Some(false),
+        };
+        let both = |known: Option<bool>| known.map_or_else(|| vec![true, false], |known| vec![known]);
+        let cookies = |within| both(good).into_iter().map(move |cookie| Hearing { within, cookie });
+        both(within).into_iter().flat_map(cookies).collect()
+    }
+
+    pub(super) fn message(&mut self, from: SocketAddr, message: &UnverifiedMessage<'_>, how: Hearing) {
+        let (handle, count) = (message.handle(), message.count());
+        let mut spoiled = false;
+        let found = self.places.iter().find_map(|(name, place)| {
+            let (told, _, key) = place.told?;
+            match (told == handle).then(|| message.verify(&key))? {
+                Ok(message) => Some((*name, message)),
+                Err(Fault::WrongTag) => None,
+                Err(_) => {
+                    spoiled = true;
+                    None
+                }
+            }
+        });
+        match found {
+            Some((name, message)) => self.verified(from, name, &message, how),
+            None if spoiled => {}
+            None => self.due.push(Due::Challenge { to: from, handle, count, made: None }),
+        }
+    }
+
+    fn verified(&mut self, from: SocketAddr, name: u64, message: &Message<'_>, how: Hearing) {
+        let Some(place) = self.places.get_mut(&name) else { return };
+        let elsewhere = place.address != from;
+        let count = message.count;
+        let is_order = message.act.is_order();
+        let last = if is_order { place.order.map_or(0, |(last, _)| last) } else { place.count };
+        let again = place.order.filter(|(last, _)| is_order && *last == count);
+        if count <= last && again.is_none() {
+            return;
+        }
+        // An order that is answered again counts for no rate: anybody may send it again.
+        if let Some((_, outcome)) = again {
+            return if elsewhere {
+                self.prove(from, message);
+            } else {
+                let done = Due::notice(place, Notice::Done(count, outcome));
+                self.due.push(done);
+            };
+        }
+        // What is beyond the rate is not taken.
+        if !how.within {
+            return;
+        }
+        place.rate.take();
+        if !is_order {
+            place.count = count;
+        }
+        place.seen = self.now;
+        place.named |= matches!(message.act, Act::Ping(Some(_)));
+        if place.offered.take().is_some() && !self.taken_now(name) {
+            let (handle, count) = (message.handle, message.count);
+            return self.due.push(Due::Challenge { to: from, handle, count, made: None });
+        }
+        if message.act.is_order() {
+            self.order(from, name, message);
+        } else {
+            self.answer(from, name, message, how);
+        }
+    }
+
+    /// An offer is taken. Whether it still stands.
+    fn taken_now(&mut self, name: u64) -> bool {
+        let Some(place) = self.places.get(&name).cloned() else { return false };
+        let id = place.pool;
+        let Some(pool) = self.pools.get_mut(&id) else { return false };
+        match &mut pool.stage {
+            Stage::Offered(spec) => pool.stage = Stage::Live(first(&place, spec.clone())),
+            Stage::Gathering | Stage::Live(_) if place.ticket.is_some() => return self.came(id, name),
+            Stage::Live(line) => {
+                let generation = line.generation;
+                if let (Some(recovery), None) = (&mut pool.recovery, place.before) {
+                    recovery.come.insert(place.member, (generation, None));
+                }
+                self.comes(name);
+            }
+            Stage::Gathering => self.comes(name),
+        }
+        true
+    }
+
+    /// Somebody comes into a pool that is there, or comes back.
+    fn comes(&mut self, name: u64) {
+        let Some(place) = self.places.get_mut(&name) else { return };
+        let before = place.before.take();
+        let place = place.clone();
+        let session_before = before.and_then(|before| {
+            let before = self.places.get(&before)?;
+            if before.named { before.told.map(|(_, session, _)| session) } else { before.session_before }
+        });
+        let id = place.pool;
+        let other = self.places.iter().find(|(other, there)| {
+            there.pool == id
+                && there.offered.is_none()
+                && there.address == place.address
+                && **other != name
+                && Some(**other) != before
+        });
+        let other = other.map(|(other, _)| *other);
+        let was = before.and_then(|before| self.places.get(&before)).map(|before| before.address);
+        if let Some(before) = before {
+            self.gone.extend(self.places.remove(&before));
+        }
+        if let Some(Stage::Live(line)) = self.pools.get_mut(&id).map(|pool| &mut pool.stage) {
+            let mut content = line.now().clone();
+            let entry = (place.address, place.about.clone());
+            if content.members.insert(place.member, entry.clone()) != Some(entry) {
+                line.happens(content, Vec::new(), (false, false));
+            }
+        }
+        if let Some(was) = was.filter(|was| *was != place.address) {
+            self.unseat(id, was, false);
+        }
+        if let Some(other) = other {
+            self.replaced(other);
+        }
+        let index = match self.pools.get(&id).map(|pool| &pool.stage) {
+            Some(Stage::Live(line)) => line.index(),
+            Some(Stage::Offered(_) | Stage::Gathering) | None => 0,
+        };
+        // Who comes learns all by a page.
+        if let Some(place) = self.places.get_mut(&name) {
+            (place.knows, place.session_before) = (index, session_before);
+        }
+    }
+
+    pub(super) fn replaced(&mut self, other: u64) {
+        if let Some(place) = self.places.get(&other) {
+            let ended = Due::ended(place, EndReason::Replaced);
+            self.due.push(ended);
+        }
+        self.leaves(other, LeaveReason::Replaced);
+    }
+
+    fn prove(&mut self, from: SocketAddr, message: &Message<'_>) {
+        let (handle, count, made) = (message.handle, message.count, Some(self.now));
+        self.due.push(Due::Challenge { to: from, handle, count, made });
+    }
+
+    /// Answers a ping, a question or a move.
+    fn answer(&mut self, from: SocketAddr, name: u64, message: &Message<'_>, how: Hearing) {
+        let mut moved = true;
+        if let Act::Move(cookie) = message.act {
+            moved = how.cookie;
+            self.cookies.take(from, Some(cookie), self.now, moved);
+            if moved {
+                self.moves(from, name);
+            }
+        }
+        let Some(place) = self.places.get(&name) else { return };
+        if place.address != from || !moved {
+            return self.prove(from, message);
+        }
+        let Some(pool) = self.pools.get(&place.pool) else { return };
+        let count = message.count;
+        let what = match (&pool.stage, message.act) {
+            (Stage::Live(line), Act::Ask(from)) => Notice::Page(count, place.pool, from, line.index()),
+            (Stage::Live(line), Act::Ping(epoch)) => match line.is_latest(epoch) {
+                Some(true) => Notice::Pong(count),
+                Some(false) => Notice::Page(count, place.pool, None, line.index()),
+                None => Notice::PongOrPage(count, place.pool, line.index()),
+            },
+            (Stage::Live(line), _) => Notice::Page(count, place.pool, None, line.index()),
+            (Stage::Gathering | Stage::Offered(_), Act::Ask(_)) => return,
+            (Stage::Gathering | Stage::Offered(_), _) => Notice::Pong(count),
+        };
+        let due = Due::notice(place, what);
+        self.due.push(due);
+    }
+
+    fn moves(&mut self, to: SocketAddr, name: u64) {
+        let Some(place) = self.places.get_mut(&name).filter(|place| place.address != to) else { return };
+        let was = std::mem::replace(&mut place.address, to);
+        let (id, member) = (place.pool, place.member);
+        let other = self.places.iter().find(|(other, there)| {
+            there.pool == id && there.offered.is_none() && there.address == to && **other != name
+        });
+        if let Some(other) = other.map(|(other, _)| *other) {
+            self.replaced(other);
+        }
+        self.unseat(id, was, false);
+        if let Some(Stage::Live(line)) = self.pools.get_mut(&id).map(|pool| &mut pool.stage) {
+            let mut content = line.now().clone();
+            content.members.entry(member).and_modify(|(address, _)| *address = to);
+            line.happens(content, Vec::new(), (false, false));
+        }
+    }
+
+    fn order(&mut self, from: SocketAddr, name: u64, message: &Message<'_>) {
+        let Some(place) = self.places.get(&name).cloned() else { return };
+        let outcome = self.carry_out(name, message);
+        if let Some(place) = self.places.get_mut(&name) {
+            place.order = Some((message.count, outcome));
+        }
+        if place.address == from {
+            self.due.push(Due::notice(&place, Notice::Done(message.count, outcome)));
+        } else {
+            self.prove(from, message);
+        }
+    }
+
+    fn carry_out(&mut self, name: u64, message: &Message<'_>) -> Result<(), Refusal> {
+        let Some(place) = self.places.get(&name) else { return Ok(()) };
+        let (id, me) = (place.pool, place.member);
+        let too_much = match message.act {
+            Act::About(about) => about.get().len() > self.limits.about,
+            Act::Change(spec) => self.is_too_much(spec),
+            Act::Ping(_) | Act::Ask(_) | Act::Move(_) => false,
+            Act::Leave | Act::Kick(_) | Act::Hand(_) | Act::Close => false,
+        };
+        let Some(pool) = self.pools.get_mut(&id) else { return Ok(()) };
+        let Pool { stage, .. } = pool;
+        let line = match (stage, message.act) {
+            (_, Act::Leave) => {
+                self.leaves(name, LeaveReason::Left);
+                return Ok(());
+            }
+            (Stage::Live(line), _) => line,
+            (Stage::Gathering | Stage::Offered(_), _) => return Err(Refusal::Recovering { wait: SOME }),
+        };
+        let mut content = line.now().clone();
+        let host = content.host == me;
+        let there = |member: Member| content.members.contains_key(&member);
+        match message.act {
+            Act::About(_) if too_much => return Err(Refusal::Limit),
+            Act::About(about) => {
+                let about = about.get().to_vec();
+                if let Some(place) = self.places.get_mut(&name) {
+                    place.about.clone_from(&about);
+                }
+                content.members.entry(me).and_modify(|(_, old)| *old = about);
+                // To say the same again changes nothing.
+                if content != *line.now() {
+                    line.happens(content, Vec::new(), (false, false));
+                }
+            }
+            _ if !host => return Err(Refusal::NotHost),
+            Act::Change(_) if too_much => return Err(Refusal::Limit),
+            Act::Change(spec) => {
+                content.spec = PoolSpec::from(spec);
+                if content != *line.now() {
+                    line.happens(content, Vec::new(), (false, false));
+                }
+            }
+            Act::Kick(member) if member == me || !there(member) => return Err(Refusal::NoSuchMember),
+            Act::Kick(member) => {
+                let of = |place: &super::state::Place| {
+                    place.pool == id && place.member == member && place.before.is_none()
+                };
+                let kicked = self.places.iter().find(|(_, place)| of(place)).map(|(name, _)| *name);
+                if let Some(kicked) = kicked {
+                    if let Some(place) = self.places.get(&kicked) {
+                        let ended = Due::ended(place, EndReason::Kicked);
+                        self.due.push(ended);
+                    }
+                    self.leaves(kicked, LeaveReason::Kicked);
+                }
+                if let Some(recovery) = self.pools.get_mut(&id).and_then(|pool| pool.recovery.as_mut()) {
+                    recovery.kicked.push(member);
+                }
+                let offers: Vec<u64> = self
+                    .places
+                    .iter()
+                    .filter(|(_, place)| {
+                        place.pool == id && place.member == member && place.offered.is_some()
+                    })
+                    .map(|(name, _)| *name)
+                    .collect();
+                for offer in offers {
+                    self.gone.extend(self.places.remove(&offer));
+                }
+            }
+            Act::Hand(member) if !there(member) => return Err(Refusal::NoSuchMember),
+            Act::Hand(member) if member == me => {}
+            Act::Hand(member) => {
+                content.host = member;
+                line.happens(content, Vec::new(), (true, false));
+            }
+            Act::Close => self.ends(id, Some(name)),
+            Act::Leave | Act::Ping(_) | Act::Ask(_) | Act::Move(_) => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! Who asks how often.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use poolmesh_proto::{Instant, Limits};
+
+use super::state::source;
+
+/// So many asks in a row, and so many more each second.
+#[derive(Clone, Debug)]
+pub(super) struct Bucket {
+    since: Instant,
+    /// In millionths.
+    left: u64,
+}
+
+const ONE: u64 = 1_000_000;
+/// Where counting differs by rounding: so many asks are neither within a rate nor beyond it.
+const SLACK: u64 = ONE / 2;
+
+impl Bucket {
+    pub(super) const fn full(now: Instant, row: u32) -> Self {
+        Self { since: now, left: row as u64 * ONE }
+    }
+
+    fn level(&mut self, now: Instant, row: u32, second: u32) -> u64 {
+        let passed = now.saturating_duration_since(self.since).as_micros();
+        let gained = u64::try_from(passed).unwrap_or(u64::MAX).saturating_mul(second.into());
+        self.since = now.max(self.since);
+        self.left = self.left.saturating_add(gained).min(u64::from(row) * ONE);
+        self.left
+    }
+
+    /// Whether one more is within it: for certain, for certain not, or maybe (none).
+    pub(super) fn may_take(&mut self, now: Instant, row: u32, second: u32) -> Option<bool> {
+        let left = self.level(now, row, second);
+        if left >= ONE + SLACK {
+            Some(true)
+        } else if left + SLACK < ONE {
+            Some(false)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn take(&mut self) {
+        self.left = self.left.saturating_sub(ONE);
+    }
+}
+
+/// From so many places on it is taken that no two sources share one.
+const MANY: usize = 1 << 18;
+
+/// The rates of all sources.
+#[derive(Clone, Debug)]
+pub(super) struct Rates {
+    second: u32,
+    row: u32,
+    codes: usize,
+    /// In how many places they are kept.
+    places: usize,
+    of: BTreeMap<IpAddr, Bucket>,
+    /// As if all sources shared one place.
+    all: Bucket,
+    wrong: BTreeMap<IpAddr, Vec<Instant>>,
+    /// How often sources were beyond their rates, and how often they were told so.
+    beyond: u64,
+    told: u64,
+}
+
+impl Rates {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let all = Bucket::full(Instant::ZERO, limits.requests_in_a_row);
+        Self {
+            second: limits.requests_per_second,
+            row: limits.requests_in_a_row,
+            codes: limits.wrong_codes_per_minute as usize,
+            places: limits.sources,
+            of: BTreeMap::new(),
+            all,
+            wrong: BTreeMap::new(),
+            beyond: 0,
+            told: 0,
+        }
+    }
+
+    /// Whether it is within somebody's rate to ask: for certain, for certain not, or maybe (none).
+    pub(super) fn may_ask(&mut self, from: SocketAddr, now: Instant) -> Option<bool> {
+        let (row, second) = (self.row, self.second);
+        let own = self.of.entry(source(from)).or_insert_with(|| Bucket::full(now, row));
+        let own = own.may_take(now, row, second);
+        let all = self.all.may_take(now, row, second);
+        match (self.places, own, all) {
+            (1, _, all) => all,
+            (MANY.., own, _) => own,
+            // Who shares a place with whom is not known.
+            (_, _, Some(true)) => Some(true),
+            (_, Some(false), _) => Some(false),
+            (_, Some(true) | None, Some(false) | None) => None,
+        }
+    }
+
+    /// Somebody asks, and is let in or not.
+    pub(super) fn asks(&mut self, from: SocketAddr, within: bool) {
+        if !within {
+            self.beyond += 1;
+            return;
+        }
+        self.all.take();
+        if let Some(own) = self.of.get_mut(&source(from)) {
+            own.take();
+        }
+    }
+
+    /// Somebody is told that he asked too often: of ten times once.
+    pub(super) fn tell(&mut self) -> Result<(), String> {
+        self.told += 1;
+        if self.told * 10 > self.beyond {
+            return Err(format!("A1: {} of {} were told that they ask too often", self.told, self.beyond));
+        }
+        Ok(())
+    }
+
+    /// Somebody asked for a code of no pool.
+    pub(super) fn wrong_code(&mut self, from: SocketAddr, now: Instant) {
+        let wrong = self.wrong.entry(source(from)).or_default();
+        wrong.retain(|at| !(*at + MINUTE).is_due(now));
+        wrong.push(now);
+    }
+
+    /// Whether somebody may ask for codes: for certain, for certain not, or maybe. From which moment on a minute is counted
+    /// is the broadcaster's affair.
+    pub(super) fn codes(&self, from: SocketAddr, now: Instant) -> Option<bool> {
+        let within = |at: &&Instant| !(**at + MINUTE).is_due(now);
+        let all = self.wrong.values().flatten().filter(within).count();
+        let own = self.wrong.get(&source(from)).map_or(0, |wrong| wrong.iter().filter(within).count());
+        let (least, most) = match self.places {
+            1 => (all, all),
+            MANY.. => (own, own),
+            _ => (own, all),
+        };
+        if least >= 2 * self.codes {
+            Some(false)
+        } else if most < self.codes {
+            Some(true)
+        } else {
+            None
+        }
+    }
+}
+
+/// For how long wrong codes are counted.
+const MINUTE: Duration = Duration::from_secs(60);

@@ -1,0 +1,290 @@
+//! All that a broadcaster knows, as maps.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use poolmesh_proto::wire::native::{
+    Application, EndReason, Handle, Key, Keys, LeaveReason, Member, PoolCode, PoolSpec, PoolUuid, Refusal,
+    Session, Ticket, Tx,
+};
+use poolmesh_proto::{Instant, Limits};
+
+use super::cookies::Cookies;
+use super::due::Due;
+use super::line::Line;
+use super::rates::{Bucket, Rates};
+use super::recovery::Come;
+
+/// A session of a member, or one that was offered.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) application: Application,
+    pub(super) pool: PoolUuid,
+    pub(super) member: Member,
+    pub(super) address: SocketAddr,
+    pub(super) about: Vec<u8>,
+    /// The call that it was offered to.
+    pub(super) tx: Tx,
+    /// What the offer said, once it is known.
+    pub(super) told: Option<(Handle, Session, Key)>,
+    /// Until when it is kept, if nothing was taken in it yet.
+    pub(super) offered: Option<Instant>,
+    /// When something was last taken in it.
+    pub(super) seen: Instant,
+    pub(super) count: u32,
+    /// The latest order, and how it was answered.
+    pub(super) order: Option<(u32, Result<(), Refusal>)>,
+    /// What it came back with into a recovery.
+    pub(super) ticket: Option<Box<(Ticket, PoolSpec)>>,
+    /// Whether a ping of this session has named an epoch.
+    pub(super) named: bool,
+    /// The latest session before in which one did.
+    pub(super) session_before: Option<Session>,
+    /// The session that it takes the place of.
+    pub(super) before: Option<u64>,
+    /// What is left of the member's rate.
+    pub(super) rate: Bucket,
+    /// Of an offer: it takes the place of the member at that address, and its seat.
+    pub(super) seated: bool,
+    /// The step of the pool's line that it was told of last.
+    pub(super) knows: usize,
+    /// The number of the epoch that it was told by a change last.
+    pub(super) heard: u32,
+    /// It was not told yet that the pool is back.
+    pub(super) untold: bool,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place")
+            .field("pool", &self.pool)
+            .field("member", &self.member)
+            .field("address", &self.address)
+            .field("told", &self.told)
+            .field("offered", &self.offered)
+            .field("seen", &self.seen)
+            .field("count", &self.count)
+            .field("order", &self.order)
+            .field("rate", &self.rate)
+            .field("knows", &self.knows)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Place {
+    pub(super) fn keeps_seat(&self) -> bool {
+        self.offered.is_some() && !self.seated && self.before.is_none() && self.ticket.is_none()
+    }
+}
+
+/// A pool, as it is or as it is about to be.
+#[derive(Clone, Debug)]
+pub(super) struct Pool {
+    pub(super) application: Application,
+    pub(super) code: Option<PoolCode>,
+    pub(super) source: IpAddr,
+    pub(super) stage: Stage,
+    /// While it lasts.
+    pub(super) recovery: Option<Recovery>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Stage {
+    /// Its maker has not taken the offer.
+    Offered(PoolSpec),
+    /// Too few have come back.
+    Gathering,
+    Live(Line),
+}
+
+/// A pool comes back.
+#[derive(Clone, Debug)]
+pub(super) struct Recovery {
+    pub(super) until: Instant,
+    /// Of the tickets of all who have come, the one that counts.
+    pub(super) base: Option<Box<(Ticket, PoolSpec)>>,
+    /// Who has come, and by what; that he may have left again makes no difference.
+    pub(super) come: BTreeMap<Member, Come>,
+    /// Whom the host has sent away.
+    pub(super) kicked: Vec<Member>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) limits: Rc<Limits>,
+    pub(super) keys: Rc<Keys>,
+    pub(super) now: Instant,
+    pub(super) cookies: Cookies,
+    pub(super) rates: Rates,
+    pub(super) pools: BTreeMap<PoolUuid, Pool>,
+    pub(super) places: BTreeMap<u64, Place>,
+    /// Sessions that are over, of which something may have to be told still.
+    pub(super) gone: Vec<Place>,
+    next_place: u64,
+    /// The eras that began here, with their generations.
+    pub(super) eras: BTreeMap<u64, u32>,
+    pub(super) due: Vec<Due>,
+}
+
+/// What counts as one source: an IPv4 address, or the first half of an IPv6 one.
+pub(super) fn source(address: SocketAddr) -> IpAddr {
+    match address.ip() {
+        IpAddr::V4(ip) => ip.into(),
+        IpAddr::V6(ip) => (ip.to_bits() >> 64 << 64).to_be_bytes().into(),
+    }
+}
+
+impl State {
+    pub(super) fn new(limits: Rc<Limits>, keys: Rc<Keys>) -> Self {
+        Self {
+            rates: Rates::new(&limits),
+            limits,
+            keys,
+            now: Instant::ZERO,
+            cookies: Cookies::default(),
+            pools: BTreeMap::new(),
+            places: BTreeMap::new(),
+            gone: Vec::new(),
+            next_place: 0,
+            eras: BTreeMap::new(),
+            due: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, place: Place) -> u64 {
+        let name = self.next_place;
+        self.next_place += 1;
+        self.places.insert(name, place);
+        name
+    }
+
+    /// Time passes: what is due happens, the earliest first.
+    pub(super) fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        while let Some((at, due)) = self.next_end() {
+            if !at.is_due(self.now) {
+                return;
+            }
+            match due {
+                End::Void(name) => self.void(name),
+                End::Silent(name) => self.leaves(name, LeaveReason::TimedOut),
+                End::Recovered(id) => self.recovered(id),
+            }
+        }
+    }
+
+    /// When it must be told the time at the latest.
+    pub(super) fn next_end(&self) -> Option<(Instant, End)> {
+        let places = self.places.iter().map(|(name, place)| match place.offered {
+            Some(until) => (until, End::Void(*name)),
+            None => (place.seen + self.limits.timeout, End::Silent(*name)),
+        });
+        let pools = self.pools.iter().filter_map(|(id, pool)| {
+            pool.recovery.as_ref().map(|recovery| (recovery.until, End::Recovered(*id)))
+        });
+        places.chain(pools).min_by_key(|(at, _)| *at)
+    }
+
+    /// An offer that nobody took.
+    pub(super) fn void(&mut self, name: u64) {
+        let Some(place) = self.places.remove(&name) else { return };
+        if self.pools.get(&place.pool).is_some_and(|pool| matches!(pool.stage, Stage::Offered(_))) {
+            self.pools.remove(&place.pool);
+        }
+        self.gone.push(place);
+    }
+
+    /// A member's session ends, and with it the member's time in the pool.
+    pub(super) fn leaves(&mut self, name: u64, reason: LeaveReason) {
+        let Some(place) = self.places.remove(&name) else { return };
+        let (id, member, address) = (place.pool, place.member, place.address);
+        self.gone.push(place);
+        let Some(pool) = self.pools.get_mut(&id) else { return };
+        match &mut pool.stage {
+            Stage::Offered(_) => {
+                self.pools.remove(&id);
+            }
+            Stage::Gathering => {}
+            Stage::Live(line) => {
+                let recovers = pool.recovery.is_some();
+                // An offer to come back falls with its member.
+                let back: Vec<u64> = self
+                    .places
+                    .iter()
+                    .filter(|(_, other)| other.pool == id && other.before == Some(name))
+                    .map(|(name, _)| *name)
+                    .collect();
+                let mut content = line.now().clone();
+                content.members.remove(&member);
+                let hosted = content.host == member;
+                let heir = content.members.keys().next().copied();
+                let ends = hosted && content.spec.as_spec().ends_with_host();
+                match heir {
+                    Some(heir) if !ends => {
+                        if hosted {
+                            content.host = heir;
+                        }
+                        let kick = reason == LeaveReason::Kicked;
+                        line.happens(content, vec![(member, reason)], (hosted, kick));
+                    }
+                    Some(_) | None => self.ends(id, None),
+                }
+                for name in back.into_iter().filter(|_| !recovers) {
+                    self.void(name);
+                }
+                self.unseat(id, address, true);
+            }
+        }
+    }
+
+    /// A member is at that address no longer, in whose place another was to come: with the seat, if that is free.
+    pub(super) fn unseat(&mut self, id: PoolUuid, address: SocketAddr, free: bool) {
+        let of = |place: &Place| place.pool == id && place.address == address && place.seated;
+        let heir = self.places.iter().find(|(_, place)| of(place)).map(|(name, _)| *name);
+        let Some(heir) = heir else { return };
+        if !free && self.free_seats(id) == 0 {
+            return self.void(heir);
+        }
+        if let Some(place) = self.places.get_mut(&heir) {
+            place.seated = false;
+        }
+    }
+
+    /// The seats that nobody has, and that are kept for nobody.
+    pub(super) fn free_seats(&self, id: PoolUuid) -> u16 {
+        let Some(Stage::Live(line)) = self.pools.get(&id).map(|pool| &pool.stage) else { return 0 };
+        let kept = self.places.values().filter(|place| place.pool == id && place.keeps_seat()).count();
+        let taken = (line.now().members.len() + kept) as u16;
+        line.now().spec.as_spec().seats().get().saturating_sub(taken)
+    }
+
+    /// A pool ends. All are told but the one who ended it.
+    pub(super) fn ends(&mut self, id: PoolUuid, by: Option<u64>) {
+        self.pools.remove(&id);
+        let names: Vec<u64> =
+            self.places.iter().filter(|(_, place)| place.pool == id).map(|(name, _)| *name).collect();
+        for name in names {
+            let Some(place) = self.places.remove(&name) else { continue };
+            if place.offered.is_none() && by != Some(name) {
+                self.due.push(Due::ended(&place, EndReason::PoolEnded));
+            }
+            self.gone.push(place);
+        }
+    }
+
+    /// After how long, from now.
+    pub(super) fn after(&self, time: Duration) -> Instant {
+        self.now + time
+    }
+}
+
+/// Something whose time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Void(u64),
+    Silent(u64),
+    Recovered(PoolUuid),
+}
