@@ -1,5 +1,10 @@
 //! Choices out of a fuzzer's bytes.
 
+/// One of these, of which there are some.
+pub(crate) fn one_of<T: Copy>(all: &[T], choice: u8) -> T {
+    *all.get(usize::from(choice) % all.len()).expect("there is one")
+}
+
 /// Reads choices from the front of the bytes. At their end every choice is 0: an input that was cut short is still
 /// one, so that the fuzzer can make inputs smaller.
 #[derive(Debug)]

@@ -12,6 +12,8 @@ pub mod link;
 mod memory;
 pub mod mesh;
 pub mod native;
+pub mod native_broadcaster;
+pub mod native_client;
 pub mod packet;
 pub mod replay;
 pub mod request;
@@ -23,13 +25,15 @@ mod twins;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is the name of its program and of its folder in `corpus/`, too.
-pub const TARGETS: [(&str, Check); 11] = [
+pub const TARGETS: [(&str, Check); 13] = [
     ("broadcaster", broadcaster::check),
     ("client", client::check),
     ("frames", frames::check),
     ("link", link::check),
     ("mesh", mesh::check),
     ("native", native::check),
+    ("native_broadcaster", native_broadcaster::check),
+    ("native_client", native_client::check),
     ("packet", packet::check),
     ("replay", replay::check),
     ("request", request::check),

@@ -36,3 +36,26 @@ pub(crate) fn allocations() -> usize {
     let stats = INSTRUMENTED_SYSTEM.stats();
     stats.allocations + stats.reallocations
 }
+
+/// Bytes that something keeps: what is allocated and given back while it runs, whatever happens between.
+#[derive(Debug, Default)]
+pub(crate) struct Meter(usize);
+
+impl Meter {
+    pub(crate) fn run<T>(&mut self, act: impl FnOnce() -> T) -> T {
+        let before = Live::total();
+        let result = act();
+        self.0 = self.0.wrapping_add(Live::total()).wrapping_sub(before);
+        result
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.0
+    }
+
+    /// # Panics
+    /// If more than `most` bytes are kept.
+    pub(crate) fn check(&self, most: usize) {
+        assert!(self.bytes() <= most, "{} bytes are kept, {most} are stated", self.bytes());
+    }
+}

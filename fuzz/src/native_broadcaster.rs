@@ -10,8 +10,10 @@ mod seen;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use poolmesh_proto::wire::native::{Act, Application, FromBroadcaster, Member, PoolCode, PoolUuid, Secret, Ticket, Tx};
-use poolmesh_proto::{Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Machine, Output, RandomSource};
+use poolmesh_proto::wire::native::{
+    Application, Challenge, FromBroadcaster, PoolCode, PoolUuid, Secret, Ticket, Tx,
+};
+use poolmesh_proto::{Broadcaster, BroadcasterConfig, Instant, Machine, Output, RandomSource};
 
 use crate::clock::Clock;
 use crate::input::Input;
@@ -142,6 +144,10 @@ impl World {
         self.broadcaster = Some(self.meter.run(|| Twins::new(make, self.twice)));
         self.ledger = Ledger::new(self.config.limits.timeout, self.config.limits.offer);
         self.most = Most::default();
+        // It knows nothing of the times that were told before.
+        let shown = self.clock.shown();
+        self.clock = Clock::default();
+        self.clock.go_to(shown);
         (self.deadline, self.drained, self.due) = (None, true, None);
     }
 
@@ -158,7 +164,7 @@ impl World {
             3 => self.list(input),
             4 => self.again(input),
             5..8 => self.ping(input),
-            8 => self.say(input, |input| Act::Ask(Member::new(u32::from(input.u8() % 8)))),
+            8 => self.ask(input),
             9..15 => self.order(input, step % 28),
             15 => self.order_again(input),
             16 => self.resume(input),
@@ -180,11 +186,12 @@ impl World {
     /// What ends most of what there is, and so comes seldom.
     fn rare(&mut self, input: &mut Input<'_>) {
         match input.u8() {
-            0..=15 => self.start(7),
-            16..=23 => self.start(8),
-            24..=31 => self.clock.jump(input),
-            32..=63 => self.list_all(input),
-            64..=127 => self.keep_ticket(input),
+            0..=31 => self.start(7),
+            32..=39 => self.start(8),
+            40..=63 => self.clock.jump(input),
+            64..=95 => self.list_all(input),
+            96..=143 => self.keep_ticket(input),
+            144..=191 => self.resume_all(),
             _ => self.timeout(),
         }
     }
@@ -207,7 +214,8 @@ impl World {
         let machine = self.broadcaster.as_mut().expect("it was started");
         self.meter.run(|| machine.act(|broadcaster| broadcaster.handle_datagram(now, from, datagram)));
         assert_eq!(self.machine().stats().datagrams, before.datagrams + 1);
-        self.due = self.drained.then_some((from, due));
+        let dropped = self.machine().stats().outputs_dropped > before.outputs_dropped;
+        self.due = (self.drained && !dropped).then_some((from, due));
         self.drained = false;
         self.check();
         if self.log.len() >= KEPT {
@@ -239,7 +247,7 @@ impl World {
                 }
                 Output::Event(event) => {
                     events += 1;
-                    self.event(event);
+                    self.ledger.event(latest, event);
                 }
                 Output::Wait(deadline) => break *deadline,
             }
@@ -257,8 +265,6 @@ impl World {
         self.check();
         events
     }
-
-    fn event(&mut self, _event: &BroadcasterEvent) {}
 
     /// What was sent arrives, and is answered, and so on.
     fn pump(&mut self, mail: Mail) {
@@ -298,10 +304,22 @@ impl World {
         let limits = &self.config.limits;
         assert!(pools <= limits.pools + self.config.max_pools, "{pools} pools");
         assert!(members <= limits.members, "{members} members");
+        let stats = self.machine().stats();
+        let by_cause = stats.refused_unknown_pool
+            + stats.refused_by_limit
+            + stats.refused_malformed
+            + stats.refused_busy
+            + stats.refused_locked
+            + stats.refused_recovering
+            + stats.refused_bad_ticket
+            + stats.refused_stale
+            + stats.refused_not_host
+            + stats.refused_no_such_member;
+        assert!(stats.refused == by_cause || self.config.classic && stats.refused > by_cause, "{stats:?}");
         self.most.pools = self.most.pools.max(pools);
         self.most.members = self.most.members.max(members);
         let count = self.machine().count();
-        self.meter.check(count * memory(&self.config, &self.most));
+        self.meter.check(count * memory(&self.config, &self.most, self.ledger.asked));
     }
 
     /// Gives back all it has.
@@ -314,7 +332,8 @@ impl World {
 
 /// What has come of a datagram is what had to.
 fn check_due(from: SocketAddr, due: Due, mails: &[(SocketAddr, Vec<u8>)]) {
-    let mut back = mails.iter().filter(|(to, _)| *to == from).map(|(_, datagram)| FromBroadcaster::read(datagram));
+    let mut back =
+        mails.iter().filter(|(to, _)| *to == from).map(|(_, datagram)| FromBroadcaster::read(datagram));
     match due {
         Due::Anything => {}
         Due::Answered => {
@@ -322,8 +341,11 @@ fn check_due(from: SocketAddr, due: Due, mails: &[(SocketAddr, Vec<u8>)]) {
             assert!(told, "a member that was in time is not answered");
         }
         Due::Unknown => {
-            let unknown = |read| matches!(read, Ok(FromBroadcaster::Challenge(challenge)) if challenge.prove.is_none());
-            assert_eq!(back.filter(|_| true).filter_map(|read| Some(unknown(read))).filter(|is| *is).count(), 1, "nobody is unknown");
+            let unknown = |challenge: &Challenge| challenge.prove.is_none();
+            let count = back
+                .filter(|read| matches!(read, Ok(FromBroadcaster::Challenge(one)) if unknown(one)))
+                .count();
+            assert_eq!(count, 1, "nobody has spoken, and {count} times that is said");
         }
     }
 }
@@ -362,4 +384,21 @@ fn config(input: &mut Input<'_>) -> (BroadcasterConfig, bool) {
         limits.about = usize::from(input.u8());
     }
     (config, choices >= 0xf0)
+}
+
+/// What [`BroadcasterConfig`] and its limits state, in bytes: a pool of longest texts, a member of whom most is said, what
+/// a ticket takes whose pool comes back, what may be queued with what members are still to be told, and the rest.
+const POOL: usize = 300 + 64 + 512 + 4 * 19;
+const MEMBER: usize = 250 + 128;
+const TICKET: usize = 120 + 660;
+const QUEUED: usize = 2 * 1_500;
+const SOURCE: usize = 24;
+const OWN: usize = (128 + 256) * 1_024;
+
+/// What is stated for the pools there were at most, and as many places of members as were asked for by those who had proven
+/// themselves: of others nothing is kept.
+fn memory(config: &BroadcasterConfig, most: &Most, asked: usize) -> usize {
+    let places = asked.max(most.members);
+    let sources = 2 * SOURCE * config.limits.sources;
+    most.pools * POOL + places * (MEMBER + TICKET) + config.max_queued * QUEUED + sources + OWN
 }

@@ -3,8 +3,9 @@
 use core::net::SocketAddr;
 
 use bytes::BytesMut;
+use poolmesh_proto::PoolId;
 use poolmesh_proto::wire::native::{
-    About, Act, Call, Cookie, FIRST_BYTE, FromBroadcaster, Handle, Key, Message, Refusal, Reply, Request, tag,
+    About, Act, Call, Cookie, FIRST_BYTE, FromBroadcaster, Handle, Key, Message, Refusal, Reply, tag,
 };
 use poolmesh_proto::wire::{self, classic};
 
@@ -31,7 +32,8 @@ impl World {
         let Some(at) = usize::from(choice).checked_rem(self.log.len()) else { return };
         let Some((own, datagram)) = self.log.get(at).cloned() else { return };
         let from = if how % 2 == 0 { own } else { from };
-        let cut = if how >= 224 { datagram.len().saturating_sub(usize::from(how % 32)) } else { datagram.len() };
+        let cut =
+            if how >= 224 { datagram.len().saturating_sub(usize::from(how % 32)) } else { datagram.len() };
         let is_message = datagram.get(1).is_some_and(|kind| *kind >= 0x10);
         let datagram = datagram.get(..cut).unwrap_or_default();
         if is_message && datagram.first() == Some(&FIRST_BYTE) {
@@ -45,12 +47,16 @@ impl World {
     pub(super) fn forge(&mut self, input: &mut Input<'_>) {
         let (choice, kind, from) = (input.u8(), input.u8(), super::address(input.u8() % 16));
         let others = self.ledger.sessions.len();
-        let key = match usize::from(choice).checked_rem(others.max(1)).and_then(|at| self.ledger.sessions.get(at)) {
+        let key = match usize::from(choice)
+            .checked_rem(others.max(1))
+            .and_then(|at| self.ledger.sessions.get(at))
+        {
             Some(session) if choice >= 128 => session.joined.key,
             _ => Key::new([choice; 16]),
         };
         let handle = Handle(u32::from(input.u8()));
-        let of = |session: &&super::ledger::Session| session.joined.handle == handle && session.joined.key == key;
+        let of =
+            |session: &&super::ledger::Session| session.joined.handle == handle && session.joined.key == key;
         if self.ledger.sessions.iter().any(|session| of(&session)) {
             return;
         }
@@ -89,6 +95,24 @@ impl World {
         self.receive(from, &datagram);
     }
 
+    /// A request of the classic dialect, from one of the clients.
+    pub(super) fn classic(&mut self, input: &mut Input<'_>) {
+        let (player, kind) = (input.u8(), input.u8());
+        let pool = PoolId::new(&[b'a' + kind / 4 % 4]).expect("a letter is an id");
+        let known = usize::from(kind / 4).checked_rem(self.pools.len()).and_then(|at| self.pools.get(at));
+        let pool = known.map_or(pool, |(_, pool, _)| (*pool).into());
+        let request = match kind % 4 {
+            0 => wire::Request::Create,
+            1 => wire::Request::List,
+            2 => wire::Request::Join(pool),
+            _ => wire::Request::Ping(pool),
+        };
+        let mut out = BytesMut::new();
+        classic::encode_request(&request, &mut out);
+        let from = self.player(player).address;
+        self.receive(from, &out);
+    }
+
     /// A ticket that was kept, sometimes changed.
     pub(super) fn resume_old(&mut self, input: &mut Input<'_>) {
         let (player, choice, change) = (input.u8(), input.u8(), input.u8());
@@ -99,11 +123,12 @@ impl World {
             0 => ticket.state.generation ^= 1,
             1 => ticket.session.0 ^= 1,
             2 => ticket.state.purged ^= 1,
-            3 => spec = spec.locked(!roster_locked(&ticket, input)),
+            3 => spec = spec.named("other").expect("it is short"),
             4 => ticket.member = ticket.state.next,
             5 => ticket.state.host = ticket.state.next,
             _ => {
-                return self.call(player, Call::Resume { ticket, spec: spec.as_spec(), about: About::default() });
+                return self
+                    .call(player, Call::Resume { ticket, spec: spec.as_spec(), about: About::default() });
             }
         }
         if self.tickets.iter().any(|(known, roster)| *known == ticket && roster.spec == spec) {
@@ -116,7 +141,10 @@ impl World {
         for (_, datagram) in &mails {
             let Ok(FromBroadcaster::Answer(answer)) = FromBroadcaster::read(datagram) else { continue };
             if let Some(reply) = self.player(player).reply(&answer) {
-                let refused = matches!(reply, Reply::Cookie(_) | Reply::Refused(Refusal::BadTicket | Refusal::Busy { .. }));
+                let refused = matches!(
+                    reply,
+                    Reply::Cookie(_) | Reply::Refused(Refusal::BadTicket | Refusal::Busy { .. })
+                );
                 assert!(refused, "{ticket:?} was not said by a broadcaster, and is answered by {reply:?}");
             }
         }

@@ -6,7 +6,7 @@ use poolmesh_proto::wire::native::{
 
 use super::player::{Place, Player};
 use super::{KEPT, World};
-use crate::input::Input;
+use crate::input::{Input, one_of};
 
 /// One of two programs.
 fn application(choice: u8) -> Application {
@@ -24,9 +24,10 @@ fn spec(input: &mut Input<'_>) -> PoolSpec {
     let seats = Seats::new(u16::try_from(input.one_to(5)).expect("it is small")).expect("it is not 0");
     let spec = PoolSpec::new(seats).hidden(flags & 3 == 3).locked(flags & 0x1c == 0x1c);
     let spec = spec.ending_with_host(flags & 0xe0 == 0xe0);
-    let name = ["", "a", "ab", "b"][usize::from(texts % 4)];
+    let name = one_of(&["", "a", "ab", "b"], texts);
     let other = Address::new(super::address(texts)).expect("it has a port");
-    let spec = spec.named(name).expect("it is short").with_metadata(&bytes(texts, 512)).expect("it is within");
+    let spec =
+        spec.named(name).expect("it is short").with_metadata(&bytes(texts, 512)).expect("it is within");
     spec.with_broadcasters(&vec![other; usize::from(texts % 5)]).expect("they are four at most")
 }
 
@@ -57,10 +58,13 @@ impl World {
         let Some(&(application, pool, code)) = self.pools.get(at) else { return };
         let about = bytes(how, About::MAX_LEN);
         let about = About::new(&about).expect("it is within");
-        self.call(player, match how % 3 {
-            0 => Call::JoinByCode { application, code, about },
-            _ => Call::Join { application, pool, about },
-        });
+        self.call(
+            player,
+            match how % 3 {
+                0 => Call::JoinByCode { application, code, about },
+                _ => Call::Join { application, pool, about },
+            },
+        );
     }
 
     pub(super) fn list(&mut self, input: &mut Input<'_>) {
@@ -70,7 +74,7 @@ impl World {
             _ => PoolUuid::NIL,
         };
         let application = (choice < 224).then(|| application(choice / 4));
-        let prefix = Name::new(["", "", "a", "b"][usize::from(free / 64)]).expect("it is short");
+        let prefix = Name::new(one_of(&["", "", "a", "b"], free / 64)).expect("it is short");
         self.call(player, Call::List { application, after, free: u16::from(free % 8), prefix });
     }
 
@@ -86,23 +90,25 @@ impl World {
             let mut mails = Vec::new();
             self.drain(&mut mails);
             let at = self.player(player).address;
-            let mut next = None;
+            let mut page = None;
             for (_, datagram) in mails.iter().filter(|(to, _)| *to == at) {
                 let Ok(FromBroadcaster::Answer(answer)) = FromBroadcaster::read(datagram) else { continue };
                 let Some(Reply::Pools { next: more, listings }) = self.player(player).reply(&answer) else {
                     return;
                 };
                 named.extend(listings.map(|listing| listing.pool));
-                next = more;
+                page = Some(more);
             }
-            match next {
-                Some(next) => after = next,
-                None => break self.check_named(&named),
+            match page {
+                Some(Some(next)) => after = next,
+                Some(None) => return self.check_named(&named),
+                // It asks too often.
+                None => return,
             }
         }
     }
 
-    fn check_named(&mut self, named: &[PoolUuid]) {
+    fn check_named(&self, named: &[PoolUuid]) {
         let latest = self.clock.latest();
         for joined in self.ledger.living(latest) {
             let shown = joined.application == application(0) && !self.seen.was_hidden(joined.pool);
@@ -171,6 +177,18 @@ impl World {
         let ticket = self.player(choice % 8).place(choice / 8).and_then(Place::ticket);
         if self.tickets.len() < KEPT {
             self.tickets.extend(ticket);
+        }
+    }
+
+    /// All have lost their broadcaster, and what they say arrives.
+    pub(super) fn resume_all(&mut self) {
+        for player in 0..super::PLAYERS as u8 {
+            let ticket = self.player(player).places.last().and_then(Place::ticket);
+            if let Some((ticket, roster)) = ticket {
+                let (spec, about) = (roster.spec.as_spec(), About::default());
+                self.call(player, Call::Resume { ticket, spec, about });
+                self.pump(super::Mail::Arrives);
+            }
         }
     }
 

@@ -4,12 +4,12 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use poolmesh_proto::Instant;
-use poolmesh_proto::wire::canonical;
 use poolmesh_proto::wire::native::{
-    Act, Answer, Call, FromBroadcaster, FromClient, Joined, Key, LONGEST_TO_UNPROVEN, MAX_DATAGRAM, Message, News, Notice,
-    Reply, Tx,
+    Act, Answer, Call, FromBroadcaster, FromClient, Joined, Key, LONGEST_TO_UNPROVEN, LeaveReason,
+    MAX_DATAGRAM, Message, News, Notice, Reply, Tx,
 };
+use poolmesh_proto::wire::{Dialect, canonical};
+use poolmesh_proto::{BroadcasterEvent, Instant, PoolId};
 
 /// What an address that has not proven itself sent and was sent, in datagrams and bytes.
 #[derive(Debug, Default)]
@@ -25,7 +25,8 @@ pub(super) struct Session {
     pub(super) joined: Joined,
     at: SocketAddr,
     offered: Instant,
-    /// The last time that something of it was taken, and the last time that something may have been.
+    /// When something new was said last, when it was of what was answered last, and when something may have been taken.
+    said: Option<Instant>,
     taken: Option<Instant>,
     maybe: Option<Instant>,
     pings: u32,
@@ -57,6 +58,8 @@ pub(super) struct Ledger {
     offer: Duration,
     /// Pools may end with their hosts.
     ends: bool,
+    /// Requests of addresses that had proven themselves.
+    pub(super) asked: usize,
 }
 
 /// What a member may say without being held to its rate, in all.
@@ -72,16 +75,15 @@ impl Ledger {
             timeout,
             offer,
             ends: false,
+            asked: 0,
         }
-    }
-
-    /// Whether it has ever shown that it gets what is sent to it.
-    pub(super) fn is_proven(&self, address: SocketAddr) -> bool {
-        self.accounts.get(&canonical(address)).is_some_and(|account| account.proven)
     }
 
     /// Somebody sends something, at a time of the broadcaster.
     pub(super) fn incoming(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Due {
+        if Dialect::of(datagram) == Dialect::Classic {
+            return Due::Anything;
+        }
         let from = canonical(from);
         let account = self.accounts.entry(from).or_default();
         account.sent = (account.sent.0 + 1, account.sent.1 + datagram.len() as u64);
@@ -90,6 +92,7 @@ impl Ledger {
                 self.requests.entry((from, request.tx)).or_default().push(request.key());
                 let cookie = request.cookie.map_or(0, |cookie| cookie.get());
                 account.proven |= self.cookies.contains(&(from, cookie));
+                self.asked += usize::from(account.proven);
                 if let Call::Create { spec, .. } | Call::Resume { spec, .. } = request.call {
                     self.ends |= spec.ends_with_host();
                 }
@@ -98,7 +101,8 @@ impl Ledger {
             Ok(FromClient::Message(unverified)) => {
                 let mut of = self.sessions.iter().rev();
                 let at = of.position(|session| {
-                    session.joined.handle == unverified.handle() && unverified.verify(&session.joined.key).is_ok()
+                    session.joined.handle == unverified.handle()
+                        && unverified.verify(&session.joined.key).is_ok()
                 });
                 let at = at.and_then(|at| self.sessions.len().checked_sub(at + 1));
                 let message = |at: usize| unverified.verify(&self.sessions.get(at)?.joined.key).ok();
@@ -124,12 +128,15 @@ impl Ledger {
         let highest = if message.act.is_order() { &mut session.orders } else { &mut session.pings };
         let new = message.count > *highest;
         *highest = message.count.max(*highest);
-        session.maybe = Some(now);
-        if new && !session.disturbed {
-            session.taken = Some(now);
+        if new || message.act.is_order() {
+            session.maybe = Some(now);
         }
-        let own = session.at == from;
-        let answered = new && own && !session.disturbed && matches!(message.act, Act::Ping(_));
+        session.said = if new { Some(now) } else { session.said };
+        let heard = session.taken.is_some_and(|taken| !(taken + self.timeout).is_due(now));
+        let stands = heard && !session.disturbed;
+        let (own, at_home, joined) = (session.at == from, session.at, session.joined);
+        let comes = session.taken.is_none();
+        let answered = new && own && stands && matches!(message.act, Act::Ping(_));
         if let Act::Move(cookie) = message.act {
             if self.cookies.contains(&(from, cookie.get())) {
                 self.accounts.entry(from).or_default().proven = true;
@@ -139,6 +146,9 @@ impl Ledger {
                     session.at = from;
                 }
             }
+        }
+        if comes {
+            self.disturb(|other| other.at == at_home && other.joined.pool == pool && other.joined != joined);
         }
         // What is over by that, or may be.
         match message.act {
@@ -169,6 +179,9 @@ impl Ledger {
 
     /// Something goes out.
     pub(super) fn outgoing(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) {
+        if Dialect::of(datagram) == Dialect::Classic {
+            return;
+        }
         let to = canonical(to);
         assert!(datagram.len() <= MAX_DATAGRAM, "{} bytes", datagram.len());
         let account = self.accounts.entry(to).or_default();
@@ -182,7 +195,8 @@ impl Ledger {
         match FromBroadcaster::read(datagram).expect("a broadcaster writes datagrams") {
             FromBroadcaster::Answer(answer) => {
                 let keys = self.requests.get(&(to, answer.tx())).expect("somebody who has asked");
-                let answer = keys.iter().find_map(|key| answer.verify(key).ok()).expect("a tag of his request");
+                let answer =
+                    keys.iter().find_map(|key| answer.verify(key).ok()).expect("a tag of his request");
                 self.answered(now, to, proven, &answer);
             }
             FromBroadcaster::Notice(notice) => {
@@ -211,7 +225,8 @@ impl Ledger {
         assert!(proven, "{to} has never shown itself");
         let Reply::Joined(joined) = &answer.reply else { return };
         assert_eq!(joined.you.get(), to);
-        if self.sessions.iter().any(|one| one.joined == *joined) {
+        // The same again; if it has moved since, it is seen elsewhere.
+        if self.sessions.iter().any(|one| Joined { you: joined.you, ..one.joined } == *joined) {
             return;
         }
         let same = |one: &Session| one.joined.session == joined.session && one.joined.pool == joined.pool;
@@ -225,6 +240,7 @@ impl Ledger {
             joined: *joined,
             at: to,
             offered: now,
+            said: None,
             taken: None,
             maybe: None,
             pings: 0,
@@ -232,6 +248,17 @@ impl Ledger {
             messages: 0,
             disturbed: false,
         });
+    }
+
+    /// A broadcaster tells what has happened: nobody has left without a reason.
+    pub(super) fn event(&self, now: Instant, event: &BroadcasterEvent) {
+        let BroadcasterEvent::MemberLeft { pool, member, reason, .. } = event else { return };
+        let is = |one: &&Session| PoolId::from(one.joined.pool) == *pool && one.joined.member == *member;
+        let mut sessions = self.sessions.iter().filter(is);
+        let disturbed = self.ends || sessions.clone().any(|one| one.disturbed);
+        let heard = |one: &Session| one.taken.is_some_and(|taken| !(taken + self.timeout).is_due(now));
+        let silent = *reason == LeaveReason::TimedOut && !sessions.any(heard);
+        assert!(disturbed || silent, "{event:?} at {now:?}, of {:?}", self.sessions);
     }
 
     /// The members that are there for certain.
@@ -244,9 +271,18 @@ impl Ledger {
     }
 
     fn told(&mut self, notice: &Notice<'_>, joined: &Joined) {
+        let one = self.sessions.iter_mut().find(|one| one.joined == *joined);
+        if let (News::Pong { .. } | News::Page(_) | News::Done { .. }, Some(one)) = (&notice.news, one) {
+            // It is a member, or has just left.
+            one.taken = one.said;
+        }
         if let News::Ended(_) = notice.news {
             let ended = |one: &Session| one.joined == *joined;
-            assert!(self.sessions.iter().any(|one| ended(one) && one.disturbed), "ended without a reason");
+            let one = self.sessions.iter().find(|one| ended(one));
+            assert!(
+                self.ends || one.is_some_and(|one| one.disturbed),
+                "{notice:?} without a reason: {one:?}"
+            );
         }
     }
 }

@@ -3,9 +3,10 @@
 use core::net::SocketAddr;
 
 use bytes::BytesMut;
+use poolmesh_proto::wire::Dialect;
 use poolmesh_proto::wire::native::{
-    Act, Call, Cookie, Epoch, FromBroadcaster, FromClient, Joined, Key, Member, Message, News, Notice,
-    Page, PageStart, Reply, Request, Ticket, Tx, UnverifiedAnswer, UnverifiedNotice,
+    Act, Call, Cookie, Epoch, FromBroadcaster, FromClient, Joined, Key, Member, Message, News, Notice, Page,
+    PageStart, Reply, Request, Ticket, Tx, UnverifiedAnswer, UnverifiedNotice,
 };
 
 use super::seen::{Members, Roster, Seen};
@@ -59,10 +60,6 @@ impl Player {
         self.places.get_mut(place)
     }
 
-    pub(super) fn cookie(&self) -> Option<Cookie> {
-        self.cookie
-    }
-
     /// Makes a call.
     pub(super) fn ask(&mut self, tx: Tx, call: Call<'_>) -> Vec<u8> {
         let request = Request { tx, cookie: self.cookie, call };
@@ -90,6 +87,9 @@ impl Player {
 
     /// Reads what came, and answers it as PROTOCOL.md says.
     pub(super) fn handle(&mut self, datagram: &[u8], seen: &mut Seen) -> Option<Vec<u8>> {
+        if Dialect::of(datagram) == Dialect::Classic {
+            return None;
+        }
         match FromBroadcaster::read(datagram).expect("a broadcaster writes datagrams") {
             FromBroadcaster::Answer(answer) => {
                 let reply = self.reply(&answer)?;
@@ -128,7 +128,7 @@ impl Player {
                 Some(bytes)
             }
             Reply::Joined(joined) => {
-                if self.places.iter().any(|place| place.joined == *joined) {
+                if self.places.iter().any(|place| Joined { you: joined.you, ..place.joined } == *joined) {
                     return None;
                 }
                 if self.places.len() >= MOST {
@@ -256,14 +256,14 @@ impl Place {
 
     fn page(&mut self, page: &Page<'_>, seen: &mut Seen) -> Option<Vec<u8>> {
         let have = self.roster.as_ref().map(|roster| roster.state.epoch);
-        let older = |have: Epoch| {
-            have.era() == page.state.epoch.era() && have.number() > page.state.epoch.number()
-        };
+        let older =
+            |have: Epoch| have.era() == page.state.epoch.era() && have.number() > page.state.epoch.number();
         if have.is_some_and(older) {
             return None;
         }
         self.shown = true;
-        let entries = page.entries.map(|one| (one.member.get(), (one.address.get(), one.about.get().to_vec())));
+        let entries =
+            page.entries.map(|one| (one.member.get(), (one.address.get(), one.about.get().to_vec())));
         let members: Members = entries.collect();
         let last = members.last_key_value().and_then(|(last, _)| Member::new(last.checked_add(1)?));
         let mut roster = match (&page.start, self.gathered.take()) {

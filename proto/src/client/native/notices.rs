@@ -94,8 +94,11 @@ impl Place {
         session.want_nothing();
         if !session.whole {
             session.whole = true;
+            let before = membership.ticket.state;
             membership.confirm(session, state);
             self.tell_restored(core);
+            // It is the same, if the broadcaster keeps to what epochs mean.
+            self.tell_host(core, &before);
         }
     }
 
