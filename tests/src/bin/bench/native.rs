@@ -17,8 +17,8 @@ use crate::load::{BATCH, Deck, Load};
 const LISTED: usize = 20;
 /// Members that ping in turn: those of a batch are others.
 const FEW: usize = BATCH;
-/// What the default limits allow.
-const MANY: usize = 100_000;
+/// So many that they lie outside of most caches. They are made one by one, within the time of a cookie.
+const MANY: usize = 20_000;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
