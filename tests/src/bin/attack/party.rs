@@ -46,6 +46,8 @@ struct Party {
     members: Vec<Who>,
     /// Whose attempt has not ended.
     awaited: BTreeMap<Who, Instant>,
+    /// How many had no answer. They may have a place all the same, until their time is over: the answer was lost.
+    unsure: usize,
     stage: Stage,
 }
 
@@ -100,7 +102,7 @@ impl Party {
         let seats =
             Seats::new(plan.size).unwrap_or_else(|| unreachable!("the size of a party is in its bounds"));
         let members: Vec<_> = (0..plan.size).map(|_| crowd.enter()).collect();
-        let mut party = Self { members, awaited: BTreeMap::new(), stage: Stage::Creating };
+        let mut party = Self { members, awaited: BTreeMap::new(), unsure: 0, stage: Stage::Creating };
         if let Some(host) = party.members.first().copied() {
             party.ask_for(host, Wish::Create(PoolSpec::new(seats)), crowd, report);
         }
@@ -128,6 +130,7 @@ impl Party {
             }
             (Event::TimedOut, _) => {
                 report.timed_out += 1;
+                self.unsure += 1;
                 self.is_gone(who);
             }
             (Event::Done(Order::Leave | Order::Close, outcome), _) => {
@@ -190,7 +193,7 @@ impl Party {
 
     /// Whether all know the same, and know of all.
     fn agrees(&self, crowd: &Crowd) -> bool {
-        agree(crowd, &self.members)
+        agree_with(crowd, &self.members, self.unsure)
     }
 
     /// All leave at once, the host among them; in every fourth party the host ends the pool.
@@ -206,11 +209,23 @@ impl Party {
 
 /// Whether these are all members of one pool, and know the same of it.
 pub(crate) fn agree(crowd: &Crowd, members: &[Who]) -> bool {
+    agree_with(crowd, members, 0)
+}
+
+/// The same, but that there may be so many others.
+fn agree_with(crowd: &Crowd, members: &[Who], others_at_most: usize) -> bool {
     let rosters: Option<Vec<_>> = members.iter().map(|who| crowd.client(*who)?.roster()).collect();
     let Some([first, others @ ..]) = rosters.as_deref() else { return members.is_empty() };
     // The seal is each one's own.
     let same = |other: &_| first.same_as(other);
-    first.is_sound() && first.members.len() == members.len() && others.iter().all(|other| same(other))
+    let knows = |who: &Who| {
+        let joined = crowd.client(*who).and_then(|client| client.joined());
+        joined.is_some_and(|joined| first.members.contains_key(&joined.member))
+    };
+    first.is_sound()
+        && (members.len()..=members.len() + others_at_most).contains(&first.members.len())
+        && members.iter().all(knows)
+        && others.iter().all(|other| same(other))
 }
 
 impl Report {
