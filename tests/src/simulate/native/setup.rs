@@ -80,6 +80,13 @@ fn limits(options: &Options, rng: &mut Rng) -> Limits {
     let everyone = options.nodes + options.attackers;
     limits.pools_per_source = everyone.max(*rng.pick(&[16, 64]));
     limits.members_per_source = (4 * everyone).max(*rng.pick(&[64, 256]));
+    if rng.chance(300_000) {
+        // So few that they are all taken in a storm, and enough for a meeting.
+        limits.pools = everyone;
+        limits.pools_per_source = everyone;
+        limits.members = 3 * everyone;
+        limits.members_per_source = 2 * everyone;
+    }
     limits
 }
 
