@@ -32,7 +32,7 @@ impl Native {
         self.pools.hide(place);
         let Some(pool) = self.pools.get_mut(place) else { return };
         if let Some(recovery) = pool.recovery.take() {
-            self.recoveries.remove(&(recovery.until, place));
+            self.recoveries.remove(&(recovery.due, place));
         }
         self.members -= usize::from(core::mem::take(&mut pool.count));
         let mut next = pool.first;

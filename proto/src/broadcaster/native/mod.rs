@@ -66,7 +66,7 @@ pub(super) struct Native {
     /// When offers are void.
     offer_time: Duration,
     offers: BTreeSet<(Instant, u32)>,
-    /// When recoveries are over.
+    /// When recoveries are to be looked at: to publish the pool, or because they are over.
     recoveries: BTreeSet<(Instant, u32)>,
     /// Nothing is due earlier.
     due: Instant,
@@ -145,7 +145,7 @@ impl Native {
             self.offer_is_over(desk, handle);
         }
         while let Some((_, pool)) = self.recoveries.first().copied().filter(|(due, _)| due.is_due(desk.now)) {
-            self.recovery_is_over(desk, pool);
+            self.recovery_is_due(desk, pool);
         }
         while self.wheel.is_to_turn(desk.now) {
             let Some(handle) = self.wheel.pop_due(desk.now, &mut self.places.all) else { break };

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::Native;
 use super::desk::Desk;
@@ -10,7 +11,7 @@ use super::places::{NONE, Standing};
 use super::pools::{Phase, Pool};
 use super::requests::millis;
 use crate::Instant;
-use crate::broadcaster::BroadcasterEvent;
+use crate::broadcaster::{BroadcasterEvent, Limits};
 use crate::log::debug;
 use crate::wire::native::{Member, PoolSpec, Refusal, Seats, State};
 
@@ -19,8 +20,8 @@ use crate::wire::native::{Member, PoolSpec, Refusal, Seats, State};
 pub(super) struct Offered {
     pub(super) handle: u32,
     pub(super) state: State,
-    /// If it is another than the pool's was then.
-    pub(super) spec: Option<Box<PoolSpec>>,
+    /// Not the pool's, even if it is the same: that may change until the offer is taken.
+    pub(super) spec: Box<PoolSpec>,
 }
 
 /// Who has come, and by which ticket.
@@ -34,10 +35,18 @@ struct Come {
     sent_away: bool,
 }
 
+/// How long tickets hold at least. Members look for their broadcaster at a pace of their own, however short the interval
+/// and the timeout are.
+const HOLDS: Duration = Duration::from_secs(10);
+
 /// A pool's recovery: tickets hold while it lasts.
 #[derive(Debug)]
 pub(super) struct Recovery {
-    pub(super) until: Instant,
+    /// When the pool is published, whoever hasn't come.
+    publish: Instant,
+    until: Instant,
+    /// Which of the two is to be waited for.
+    pub(super) due: Instant,
     /// Of the tickets of those who have come the highest.
     base: Option<State>,
     offers: Vec<Offered>,
@@ -64,8 +73,11 @@ impl Come {
 }
 
 impl Recovery {
-    pub(super) fn new(until: Instant) -> Self {
-        Self { until, base: None, offers: Vec::new(), come: Vec::new() }
+    /// Of a pool whose first ticket is shown now.
+    pub(super) fn new(now: Instant, limits: &Limits) -> Self {
+        let publish = now + limits.interval + limits.interval;
+        let until = publish.max(now + limits.timeout.max(HOLDS));
+        Self { publish, until, due: publish, base: None, offers: Vec::new(), come: Vec::new() }
     }
 
     pub(super) fn offered(&mut self, offered: Offered) {
@@ -108,8 +120,8 @@ impl Native {
 
     /// Why nothing can be asked of a pool that is coming back.
     pub(super) fn recovering(&self, desk: &Desk<'_>, pool: &Pool) -> Refusal {
-        let until = pool.recovery.as_ref().map_or(desk.now, |recovery| recovery.until);
-        Refusal::Recovering { wait: millis(until.saturating_duration_since(desk.now)).max(1) }
+        let due = pool.recovery.as_ref().map_or(desk.now, |recovery| recovery.due);
+        Refusal::Recovering { wait: millis(due.saturating_duration_since(desk.now)).max(1) }
     }
 
     /// Somebody new is a member of a pool that was published while its recovery lasts.
@@ -151,7 +163,8 @@ impl Native {
             self.note_joined(desk, handle);
             return self.settle(desk, place, at, false);
         }
-        if self.recovery_of(place).is_some_and(|recovery| recovery.is_complete()) {
+        let now = desk.now;
+        if self.recovery_of(place).is_some_and(|it| it.is_complete() || it.publish.is_due(now)) {
             self.restore(desk, place, at);
         }
     }
@@ -162,9 +175,7 @@ impl Native {
         self.fresh.clear();
         let Some(pool) = self.pools.get_mut(place) else { return };
         pool.phase = Phase::Recovering;
-        if let Some(spec) = ticket.spec {
-            pool.spec = *spec;
-        }
+        pool.spec = *ticket.spec;
         let Some(recovery) = pool.recovery.as_deref_mut() else { return };
         recovery.base = Some(ticket.state);
         let out = |come: &Come| stays_out(come, &ticket.state);
@@ -196,7 +207,8 @@ impl Native {
         pool.phase = Phase::Live;
         // The first epoch is published in a moment.
         (pool.era, pool.number, pool.purged) = (self.eras.next(), 0, 0);
-        pool.generation = base.generation.saturating_add(1);
+        // Higher than any it had: of its eras here the last one counts.
+        pool.generation = base.generation.max(pool.generation).saturating_add(1);
         (pool.host, pool.term) = (found, base.term.get());
         pool.next = base.next.get().max(highest.saturating_add(1));
         let (name, members) = (pool.name(), pool.count);
@@ -210,18 +222,29 @@ impl Native {
         }
     }
 
-    /// From now on tickets hold as those of any pool.
-    pub(super) fn recovery_is_over(&mut self, desk: &mut Desk<'_>, place: u32) {
-        let Some(pool) = self.pools.get(place) else { return };
-        let until = pool.recovery.as_ref().map_or(desk.now, |recovery| recovery.until);
-        self.recoveries.remove(&(until, place));
-        let first = self.places.get(pool.first).map(|place| place.address.told());
-        if pool.phase == Phase::Recovering {
-            match first {
-                Some(first) => self.restore(desk, place, first),
-                None => return self.dissolve(place),
-            }
+    /// It was waited for long enough: the pool is published with those who have come. And then once more: from now on
+    /// tickets hold as those of any pool.
+    pub(super) fn recovery_is_due(&mut self, desk: &mut Desk<'_>, place: u32) {
+        let Some(pool) = self.pools.get_mut(place) else { return };
+        let Some(recovery) = pool.recovery.as_deref_mut() else { return };
+        self.recoveries.remove(&(recovery.due, place));
+        let is_over = recovery.due >= recovery.until;
+        if !is_over {
+            recovery.due = recovery.until;
+            self.recoveries.insert((recovery.until, place));
         }
+        let is_published = pool.phase == Phase::Live;
+        match self.places.get(pool.first).map(|place| place.address.told()) {
+            Some(first) if !is_published => self.restore(desk, place, first),
+            None if is_over => return self.dissolve(place),
+            _ => {}
+        }
+        if is_over {
+            self.recovery_is_over(desk, place);
+        }
+    }
+
+    fn recovery_is_over(&mut self, desk: &mut Desk<'_>, place: u32) {
         let Some(pool) = self.pools.get_mut(place).filter(|pool| pool.phase == Phase::Live) else { return };
         pool.recovery = None;
         let mut next = pool.offers;

@@ -90,8 +90,7 @@ impl Native {
         if let Some(place) = self.places.get_mut(handle) {
             place.before = session;
         }
-        let is_same = self.pools.get(place).is_some_and(|pool| pool.spec.as_spec() == *spec);
-        let spec = (!is_same).then(|| Box::new((*spec).into()));
+        let spec = Box::new((*spec).into());
         if let Some(recovery) = self.recovery_of(place) {
             recovery.offered(Offered { handle, state: ticket.state, spec });
         }
@@ -113,16 +112,17 @@ impl Native {
         self.has_room_for_pool(desk, asker)?;
         self.has_room_for(desk, asker.source)?;
         let code = self.pools.unused_code(Some(ticket.code), desk.random).ok_or(Refusal::TooManyPools)?;
-        let until = desk.now + desk.limits.interval + desk.limits.interval;
+        let recovery = Recovery::new(desk.now, desk.limits);
+        let due = recovery.due;
         let pool = Pool {
             phase: Phase::Recovering,
-            recovery: Some(Box::new(Recovery::new(until))),
+            recovery: Some(Box::new(recovery)),
             ..Pool::new(ticket.pool, ticket.application, code, (*spec).into(), asker.source)
         };
         let place = self.pools.make(pool).ok_or(Refusal::TooManyPools)?;
         debug!(pool = %ticket.pool, "a pool is coming back");
-        self.recoveries.insert((until, place));
-        self.due = self.due.min(until);
+        self.recoveries.insert((due, place));
+        self.due = self.due.min(due);
         Ok(place)
     }
 }

@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use super::NativeClient;
 use super::calls::{Requested, What};
 use super::place::Place;
+use super::search::Search;
 use super::session::Session;
 use crate::client::{CallId, Cursor, Outcome, PoolListing, PoolPage};
 use crate::wire;
@@ -25,18 +26,24 @@ impl NativeClient {
         }
         match FromBroadcaster::read(datagram) {
             Ok(FromBroadcaster::Answer(answer)) => self.take_answer(from, &answer),
-            Ok(FromBroadcaster::Notice(notice)) => match self.of(from, notice.handle()) {
-                Some((at, elsewhere)) => {
-                    self.with(at, |place, core| place.handle_notice(core, &notice, elsewhere))
+            Ok(FromBroadcaster::Notice(notice)) => {
+                let is = |_: &Place, session: &Session| notice.verify(&session.joined.key).is_ok();
+                match self.of(from, notice.handle(), is) {
+                    Some((at, elsewhere)) => {
+                        self.with(at, |place, core| place.handle_notice(core, &notice, elsewhere));
+                    }
+                    None => self.core.stats.unexpected += 1,
                 }
-                None => self.core.stats.unexpected += 1,
-            },
-            Ok(FromBroadcaster::Challenge(challenge)) => match self.of(from, challenge.handle) {
-                Some((at, elsewhere)) => {
-                    self.with(at, |place, core| place.handle_challenge(core, &challenge, elsewhere));
+            }
+            Ok(FromBroadcaster::Challenge(challenge)) => {
+                let is = |place: &Place, session: &Session| place.waits_for(session, challenge.count);
+                match self.of(from, challenge.handle, is) {
+                    Some((at, elsewhere)) => {
+                        self.with(at, |place, core| place.handle_challenge(core, &challenge, elsewhere));
+                    }
+                    None => self.core.stats.unexpected += 1,
                 }
-                None => self.core.stats.unexpected += 1,
-            },
+            }
             Err(fault) => self.core.spoiled(fault),
         }
     }
@@ -46,12 +53,26 @@ impl NativeClient {
         self.core.broadcasters.contains(&from) || self.places.iter().any(|place| place.hears_from(from))
     }
 
-    /// The place of a session, and whether it is the one elsewhere.
-    fn of(&self, from: SocketAddr, handle: Handle) -> Option<(usize, bool)> {
-        let here = self.places.iter().position(|place| place.is_at(from, handle)).map(|at| (at, false));
-        here.or_else(|| {
-            self.places.iter().position(|place| place.is_elsewhere(from, handle)).map(|at| (at, true))
-        })
+    /// The place of the session that something is said in, and whether it is the one elsewhere. A broadcaster that has started
+    /// again gives handles anew, so one may be that of several sessions, until all are back: then it is the one that fits.
+    fn of(
+        &self,
+        from: SocketAddr,
+        handle: Handle,
+        fits: impl Fn(&Place, &Session) -> bool,
+    ) -> Option<(usize, bool)> {
+        let mut all = self.places.iter().enumerate().flat_map(|(at, place)| {
+            let here = place.session.iter().map(move |session| (at, place, session, false));
+            let elsewhere = place.search.as_ref().and_then(Search::session);
+            here.chain(elsewhere.into_iter().map(move |session| (at, place, session, true)))
+                .filter(|(_, _, session, _)| session.broadcaster == from && session.joined.handle == handle)
+        });
+        let (at, place, session, elsewhere) = all.next()?;
+        if fits(place, session) {
+            return Some((at, elsewhere));
+        }
+        let other = all.find(|(_, place, session, _)| fits(place, session));
+        Some(other.map_or((at, elsewhere), |(at, _, _, elsewhere)| (at, elsewhere)))
     }
 
     fn with(&mut self, at: usize, handle: impl FnOnce(&mut Place, &mut super::Core)) {
@@ -145,6 +166,11 @@ impl NativeClient {
 }
 
 impl Place {
+    /// Whether a message of this count is not answered yet of those that a broadcaster may still know.
+    fn waits_for(&self, session: &Session, count: u32) -> bool {
+        !session.unknown && session.waits_for(count) || self.orders.waits_for(count)
+    }
+
     /// Whether something was sent there.
     fn hears_from(&self, from: SocketAddr) -> bool {
         self.session.as_ref().is_some_and(|session| session.broadcaster == from)

@@ -1,7 +1,5 @@
 //! What a broadcaster says to a member (PROTOCOL.md, section 5).
 
-use core::net::SocketAddr;
-
 use super::Membership;
 use super::orders::What;
 use super::place::{Ending, Place};
@@ -12,17 +10,10 @@ use super::shared::Core;
 use crate::client::{Outcome, PoolEnd, PoolEvent};
 use crate::wire;
 use crate::wire::native::{
-    Challenge, Change, Cookie, EndReason, Epoch, Handle, Items, News, Page, Refusal, State, Ticket,
-    UnverifiedNotice,
+    Challenge, Change, Cookie, EndReason, Epoch, Items, News, Page, Refusal, State, Ticket, UnverifiedNotice,
 };
 
 impl Place {
-    /// Whether its session is that one.
-    pub(super) fn is_at(&self, from: SocketAddr, handle: Handle) -> bool {
-        let session = self.session.as_ref();
-        session.is_some_and(|session| session.broadcaster == from && session.joined.handle == handle)
-    }
-
     /// The session that something is said in: the member's, or the one elsewhere.
     fn hears(&mut self, elsewhere: bool) -> Option<&mut Session> {
         if elsewhere { self.search.as_mut().and_then(Search::session_mut) } else { self.session.as_mut() }
@@ -300,7 +291,11 @@ impl Place {
             return self.end(if order.what == What::Leave { PoolEnd::Left } else { PoolEnd::Closed });
         }
         if self.has_ticket() {
-            self.turn_back(core);
+            // Once: it is asked already.
+            let again = self.session.as_ref().is_some_and(|session| session.unknown);
+            if !again {
+                self.turn_back(core);
+            }
         } else {
             self.end = Some(Ending::Void);
         }

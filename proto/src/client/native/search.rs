@@ -9,7 +9,7 @@ use super::place::Place;
 use super::session::Session;
 use super::shared::Core;
 use crate::wire::native::{
-    About, Address, Answer, Call, Handle, Joined, Name, PoolUuid, Reply, Tx, UnverifiedAnswer,
+    About, Address, Answer, Call, Joined, Name, PoolUuid, Reply, Tx, UnverifiedAnswer,
 };
 use crate::{Instant, log::debug};
 
@@ -219,12 +219,6 @@ impl Place {
         if let Some(session) = self.search.as_mut().and_then(Search::session_mut) {
             session.leave(core, &mut self.pace);
         }
-    }
-
-    /// Whether the session elsewhere is that one.
-    pub(super) fn is_elsewhere(&self, from: SocketAddr, handle: Handle) -> bool {
-        let session = self.search.as_ref().and_then(Search::session);
-        session.is_some_and(|session| session.broadcaster == from && session.joined.handle == handle)
     }
 
     /// The roster elsewhere is known: the member leaves here, and is there.

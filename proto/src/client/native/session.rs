@@ -47,6 +47,8 @@ pub(super) struct Session {
     pub(super) pages: Option<Pages>,
     /// The latest epoch that was heard of.
     pub(super) heard: Option<Epoch>,
+    /// The broadcaster has said that it doesn't know it.
+    pub(super) unknown: bool,
 }
 
 impl Session {
@@ -68,6 +70,7 @@ impl Session {
             whole: false,
             pages: None,
             heard: None,
+            unknown: false,
         }
     }
 

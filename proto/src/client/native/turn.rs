@@ -26,6 +26,8 @@ pub(super) struct Turn {
     left: usize,
     /// Those that can't help.
     bad: Vec<SocketAddr>,
+    /// Another than the member's own broadcaster has said that its time in the pool is over, and the own one is asked once more.
+    is_last: bool,
     /// Who is asked.
     visit: Option<Asking>,
     /// When the next round begins, if nobody is asked.
@@ -55,6 +57,19 @@ impl Turn {
     /// All of the pool's broadcasters have said that they can't help.
     fn is_lost(&self) -> bool {
         self.order.iter().all(|broadcaster| self.bad.contains(broadcaster))
+    }
+
+    /// A broadcaster says that the member's time in the pool is over. Whether that holds: if it isn't the member's own one, that
+    /// is asked once more, which may only have been out of luck.
+    fn is_over(&mut self, core: &mut Core, from: SocketAddr) -> bool {
+        let own = self.saved.broadcaster;
+        if from == own || self.bad.contains(&own) {
+            return true;
+        }
+        self.bad.push(from);
+        self.is_last = true;
+        self.visit = Some(Asking::new(core, own));
+        false
     }
 
     /// Asks the next broadcaster, or none until the next round.
@@ -93,11 +108,15 @@ impl Turn {
 }
 
 impl Place {
-    /// The broadcaster doesn't know the session, or a program has started again: the same is asked first.
+    /// The broadcaster doesn't know the session, or a program has started again: the same is asked first. What it may have
+    /// said in the session before is heard still.
     pub(super) fn turn_back(&mut self, core: &mut Core) {
         let Some(mut turn) = self.new_turn() else { return };
         turn.visit = Some(Asking::new(core, turn.saved.broadcaster));
-        self.session = None;
+        if let Some(session) = &mut self.session {
+            session.want_nothing();
+            session.unknown = true;
+        }
         self.begin_turn(core, turn);
     }
 
@@ -125,7 +144,16 @@ impl Place {
         let place = order.iter().position(|broadcaster| *broadcaster == own);
         let next = place.map_or(0, |place| (place + 1) % order.len());
         let left = order.len() - usize::from(place.is_some());
-        Some(Turn { saved, order, next, left, bad: Vec::new(), visit: None, round_at: Instant::NEVER })
+        Some(Turn {
+            saved,
+            order,
+            next,
+            left,
+            bad: Vec::new(),
+            is_last: false,
+            visit: None,
+            round_at: Instant::NEVER,
+        })
     }
 
     fn begin_turn(&mut self, core: &mut Core, turn: Turn) {
@@ -155,6 +183,9 @@ impl Place {
             }
             None => false,
         };
+        if silent && turn.is_last {
+            return self.end(PoolEnd::Forgotten);
+        }
         if silent {
             turn.go_on(core, interval);
         }
@@ -181,12 +212,19 @@ impl Place {
             Reply::Joined(joined) => return self.come_back(core, from, joined),
             Reply::Refused(Refusal::BadTicket) => {
                 turn.bad.push(from);
+                if turn.is_last {
+                    return self.end(PoolEnd::Forgotten);
+                }
                 if turn.is_lost() {
                     return self.end(PoolEnd::Lost);
                 }
                 turn.go_on(core, interval);
             }
-            Reply::Refused(Refusal::Stale) => return self.end(PoolEnd::Forgotten),
+            Reply::Refused(Refusal::Stale) => {
+                if turn.is_over(core, from) {
+                    return self.end(PoolEnd::Forgotten);
+                }
+            }
             Reply::Refused(refusal) => match refusal.wait() {
                 Some(wait) => visit.wait_for(core, from, wait, refusal),
                 None => turn.go_on(core, interval),
@@ -215,6 +253,11 @@ impl Place {
     /// The broadcaster that was silent has answered in the session.
     pub(super) fn end_turn(&mut self, core: &mut Core) {
         let was = self.turn.take().is_some();
+        if let Some(session) = self.session.as_mut().filter(|session| session.unknown) {
+            session.unknown = false;
+            // It never was away.
+            self.returns &= !session.whole;
+        }
         if was && self.session.as_ref().is_some_and(|session| session.whole) {
             self.tell_restored(core);
         }

@@ -13,6 +13,7 @@ mod state;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use poolmesh_proto::wire::native::{Epoch, FromClient, Keys, PoolUuid, Secret};
 use poolmesh_proto::{Instant, Limits, PoolId};
@@ -22,6 +23,9 @@ use state::{Stage, State};
 
 /// Twice, as in two intervals.
 pub(super) const TWO: u32 = 2;
+
+/// Tickets hold for so long at least, from the first on.
+pub(super) const HOLDS: Duration = Duration::from_secs(10);
 
 /// What was taken where the protocol leaves it open, or where only the broadcaster knows.
 #[derive(Clone, Copy, Debug)]

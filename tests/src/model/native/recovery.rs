@@ -84,7 +84,7 @@ impl State {
             others.into_iter().for_each(|other| self.replaced(other));
         }
         let recovery = self.pools.get(&id).and_then(|pool| pool.recovery.as_ref());
-        if recovery.is_some_and(Recovery::is_complete) {
+        if recovery.is_some_and(|it| it.is_complete() || it.publish.is_none()) {
             self.publish(id);
         }
         true
@@ -120,9 +120,8 @@ impl State {
 
     /// The pool is there again, with those who have come and are there still.
     fn publish(&mut self, id: PoolUuid) {
-        let base = self.pools.get(&id).and_then(|pool| pool.recovery.as_ref()).and_then(|it| it.base.clone());
-        let Some(base) = base else { return };
-        let (ticket, spec) = *base;
+        let Some(recovery) = self.pools.get(&id).and_then(|pool| pool.recovery.clone()) else { return };
+        let Some((ticket, spec)) = recovery.base.map(|base| *base) else { return };
         let there: BTreeMap<Member, (SocketAddr, Vec<u8>)> = self
             .places
             .values()
@@ -137,22 +136,33 @@ impl State {
         };
         let term = ticket.state.term.get() + u32::from(!hosted);
         let content = Content { spec, host, members: there };
-        let line = Line::new(content, ticket.state.generation + 1, term, ticket.state.next.get() - 1);
+        let generation = recovery.generation.max(ticket.state.generation) + 1;
+        let line = Line::new(content, generation, term, ticket.state.next.get() - 1);
         for place in self.places.values_mut().filter(|place| place.pool == id && place.offered.is_none()) {
             (place.knows, place.heard, place.untold) = (0, 0, true);
         }
         if let Some(pool) = self.pools.get_mut(&id) {
             pool.stage = Stage::Live(line);
+            if let Some(recovery) = &mut pool.recovery {
+                recovery.generation = generation;
+            }
+        }
+    }
+
+    /// Who hasn't come by now isn't waited for any more.
+    pub(super) fn waited(&mut self, id: PoolUuid) {
+        if let Some(recovery) = self.pools.get_mut(&id).and_then(|pool| pool.recovery.as_mut()) {
+            recovery.publish = None;
+        }
+        let gathers = self.pools.get(&id).is_some_and(|pool| matches!(pool.stage, Stage::Gathering));
+        if gathers && self.places.values().any(|place| place.pool == id && place.offered.is_none()) {
+            self.publish(id);
         }
     }
 
     /// A recovery is over.
     pub(super) fn recovered(&mut self, id: PoolUuid) {
-        let gathers = self.pools.get(&id).is_some_and(|pool| matches!(pool.stage, Stage::Gathering));
-        let anybody = self.places.values().any(|place| place.pool == id && place.offered.is_none());
-        if gathers && anybody {
-            self.publish(id);
-        } else if gathers {
+        if self.pools.get(&id).is_some_and(|pool| matches!(pool.stage, Stage::Gathering)) {
             self.ends(id, None);
         }
         if let Some(pool) = self.pools.get_mut(&id) {

@@ -1,6 +1,6 @@
 //! What requests bring about (PROTOCOL.md, sections 3 and 7.2).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use poolmesh_proto::PoolId;
@@ -12,7 +12,7 @@ use super::due::{Answer, Due};
 use super::line::{Content, Line};
 use super::rates::Bucket;
 use super::state::{Place, Pool, Recovery, Stage, State, source};
-use super::{Luck, TWO};
+use super::{HOLDS, Luck, TWO};
 
 /// Any number of milliseconds.
 const SOME: u16 = 0;
@@ -290,13 +290,14 @@ impl State {
                     return refused(refusals);
                 }
                 let taken = self.pools.values().any(|pool| pool.code == Some(ticket.code));
-                let until = self.after(self.limits.interval * TWO);
+                let publish = self.after(self.limits.interval * TWO);
+                let until = self.after(self.limits.timeout.max(HOLDS)).max(publish);
                 let pool = Pool {
                     application: ticket.application,
                     code: (!taken).then_some(ticket.code),
                     source: source(from),
                     stage: Stage::Gathering,
-                    recovery: Some(Recovery { until, base: None, come: BTreeMap::new(), kicked: Vec::new() }),
+                    recovery: Some(Recovery::new(publish, until)),
                 };
                 self.pools.insert(id, pool);
                 self.offer(back_to_recovery)

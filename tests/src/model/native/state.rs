@@ -103,13 +103,31 @@ pub(super) enum Stage {
 /// A pool comes back.
 #[derive(Clone, Debug)]
 pub(super) struct Recovery {
+    /// Until when all who were there are waited for.
+    pub(super) publish: Option<Instant>,
+    /// Until when tickets hold.
     pub(super) until: Instant,
+    /// The highest that was published.
+    pub(super) generation: u32,
     /// Of the tickets of all who have come, the one that counts.
     pub(super) base: Option<Box<(Ticket, PoolSpec)>>,
     /// Who has come, and by what; that he may have left again makes no difference.
     pub(super) come: BTreeMap<Member, Come>,
     /// Whom the host has sent away.
     pub(super) kicked: Vec<Member>,
+}
+
+impl Recovery {
+    pub(super) fn new(publish: Instant, until: Instant) -> Self {
+        Self {
+            publish: Some(publish),
+            until,
+            generation: 0,
+            base: None,
+            come: BTreeMap::new(),
+            kicked: Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -171,6 +189,7 @@ impl State {
             match due {
                 End::Void(name) => self.void(name),
                 End::Silent(name) => self.leaves(name, LeaveReason::TimedOut),
+                End::Waited(id) => self.waited(id),
                 End::Recovered(id) => self.recovered(id),
             }
         }
@@ -183,7 +202,11 @@ impl State {
             None => (place.seen + self.limits.timeout, End::Silent(*name)),
         });
         let pools = self.pools.iter().filter_map(|(id, pool)| {
-            pool.recovery.as_ref().map(|recovery| (recovery.until, End::Recovered(*id)))
+            let recovery = pool.recovery.as_ref()?;
+            Some(match recovery.publish {
+                Some(publish) => (publish, End::Waited(*id)),
+                None => (recovery.until, End::Recovered(*id)),
+            })
         });
         places.chain(pools).min_by_key(|(at, _)| *at)
     }
@@ -286,5 +309,7 @@ impl State {
 pub(super) enum End {
     Void(u64),
     Silent(u64),
+    /// Nobody else is waited for, in a pool that comes back.
+    Waited(PoolUuid),
     Recovered(PoolUuid),
 }

@@ -95,7 +95,15 @@ fn a_pool_is_back_with_who_has_come_when_the_time_is_over() {
     assert_eq!(agreed(&all[1..3]), [2, 3]);
     let state = all[1].state.unwrap();
     assert_eq!((state.host.get(), state.term.get(), state.next.get()), (2, 2, 5), "the host has not come");
-    assert_eq!(lobby.resume(&mut all[3]), Got::Refused(Refusal::Stale), "too late");
+    // Who comes later has his place still, and nobody else has it, until tickets hold no longer.
+    lobby.stay(&mut all[1..3], 2_000);
+    lobby.wait(1_999);
+    assert!(matches!(back(&mut lobby, &mut all[3])[..], [Got::Page { .. }, Got::Changed { .. }]));
+    page_at_once(&mut lobby, &mut all[1..4]);
+    assert_eq!(agreed(&all[1..4]), [2, 3, 4]);
+    assert_eq!(all[1].state.unwrap().host.get(), 2);
+    lobby.wait(1);
+    assert_eq!(lobby.resume(&mut all[0]), Got::Refused(Refusal::Stale), "too late");
 }
 
 #[test]
@@ -138,7 +146,27 @@ fn a_higher_base_starts_it_over() {
     let mut all = [early, all.remove(1), all.remove(1)];
     page_at_once(&mut lobby, &mut all);
     assert_eq!(agreed(&all), [1, 2, 3]);
-    assert_eq!((lobby.machine.stats().pools_restored, all[0].state.unwrap().generation), (2, 1));
+    assert_eq!((lobby.machine.stats().pools_restored, all[0].state.unwrap().generation), (2, 2));
+}
+
+#[test]
+fn a_higher_base_has_its_own_spec_whatever_was_ordered_meanwhile() {
+    let mut lobby = lobby(|_| {});
+    let mut all = lobby.pool(2, &spec(8));
+    let mut early = lobby_early(&lobby, &all);
+    let mut lobby = another(&lobby);
+    forget(&mut all);
+    assert_eq!(back(&mut lobby, &mut early).len(), 2, "it was alone by its ticket");
+    // The other is offered its place, then the host orders something, then the other comes.
+    joined(&lobby.resume(&mut all[1]));
+    let locked = spec(8).locked(true);
+    let done = lobby.act(&mut early, Act::Change(locked.as_spec()));
+    assert!(done.contains(&Got::Done(early.order, Ok(()))), "{done:?}");
+    lobby.ping(&mut all[1]);
+    let mut all = [early, all.remove(1)];
+    page_at_once(&mut lobby, &mut all);
+    assert_eq!(agreed(&all), [1, 2]);
+    assert!(!all[1].spec.as_ref().unwrap().as_spec().locked(), "the base's spec");
 }
 
 /// The host as it was when it was alone.
@@ -180,7 +208,9 @@ fn while_it_recovers_nothing_is_published() {
     let list = Call::List { application: Some(GAME), after: PoolUuid::NIL, free: 0, prefix: Name::default() };
     assert_eq!(lobby.ask(&mut newcomer, list), Got::Pools { ids: Vec::new(), next: None });
     assert_eq!(lobby.act(client, Act::Leave), [Got::Done(4, Ok(()))]);
-    lobby.wait(5_000);
+    lobby.wait(8_999);
+    assert_eq!(lobby.machine.pool_count(), 1);
+    lobby.wait(1);
     assert_eq!(lobby.machine.pool_count(), 0, "nobody has come and stayed");
 }
 
@@ -403,8 +433,9 @@ fn an_offer_in_a_recovery_that_nobody_takes_is_void() {
     let mut other = another(&first);
     forget(&mut all);
     back(&mut other, &mut all[0]);
-    joined(&other.resume(&mut all[1]));
     other.wait(6_000);
+    joined(&other.resume(&mut all[1]));
+    other.stay(&mut all[..1], 4_000);
     assert!(matches!(other.ping(&mut all[1])[..], [Got::Unknown(..)]));
     assert_eq!(other.machine.member_count(), 1);
     // A recovery to which nobody comes leaves nothing.
@@ -412,7 +443,7 @@ fn an_offer_in_a_recovery_that_nobody_takes_is_void() {
     forget(&mut all);
     joined(&nobody.resume(&mut all[2]));
     assert_eq!(nobody.machine.pool_count(), 1);
-    nobody.now = nobody.now + Duration::from_secs(6);
+    nobody.now = nobody.now + Duration::from_secs(10);
     assert!(matches!(nobody.ping(&mut all[2])[..], [Got::Unknown(..)]));
     assert_eq!((nobody.machine.pool_count(), nobody.drain()), (0, None));
 }

@@ -55,10 +55,85 @@ fn a_copy_of_unknown_changes_nothing() {
     rig.challenge(&ping, None);
     let resume = rig.last();
     rig.challenge(&ping, None);
-    rig.notice(server(0), HANDLE, News::Pong { count: ping.count });
     rig.answer(&resume, Reply::Joined(again()));
     rig.wait(1_000);
     assert_eq!(rig.last().handle, Some(Handle(88)));
+}
+
+#[test]
+fn who_was_said_to_be_unknown_and_is_not_stays_in_its_session() {
+    let (mut rig, _) = in_pool_of(&[0]);
+    let ping = rig.until("ping");
+    rig.challenge(&ping, None);
+    let resume = rig.last();
+    assert_eq!(resume.text, "resume");
+    rig.notice(server(0), HANDLE, News::Pong { count: ping.count });
+    rig.answer(&resume, Reply::Joined(again()));
+    rig.wait(5_000);
+    assert_eq!((rig.last().text.as_str(), rig.last().handle), ("ping 9/1", Some(HANDLE)));
+    assert_eq!(rig.news(), [] as [&str; 0]);
+}
+
+#[test]
+fn who_closes_hears_that_it_is_done_behind_what_says_that_nobody_knows_it() {
+    let mut rig = Rig::joined_as(1, &pool(&[(1, "me"), (2, "b")]));
+    let ping = rig.until("ping");
+    let now = rig.time();
+    rig.client.close_pool(now, id()).unwrap();
+    let close = rig.until("close");
+    rig.challenge(&ping, None);
+    rig.until("resume");
+    rig.notice(server(0), HANDLE, News::Done { count: close.count, outcome: Ok(()) });
+    assert_eq!(rig.news(), ["Done", "ended: Closed"]);
+}
+
+#[test]
+fn of_two_sessions_of_one_handle_the_one_is_meant_that_fits() {
+    // The broadcaster started again, which the first session has not noticed yet, and gives its handle to the second.
+    let (mut rig, now) = in_pool_of(&[0]);
+    let ping = rig.until("ping");
+    let other = PoolUuid::new([9; 16]);
+    let at = rig.time();
+    rig.client.join(at, Door::Id(other.into()), b"me").unwrap();
+    let request = rig.until("join");
+    let key = Key::new([8; 16]);
+    rig.keys.insert(0, key);
+    rig.answer(&request, Reply::Joined(Joined { pool: other, key, ..offer(2) }));
+    rig.roster(&now);
+    assert!(matches!(rig.outcome(), Outcome::Joined(info) if info.id() == other.into()));
+    assert!(ping.count > 1, "the second session has said one thing");
+    rig.challenge(&ping, None);
+    assert_eq!(rig.last().text, "resume");
+    assert_eq!((rig.client.stats().spoiled, rig.client.stats().unexpected), (0, 0));
+}
+
+#[test]
+fn what_another_broadcaster_says_is_over_is_over_when_its_own_is_silent() {
+    for own in [None, Some(Reply::Refused(Refusal::Stale)), Some(Reply::Refused(Refusal::BadTicket))] {
+        let (mut rig, _) = in_pool_of(&[0, 1]);
+        let probe = rig.until("probe");
+        rig.answer(&probe, Reply::Refused(Refusal::Stale));
+        let resume = rig.until("resume");
+        assert_eq!(resume.to, server(0), "its own is asked once more");
+        assert_eq!(rig.news(), ["Unreachable"]);
+        match own {
+            Some(own) => rig.answer(&resume, own),
+            None => rig.wait(2_500),
+        }
+        assert_eq!(rig.news(), ["ended: Forgotten"]);
+    }
+}
+
+#[test]
+fn what_another_broadcaster_says_is_over_goes_on_at_its_own() {
+    let (mut rig, now) = in_pool_of(&[0, 1]);
+    let probe = rig.until("probe");
+    rig.answer(&probe, Reply::Refused(Refusal::Stale));
+    let resume = rig.until("resume");
+    rig.answer(&resume, Reply::Joined(again()));
+    rig.wait(1_100);
+    rig.roster(&Pool { era: 10, generation: 1, ..now });
+    assert_eq!(rig.news(), ["Unreachable", "Restored"]);
 }
 
 #[test]

@@ -141,8 +141,8 @@ pub(super) fn another_takes_over(lobby: &mut Lobby, met: &Met) -> Result<(), Vio
     }
     let links = lobby.all_links(met);
     lobby.world.crash(met.home, true);
-    // Three pings that are not answered, and the other one's cookie and ticket.
-    let within = a_ping(lobby) + Duration::from_millis(3_750) + SOON * 2;
+    // Three pings that are not answered, its own broadcaster asked once more, and the other one's cookie and ticket.
+    let within = a_ping(lobby) + Duration::from_millis(3_750) + Duration::from_secs(2) + SOON * 2;
     lobby.until_agreed(within, "V3: another broadcaster", met.pool, &met.members, |_, agreed| {
         agreed.epoch.era() != before.epoch.era()
             && (&agreed.members, agreed.host, agreed.term) == (&before.members, before.host, before.term)
