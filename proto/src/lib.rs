@@ -1,7 +1,7 @@
 //! The protocol of poolmesh as pure state machines: no socket, no clock, no thread, no random source.
 //!
-//! A **broadcaster** lists, makes and fills **pools**; the **members** of a pool know who is there and who is **host**, and talk to
-//! each other directly, over links that carry named events.
+//! A **broadcaster** creates and lists **pools**, and admits who wants to join; the **members** of a pool know who is there and
+//! who is **host**, and talk to each other directly, over links that carry named events.
 //!
 //! ```text
 //!              datagrams                                     byte streams

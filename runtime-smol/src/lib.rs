@@ -1,7 +1,7 @@
 //! poolmesh over smol: async sockets and tasks.
 //!
-//! A **broadcaster** (a small UDP server) lists, makes and fills **pools**; the **members** of a pool know who is there and who is
-//! **host**, and talk to each other directly, over links that carry named events. The protocol
+//! A **broadcaster** (a small UDP server) creates and lists **pools**, and admits who wants to join; the **members** of a
+//! pool know who is there and who is **host**, and talk to each other directly, over links that carry named events. The protocol
 //! lives in [`proto`] as pure state machines; this crate owns the sockets, the clock and the tasks, and decides nothing.
 //!
 //! ```no_run

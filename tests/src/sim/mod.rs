@@ -173,7 +173,7 @@
 //! # What is looked at after every event where the native dialect is spoken
 //!
 //! Each of these holds whatever goes wrong, and whatever an attacker does who doesn't see the keys (`PROTOCOL.md` of the
-//! proto, section 9). A broadcaster whose secret is in its config is held against
+//! proto, section 9). Each broadcaster is held against
 //! [`NativeModel`](crate::model::NativeModel): every datagram that it sends has to be due, to the meaning, and none may be
 //! missing when it rests.
 //!
