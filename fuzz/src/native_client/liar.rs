@@ -306,8 +306,10 @@ fn pools(asked: &Asked, input: &mut Input<'_>, out: &mut BytesMut) {
     let (count, next, texts) = (input.u8() % 6, input.u8(), input.u8());
     const LONG: [u8; Metadata::MAX_LEN] = [7; Metadata::MAX_LEN];
     let mut writer = PoolsWriter::new(out, asked.tx);
+    let code = code(next);
     for number in 0..count {
         let listed = Listed {
+            code,
             locked: texts & 1 == 1,
             members: u16::from(texts),
             seats: Seats::new(u16::from(texts) + 1).expect("it is not 0"),
@@ -317,7 +319,7 @@ fn pools(asked: &Asked, input: &mut Input<'_>, out: &mut BytesMut) {
         let listed = (texts & 2 == 0).then_some(listed);
         // A member that looks for its pool elsewhere asks for what is behind the id before it.
         let pool = asked.pool.filter(|_| number == 0 && texts & 4 == 4);
-        let pool = pool.unwrap_or(PoolUuid::new([number * 40 + 1; 16]));
+        let pool = pool.unwrap_or_else(|| PoolUuid::new([number * 40 + 1; 16]));
         let _fits = writer.push(&Listing { pool, listed });
     }
     writer.finish(&asked.key, (next >= 128).then(|| PoolUuid::new([next; 16])));
