@@ -243,14 +243,6 @@ impl State {
             }
             Stage::Gathering => {}
             Stage::Live(line) => {
-                let recovers = pool.recovery.is_some();
-                // An offer to come back falls with its member.
-                let back: Vec<u64> = self
-                    .places
-                    .iter()
-                    .filter(|(_, other)| other.pool == id && other.before == Some(name))
-                    .map(|(name, _)| *name)
-                    .collect();
                 let mut content = line.now().clone();
                 content.members.remove(&member);
                 let hosted = content.host == member;
@@ -266,12 +258,12 @@ impl State {
                     }
                     Some(_) | None => self.ends_as(id, None, heard),
                 }
-                for name in back.into_iter().filter(|_| !recovers) {
-                    self.void(name);
-                }
                 self.unseat(id, address, true);
             }
         }
+        // An offer to come back falls with its member.
+        let back = self.names(|other| other.pool == id && other.before == Some(name));
+        back.into_iter().for_each(|name| self.void(name));
     }
 
     /// A member is at that address no longer, in whose place another was to come: with the seat, if that is free.
