@@ -55,7 +55,15 @@ impl State {
             }
             Due::Notice { .. } | Due::Challenge { .. } => false,
         };
-        let Some(Due::Answer { key, what, must, .. }) = self.done(fits) else {
+        // One request that came several times may be within its source's rate the one time and beyond it the other.
+        let alike = |due: &Due| match due {
+            Due::Answer { key, what, .. } => unverified.verify(key).is_ok_and(|said| {
+                matches!(said.reply, Reply::Refused(_)) == matches!(what, Answer::Refused(_))
+            }),
+            Due::Notice { .. } | Due::Challenge { .. } => false,
+        };
+        let found = self.done(|due| fits(due) && alike(due)).or_else(|| self.done(fits));
+        let Some(Due::Answer { key, what, must, .. }) = found else {
             return Err(format!("A2: {to} is answered about {} without need", unverified.tx()));
         };
         let Answered { reply, .. } = unverified.verify(&key).map_err(|fault| fault.to_string())?;
