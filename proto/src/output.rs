@@ -69,16 +69,11 @@ pub struct Transmit {
 /// Events always enter: each machine bounds their number by what causes them.
 #[derive(Debug)]
 pub(crate) struct Outbox<E> {
-    queue: VecDeque<Queued<E>>,
+    /// What waits is kept as it is polled: it is copied once less.
+    queue: VecDeque<Output<E>>,
     datagrams: usize,
     limit: usize,
     dropped: u64,
-}
-
-#[derive(Debug)]
-enum Queued<E> {
-    Transmit(Transmit),
-    Event(E),
 }
 
 impl<E> Outbox<E> {
@@ -95,14 +90,14 @@ impl<E> Outbox<E> {
     pub(crate) fn transmit(&mut self, destination: SocketAddr, payload: Bytes) {
         if self.has_room() {
             self.datagrams += 1;
-            self.queue.push_back(Queued::Transmit(Transmit { destination, payload }));
+            self.queue.push_back(Output::Transmit(Transmit { destination, payload }));
         } else {
             self.dropped = self.dropped.saturating_add(1);
         }
     }
 
     pub(crate) fn event(&mut self, event: E) {
-        self.queue.push_back(Queued::Event(event));
+        self.queue.push_back(Output::Event(event));
     }
 
     /// Queues an event that tells, and may be missed: dropped and counted if outputs pile up.
@@ -115,27 +110,23 @@ impl<E> Outbox<E> {
     }
 
     pub(crate) fn pop(&mut self) -> Option<Output<E>> {
-        match self.queue.pop_front()? {
-            Queued::Transmit(transmit) => {
-                self.datagrams = self.datagrams.saturating_sub(1);
-                Some(Output::Transmit(transmit))
-            }
-            Queued::Event(event) => Some(Output::Event(event)),
-        }
+        let output = self.queue.pop_front();
+        self.datagrams -= usize::from(matches!(output, Some(Output::Transmit(_))));
+        output
     }
 
     /// Whether an event that `matches` waits to be polled.
     pub(crate) fn any(&self, matches: impl Fn(&E) -> bool) -> bool {
-        self.queue.iter().any(|queued| matches!(queued, Queued::Event(event) if matches(event)))
+        self.queue.iter().any(|queued| matches!(queued, Output::Event(event) if matches(event)))
     }
 
     /// Takes back the first event that `matches`.
     pub(crate) fn take_back(&mut self, matches: impl Fn(&E) -> bool) -> Option<E> {
-        let matching = |queued: &Queued<E>| matches!(queued, Queued::Event(event) if matches(event));
+        let matching = |queued: &Output<E>| matches!(queued, Output::Event(event) if matches(event));
         let place = self.queue.iter().position(matching)?;
         match self.queue.remove(place)? {
-            Queued::Event(event) => Some(event),
-            Queued::Transmit(_) => None,
+            Output::Event(event) => Some(event),
+            Output::Transmit(_) | Output::Wait(_) => None,
         }
     }
 

@@ -54,15 +54,16 @@ impl HostAddress {
         }
     }
 
-    /// Whether peers are told this address of it.
+    /// Whether this is its address, as peers are told it or as any socket names it.
     #[inline]
-    pub(super) fn is(&self, told: SocketAddr) -> bool {
+    pub(super) fn is(&self, address: SocketAddr) -> bool {
         let [.., a, b, c, d] = self.ip;
-        let ip = match told.ip() {
-            IpAddr::V4(ip) => self.form != Form::V6 && ip.octets() == [a, b, c, d],
-            IpAddr::V6(ip) => self.form == Form::V6 && ip.octets() == self.ip,
-        };
-        ip && told.port() == self.port
+        match address {
+            SocketAddr::V4(v4) => {
+                self.form != Form::V6 && v4.ip().octets() == [a, b, c, d] && v4.port() == self.port
+            }
+            SocketAddr::V6(_) => canonical(address) == self.told(),
+        }
     }
 
     /// As the driver's socket names it.
@@ -88,7 +89,9 @@ mod tests {
             let (host, zone) = HostAddress::new(address);
             assert_eq!((host.told(), host.of_socket(zone)), (canonical(address), address));
             for other in all {
-                assert_eq!(host.is(canonical(other.parse().unwrap())), other == text);
+                let other: SocketAddr = other.parse().unwrap();
+                let same = canonical(other) == canonical(address);
+                assert_eq!((host.is(other), host.is(canonical(other))), (same, same));
             }
             assert_eq!(zone, None);
         }

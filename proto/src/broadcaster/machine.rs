@@ -27,21 +27,18 @@ impl<R: RandomSource> Machine for Broadcaster<R> {
     }
 
     fn poll_output(&mut self) -> Output<BroadcasterEvent> {
-        loop {
-            if let Some(output) = self.answers.pop() {
+        if let Some(output) = self.answers.pop() {
+            return output;
+        }
+        let has_more = self.native.as_ref().is_some_and(|native| native.has_more());
+        if has_more || self.classic.pools.is_to_end_some(self.now) {
+            if let Some(output) = self.poll_more() {
                 return output;
             }
-            if self.native.as_ref().is_some_and(|native| native.has_more()) {
-                if let Some(told) = self.poll_native() {
-                    return Output::Transmit(told);
-                }
-            }
-            if !self.end_next_pool() {
-                let due = self.native.as_ref().map_or(Instant::NEVER, |native| native.earliest());
-                let due = self.classic.pools.earliest().map_or(due, |pool| pool.min(due));
-                return Output::Wait((due != Instant::NEVER).then_some(due));
-            }
         }
+        let due = self.native.as_ref().map_or(Instant::NEVER, |native| native.earliest());
+        let due = self.classic.pools.earliest().map_or(due, |pool| pool.min(due));
+        Output::Wait((due != Instant::NEVER).then_some(due))
     }
 
     /// Reads where the pools and the members that these datagrams name are kept: of a million few are in a processor's

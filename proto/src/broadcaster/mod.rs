@@ -28,7 +28,7 @@ pub use stats::BroadcasterStats;
 
 use crate::wire::canonical;
 use crate::wire::native::{LeaveReason, Member, Term};
-use crate::{Instant, PoolId, Transmit};
+use crate::{Instant, Output, PoolId, Transmit};
 use answers::Answers;
 use classic::Classic;
 use native::{Desk, Native};
@@ -220,7 +220,9 @@ impl<R: RandomSource> Broadcaster<R> {
     /// Moves on to `now` and ends what is due, as far as there is room for the notices; `poll_output` goes on.
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        while self.answers.has_room() && self.end_next_pool() {}
+        if self.classic.pools.is_to_end_some(self.now) {
+            self.end_pools();
+        }
         if self.native.as_ref().is_some_and(|native| native.is_due(self.now)) {
             self.expire_native();
         }
@@ -241,14 +243,51 @@ impl<R: RandomSource> Broadcaster<R> {
         (&mut self.native, desk)
     }
 
+    /// A datagram came whose first byte is that of the native dialect.
     #[inline]
     fn handle_native(&mut self, from: SocketAddr, datagram: &[u8]) {
+        let (now, answers, stats) = (self.now, &mut self.answers, &mut self.stats);
+        let native = self.native.as_mut();
+        if !native.is_some_and(|native| native.quick_ping(now, answers, stats, from, datagram)) {
+            self.handle_any_native(from, datagram);
+        }
+    }
+
+    /// Apart, so that a ping does not save the registers that this needs. So is what follows.
+    #[inline(never)]
+    fn handle_any_native(&mut self, from: SocketAddr, datagram: &[u8]) {
         if self.native.is_none() {
             self.begin_native();
         }
         let (native, mut desk) = self.native_half();
         if let Some(native) = native {
             native.handle(&mut desk, from, datagram);
+        }
+    }
+
+    /// Ends the classic pools whose time is up, as far as there is room for the notices.
+    #[cold]
+    #[inline(never)]
+    fn end_pools(&mut self) {
+        while self.answers.has_room() && self.end_next_pool() {}
+    }
+
+    /// What there is to do beside the answers: what is made only when it is asked for.
+    #[cold]
+    #[inline(never)]
+    fn poll_more(&mut self) -> Option<Output<BroadcasterEvent>> {
+        loop {
+            if self.native.as_ref().is_some_and(|native| native.has_more()) {
+                if let Some(told) = self.poll_native() {
+                    return Some(Output::Transmit(told));
+                }
+            }
+            if !self.end_next_pool() {
+                return None;
+            }
+            if let Some(output) = self.answers.pop() {
+                return Some(output);
+            }
         }
     }
 
@@ -267,7 +306,6 @@ impl<R: RandomSource> Broadcaster<R> {
     }
 
     /// The next datagram of the native half that is made only when it is asked for.
-    #[cold]
     fn poll_native(&mut self) -> Option<Transmit> {
         let (native, mut desk) = self.native_half();
         native.as_mut()?.poll(&mut desk)

@@ -133,6 +133,7 @@ impl Wheel {
     }
 
     /// When to look again: no deadline is earlier. It may be that none is due then.
+    #[inline]
     pub(super) fn earliest(&self) -> Option<Instant> {
         Some(Instant::from_micros(self.wakes)).filter(|at| *at != Instant::NEVER)
     }

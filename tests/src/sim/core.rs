@@ -319,6 +319,13 @@ impl Core {
         }
     }
 
+    /// Nobody's line is bad any more.
+    pub(super) fn end_bursts(&mut self) {
+        for host in &mut self.hosts {
+            host.burst = 0;
+        }
+    }
+
     fn is_lost(&mut self, origin: usize) -> bool {
         let now = self.now;
         let Some(host) = self.hosts.get_mut(origin) else { return true };

@@ -203,6 +203,7 @@ impl<A: App> World<A> {
         self.core.say(|| "calm".to_owned());
         self.core.weather = Weather::calm();
         self.core.storm += 1;
+        self.core.end_bursts();
         self.heal();
         let now = self.core.now;
         for place in 0..self.nodes.len() {

@@ -7,7 +7,6 @@ use crate::wire::{Refusal, classic};
 
 impl<R: RandomSource> Broadcaster<R> {
     /// Ends the next pool whose time is up.
-    #[inline(always)]
     pub(in crate::broadcaster) fn end_next_pool(&mut self) -> bool {
         let peers = self.classic.pools.peers();
         let Some(ended) = self.classic.pools.end_next(self.now) else { return false };
@@ -16,7 +15,6 @@ impl<R: RandomSource> Broadcaster<R> {
     }
 
     /// A pool has ended. All had so many peers before.
-    #[cold]
     fn ended(&mut self, Ended { key, host, notify }: Ended, peers: usize) {
         if let Some(shard) = &self.classic.shard {
             shard.ended(key, host.ip(), peers - self.classic.pools.peers());

@@ -299,16 +299,21 @@ impl Pools {
     /// Ends the next pool that is due: the one that has been quiet for longest.
     #[inline]
     pub(super) fn end_next(&mut self, now: Instant) -> Option<Ended> {
-        if self.wheel.is_to_turn(now) { self.end_due(now) } else { None }
-    }
-
-    #[cold]
-    fn end_due(&mut self, now: Instant) -> Option<Ended> {
+        if !self.is_to_end_some(now) {
+            return None;
+        }
         let slot = self.wheel.pop_due(now, &mut self.slots)?;
         self.remove(slot)
     }
 
+    /// Whether the time of some may be up: mostly not. To be asked whenever time has gone on.
+    #[inline]
+    pub(in crate::broadcaster) fn is_to_end_some(&mut self, now: Instant) -> bool {
+        self.wheel.is_to_turn(now)
+    }
+
     /// When to look again: no pool ends earlier.
+    #[inline]
     pub(in crate::broadcaster) fn earliest(&self) -> Option<Instant> {
         self.wheel.earliest()
     }

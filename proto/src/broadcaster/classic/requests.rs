@@ -82,7 +82,7 @@ impl<R: RandomSource> Broadcaster<R> {
 
     #[inline]
     fn ping(&mut self, from: Asker, id: &[u8]) {
-        match self.classic.pools.ping(id, from.peer(), self.now) {
+        match self.classic.pools.ping(id, from.address, self.now) {
             Some(true) => self.stats.pings += 1,
             _ if !self.may_answer(from) => {}
             Some(false) => self.refuse(from, Refusal::NotHost),

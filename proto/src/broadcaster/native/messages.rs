@@ -32,7 +32,7 @@ impl Native {
             desk.stats.dropped_replayed += 1;
             return;
         }
-        let at_home = place.address.is(canonical(from));
+        let at_home = place.address.is(from);
         let speaker = Speaker { handle: handle.0, count, from, at_home, key: place.key };
         if again {
             // It counts for no rate: whoever has seen it can send it again, and would silence its member.

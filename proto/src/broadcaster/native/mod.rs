@@ -120,11 +120,7 @@ impl Native {
     }
 
     /// A datagram came whose first byte is this dialect's.
-    #[inline]
     pub(super) fn handle(&mut self, desk: &mut Desk<'_>, from: SocketAddr, datagram: &[u8]) {
-        if self.quick_ping(desk, from, datagram) {
-            return;
-        }
         match FromClient::read(datagram) {
             Ok(FromClient::Message(message)) => self.message(desk, from, &message),
             Ok(FromClient::Request(request)) => self.request(desk, from, &request),

@@ -3,17 +3,24 @@
 use core::net::SocketAddr;
 
 use super::Native;
-use super::desk::Desk;
 use super::places::Standing;
 use super::pools::Phase;
-use crate::wire::canonical;
+use crate::Instant;
+use crate::broadcaster::BroadcasterStats;
+use crate::broadcaster::answers::Answers;
 use crate::wire::native::{Handle, QuickPing, pong};
 
 impl Native {
     /// Takes in a ping if there is nothing to be said but that it was heard. Otherwise nothing has happened, and it is
     /// taken in as [`Native::message`] says.
-    #[inline]
-    pub(super) fn quick_ping(&mut self, desk: &mut Desk<'_>, from: SocketAddr, datagram: &[u8]) -> bool {
+    pub(in crate::broadcaster) fn quick_ping(
+        &mut self,
+        now: Instant,
+        answers: &mut Answers,
+        stats: &mut BroadcasterStats,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) -> bool {
         let Some(ping) = QuickPing::read(datagram) else { return false };
         let Some(place) = self.places.get_mut(ping.handle.0) else { return false };
         let Some(pool) = self.pools.get(place.pool) else { return false };
@@ -21,15 +28,15 @@ impl Native {
             && ping.count > place.count
             && pool.phase == Phase::Live
             && (pool.era, pool.number) == (ping.era, ping.number)
-            && place.address.is(canonical(from))
+            && place.address.is(from)
             && ping.is_of(&place.key)
-            && self.messages.take(&mut place.spent, desk.now);
+            && self.messages.take(&mut place.spent, now);
         if is_quick {
             place.count = ping.count;
-            place.heard = desk.now;
+            place.heard = now;
             place.named = true;
-            desk.stats.pings += 1;
-            desk.answers.write_short(from, &pong(Handle(ping.handle.0), ping.count, &place.key));
+            stats.pings += 1;
+            answers.write_short(from, &pong(Handle(ping.handle.0), ping.count, &place.key));
         }
         is_quick
     }

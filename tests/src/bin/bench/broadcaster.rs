@@ -13,6 +13,7 @@ use crate::cli::Options;
 use crate::clock;
 use crate::contest::{Measure, Round, Subject, progress};
 use crate::load::{Deck, FENCE, Load};
+use crate::native::Ask;
 use crate::side::Side;
 use crate::table::{Cores, Row};
 use crate::{Fallible, threads};
@@ -47,6 +48,8 @@ struct Job {
     decks: Vec<Deck>,
     /// Whether the other bare loops take part.
     all: bool,
+    /// Whether it is asked in the native dialect.
+    native: bool,
 }
 
 /// Measures all that was asked for.
@@ -62,27 +65,54 @@ pub(crate) fn run(options: &Options) -> Fallible<Vec<Row>> {
         clock::pin(&cores)?;
         let mut servers = Vec::new();
         let mut decks = Vec::new();
-        for (name, _) in OURS {
-            let mut server = match Server::start(name, ["broadcaster", name]) {
-                Err(error) if name.ends_with("uring") => {
-                    eprintln!("bench: without {name}: {error}");
-                    continue;
-                }
-                started => started?,
-            };
-            progress(&format!("{name}: {pools} pools are made"));
+        for mut server in ours()? {
+            progress(&format!("{}: {pools} pools are made", server.name));
             decks.push(if many { many_decks(&mut server, pools)? } else { few_decks(&server)? });
             servers.push(server);
         }
         for (nth, what) in names.into_iter().enumerate().filter(|(_, what)| options.wants(what)) {
             let decks = decks.iter().filter_map(|decks| decks.get(nth).cloned()).collect();
-            let job = Job { all: what.starts_with("join of its one"), what, decks };
+            let job = Job { all: what.starts_with("join of its one"), what, decks, native: false };
             for on in options.cores(cores.len()) {
                 rows.extend(job.measure(options, &cores, on, &mut servers)?);
             }
         }
     }
+    rows.extend(native(options, &cores)?);
     rows.extend(threads::run(options, &cores)?);
+    Ok(rows)
+}
+
+/// All of ours that the system can have.
+fn ours() -> Fallible<Vec<Server>> {
+    let mut servers = Vec::new();
+    for (name, _) in OURS {
+        match Server::start(name, ["broadcaster", name]) {
+            Err(error) if name.ends_with("uring") => eprintln!("bench: without {name}: {error}"),
+            started => servers.push(started?),
+        }
+    }
+    Ok(servers)
+}
+
+/// The same in the native dialect, where each ping is answered and has a tag.
+fn native(options: &Options, cores: &[usize]) -> Fallible<Vec<Row>> {
+    let asks = Ask::ALL.map(|ask| (ask, ask.name(options.quick)));
+    let mut rows = Vec::new();
+    if !asks.iter().any(|(_, name)| options.wants(name)) {
+        return Ok(rows);
+    }
+    clock::pin(cores)?;
+    let mut servers = ours()?;
+    for (ask, what) in asks.into_iter().filter(|(_, name)| options.wants(name)) {
+        for on in options.cores(cores.len()) {
+            // Anew each time, for who doesn't ping is gone in a minute.
+            let decks = servers.iter().map(|server| ask.deck(&server.load, options.quick));
+            let decks = decks.collect::<Fallible<Vec<_>>>()?;
+            let job = Job { what: what.clone(), decks, all: false, native: true };
+            rows.extend(job.measure(options, cores, on, &mut servers)?);
+        }
+    }
     Ok(rows)
 }
 
@@ -172,7 +202,11 @@ impl Job {
     fn yardsticks(&self) -> Fallible<Vec<Server>> {
         let answer = self.decks.first().map_or(0, Deck::answer_len).to_string();
         // Neither create nor ping is answered; a list or a join is, whichever it is.
-        let start = |io| Server::start(io, ["datagrams", io, "0", "0", &answer, &answer]);
+        let kind = self.decks.first().map_or(0, Deck::answer_kind).to_string();
+        let start = |io| match self.native {
+            true => Server::start(io, ["datagrams", io, &answer, "--native", &kind]),
+            false => Server::start(io, ["datagrams", io, "0", "0", &answer, &answer]),
+        };
         let mut yardsticks = vec![start(YARDSTICK)?];
         for io in OTHERS {
             if self.all || OURS.iter().any(|(_, against)| *against == io) {

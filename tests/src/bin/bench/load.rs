@@ -9,11 +9,14 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg};
+use poolmesh_proto::wire::native::FIRST_BYTE;
 use socket2::SockRef;
 
 use crate::Fallible;
+use crate::native::Pinger;
 
 /// Requests in a call.
 pub(crate) const BATCH: usize = 32;
@@ -24,7 +27,7 @@ pub(crate) const FENCE: usize = 2 * BATCH;
 /// A server that is silent for so long has lost something.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest answer, in bytes.
-const LONGEST: usize = 1_024;
+const LONGEST: usize = 1_200;
 const RECEIVE_BUFFER: usize = 4 * 1_024 * 1_024;
 
 /// The requests of a benchmark, one after the other and from the start again.
@@ -37,19 +40,34 @@ pub(crate) struct Deck {
     sent: usize,
     /// What is asked in place of each [`FENCE`]th request, if the others aren't answered.
     fence: Option<Vec<u8>>,
-    /// What an answer begins with, and its length.
+    /// What tells the answers, and their length.
     answer: (u8, usize),
+    /// Who pings in turn: no ping is taken twice.
+    pingers: Vec<Pinger>,
 }
 
 impl Deck {
     /// One request again and again, which is answered so.
     pub(crate) fn answered(request: &[u8], answer: &[u8]) -> Self {
-        Self { requests: request.to_vec(), len: request.len(), sent: 0, fence: None, answer: shape(answer) }
+        let (requests, len) = (request.to_vec(), request.len());
+        Self { requests, len, sent: 0, fence: None, answer: shape(answer), pingers: Vec::new() }
+    }
+
+    /// Pings of members in turn, which are like the first, and answered so. Those of one have counts from so many on.
+    pub(crate) fn pings(pingers: Vec<Pinger>, count: usize, first: &[u8], answer: &[u8]) -> Self {
+        Self { sent: count * pingers.len(), pingers, ..Self::answered(first, answer) }
     }
 
     /// Requests without an answer, all of the same length, and in between one with this answer.
     pub(crate) fn unanswered(requests: Vec<u8>, len: usize, fence: &[u8], answer: &[u8]) -> Self {
-        Self { requests, len, sent: 0, fence: Some(fence.to_vec()), answer: shape(answer) }
+        Self {
+            requests,
+            len,
+            sent: 0,
+            fence: Some(fence.to_vec()),
+            answer: shape(answer),
+            pingers: Vec::new(),
+        }
     }
 
     /// How long the answers are, in bytes.
@@ -65,7 +83,26 @@ impl Deck {
         }
     }
 
-    /// The request with this number.
+    /// What tells the answers.
+    pub(crate) const fn answer_kind(&self) -> u8 {
+        self.answer.0
+    }
+
+    /// Makes the next batch, if it isn't one that was sent before.
+    fn prepare(&mut self) {
+        if self.pingers.is_empty() {
+            return;
+        }
+        let mut pings = BytesMut::with_capacity(BATCH * self.len);
+        for number in self.sent..self.sent + BATCH {
+            if let Some(pinger) = self.pingers.get(number % self.pingers.len()) {
+                pinger.write((number / self.pingers.len()) as u32, &mut pings);
+            }
+        }
+        self.requests = pings.to_vec();
+    }
+
+    /// The request with this number, of the next batch.
     fn request(&self, number: usize) -> &[u8] {
         match &self.fence {
             Some(fence) if number % FENCE == FENCE - 1 => fence,
@@ -77,8 +114,13 @@ impl Deck {
     }
 }
 
+/// Of the native dialect the second byte tells.
 fn shape(answer: &[u8]) -> (u8, usize) {
-    (answer.first().copied().unwrap_or_default(), answer.len())
+    let kind = match answer {
+        [FIRST_BYTE, kind, ..] | [kind, ..] => *kind,
+        [] => 0,
+    };
+    (kind, answer.len())
 }
 
 /// What the calls for several datagrams need. It can't go from thread to thread.
@@ -112,6 +154,11 @@ impl Load {
         socket.connect(address)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { socket, memory: Box::new([[0; LONGEST]; BATCH]) })
+    }
+
+    /// Whom it asks.
+    pub(crate) fn server(&self) -> Fallible<SocketAddr> {
+        Ok(self.socket.peer_addr()?)
     }
 
     /// Asks once and waits for the answer.
@@ -166,6 +213,7 @@ impl Load {
     }
 
     fn send(&self, headers: &mut Headers, deck: &mut Deck) -> Fallible<()> {
+        deck.prepare();
         let out: [_; BATCH] = array::from_fn(|nth| [IoSlice::new(deck.request(deck.sent + nth))]);
         let mut first = 0;
         while let Some(out) = out.get(first..).filter(|out| !out.is_empty()) {

@@ -10,6 +10,7 @@ mod contest;
 mod fanout;
 mod link;
 mod load;
+mod native;
 mod parse;
 mod pools;
 mod rtt;

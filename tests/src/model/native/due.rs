@@ -53,6 +53,14 @@ impl Due {
         Self::Notice { to: place.address, place: place.told.unwrap_or(nobody), what, must: true }
     }
 
+    /// It may be left out.
+    pub(super) fn may(&mut self) {
+        match self {
+            Self::Answer { must, .. } | Self::Notice { must, .. } => *must = false,
+            Self::Challenge { .. } => {}
+        }
+    }
+
     pub(super) fn is_must(&self) -> bool {
         match self {
             Self::Answer { must, .. } | Self::Notice { must, .. } => *must,

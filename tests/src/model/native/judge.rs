@@ -248,7 +248,9 @@ impl State {
         };
         let index = line.changed(said, changes)?;
         let spec = line.content(index).map(|content| content.spec.clone());
-        let member = line.content(index).is_some_and(|content| content.members.contains_key(&place.member));
+        // What happened just before somebody came may be told to him, too: he knows better by his first page.
+        let member = line.now().members.contains_key(&place.member)
+            || line.content(index).is_some_and(|content| content.members.contains_key(&place.member));
         self.learns_era(said);
         if let Some(spec) = spec {
             self.sealed(place, said, &spec)?;

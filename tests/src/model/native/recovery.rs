@@ -115,7 +115,12 @@ impl State {
                     || place.seated
                     || place.offered.is_none() && out.contains(&place.member))
         });
-        over.into_iter().for_each(|name| self.void(name));
+        for name in over {
+            self.void(name);
+            // An offer to come back falls with its member.
+            let back = self.names(|place| place.pool == id && place.before == Some(name));
+            back.into_iter().for_each(|name| self.void(name));
+        }
     }
 
     /// The pool is there again, with those who have come and are there still.

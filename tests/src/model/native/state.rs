@@ -208,7 +208,17 @@ impl State {
                 None => (recovery.until, End::Recovered(*id)),
             })
         });
-        places.chain(pools).min_by_key(|(at, _)| *at)
+        places.chain(pools).min_by_key(|(at, end)| (*at, !self.is_of_host(end)))
+    }
+
+    /// Of those who leave at the same time, the host is the first: the others may be told of the pool's end, then, or not.
+    fn is_of_host(&self, end: &End) -> bool {
+        let End::Silent(name) = end else { return false };
+        let Some(place) = self.places.get(name) else { return false };
+        match self.pools.get(&place.pool).map(|pool| &pool.stage) {
+            Some(Stage::Live(line)) => line.now().host == place.member,
+            Some(Stage::Offered(_) | Stage::Gathering) | None => false,
+        }
     }
 
     /// An offer that nobody took.
@@ -224,6 +234,7 @@ impl State {
     pub(super) fn leaves(&mut self, name: u64, reason: LeaveReason) {
         let Some(place) = self.places.remove(&name) else { return };
         let (id, member, address) = (place.pool, place.member, place.address);
+        let heard = Some(place.seen).filter(|_| reason == LeaveReason::TimedOut);
         self.gone.push(place);
         let Some(pool) = self.pools.get_mut(&id) else { return };
         match &mut pool.stage {
@@ -232,14 +243,6 @@ impl State {
             }
             Stage::Gathering => {}
             Stage::Live(line) => {
-                let recovers = pool.recovery.is_some();
-                // An offer to come back falls with its member.
-                let back: Vec<u64> = self
-                    .places
-                    .iter()
-                    .filter(|(_, other)| other.pool == id && other.before == Some(name))
-                    .map(|(name, _)| *name)
-                    .collect();
                 let mut content = line.now().clone();
                 content.members.remove(&member);
                 let hosted = content.host == member;
@@ -253,14 +256,14 @@ impl State {
                         let kick = reason == LeaveReason::Kicked;
                         line.happens(content, vec![(member, reason)], (hosted, kick));
                     }
-                    Some(_) | None => self.ends(id, None),
-                }
-                for name in back.into_iter().filter(|_| !recovers) {
-                    self.void(name);
+                    Some(_) | None => self.ends_as(id, None, heard),
                 }
                 self.unseat(id, address, true);
             }
         }
+        // An offer to come back falls with its member.
+        let back = self.names(|other| other.pool == id && other.before == Some(name));
+        back.into_iter().for_each(|name| self.void(name));
     }
 
     /// A member is at that address no longer, in whose place another was to come: with the seat, if that is free.
@@ -286,13 +289,22 @@ impl State {
 
     /// A pool ends. All are told but the one who ended it.
     pub(super) fn ends(&mut self, id: PoolUuid, by: Option<u64>) {
+        self.ends_as(id, by, None);
+    }
+
+    /// As `ends`; who was heard last at this time has left at the same time as the host, and may not be told.
+    fn ends_as(&mut self, id: PoolUuid, by: Option<u64>, heard: Option<Instant>) {
         self.pools.remove(&id);
         let names: Vec<u64> =
             self.places.iter().filter(|(_, place)| place.pool == id).map(|(name, _)| *name).collect();
         for name in names {
             let Some(place) = self.places.remove(&name) else { continue };
             if place.offered.is_none() && by != Some(name) {
-                self.due.push(Due::ended(&place, EndReason::PoolEnded));
+                let mut due = Due::ended(&place, EndReason::PoolEnded);
+                if heard == Some(place.seen) {
+                    due.may();
+                }
+                self.due.push(due);
             }
             self.gone.push(place);
         }

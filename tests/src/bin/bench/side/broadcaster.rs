@@ -27,6 +27,14 @@ fn config() -> BroadcasterConfig {
     config.ping_timeout = Duration::from_secs(24 * 3_600);
     config.max_pools = POOLS;
     config.max_pools_per_source = POOLS;
+    config.classic_answers_in_a_row = u32::MAX;
+    let limits = &mut config.limits;
+    (limits.pools, limits.pools_per_source) = (POOLS, POOLS);
+    (limits.members, limits.members_per_source) = (POOLS, POOLS);
+    (limits.requests_per_second, limits.requests_in_a_row) = (1_000_000, u32::MAX);
+    (limits.messages_per_second, limits.messages_in_a_row) = (1_000_000, u32::MAX);
+    // As long as can be.
+    limits.timeout = Duration::from_secs(65);
     config
 }
 

@@ -38,6 +38,9 @@ pub(crate) enum Role {
         /// The length of the answer to each kind of request, in bytes
         #[arg(required = true)]
         answers: Vec<usize>,
+        /// That all requests are of the native dialect, and what their answer is
+        #[arg(long)]
+        native: Option<u8>,
     },
     /// Sends frames to a receiver.
     Sender {
@@ -83,7 +86,7 @@ impl Role {
     pub(crate) fn play(self) -> Fallible<()> {
         match self {
             Self::Broadcaster { runtime, threads } => broadcaster::play(runtime, threads),
-            Self::Datagrams { io, answers } => yardstick::udp::play(io, &answers),
+            Self::Datagrams { io, answers, native } => yardstick::udp::play(io, &answers, native),
             Self::Sender { maker, style, shape, place } => link::send(maker, style, shape, place),
             Self::Receiver { maker, shape, handling } => link::receive(maker, shape, handling),
             Self::Announcer { maker } => crowd::announce(maker),

@@ -8,6 +8,7 @@ use std::thread;
 use clap::ValueEnum;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg};
+use poolmesh_proto::wire::native::FIRST_BYTE;
 use socket2::SockRef;
 
 use super::uring;
@@ -39,7 +40,15 @@ pub(super) struct Answers(Vec<Vec<u8>>);
 
 impl Answers {
     /// Answers of these lengths, which begin as the requests do.
-    fn new(lengths: &[usize]) -> Self {
+    ///
+    /// To a dialect whose first byte is always the same there is one, of one length: its second byte is that `kind`.
+    fn new(lengths: &[usize], kind: Option<u8>) -> Self {
+        if let (Some(kind), [len]) = (kind, lengths) {
+            let mut answer = vec![kind; *len];
+            answer.iter_mut().take(1).for_each(|first| *first = FIRST_BYTE);
+            let none = (0..FIRST_BYTE).map(|_| Vec::new());
+            return Self(none.chain([answer]).collect());
+        }
         Self(lengths.iter().zip(0..).map(|(len, kind)| vec![kind; *len]).collect())
     }
 
@@ -50,14 +59,14 @@ impl Answers {
 }
 
 /// Serves on a free port of the loopback, which it says.
-pub(crate) fn play(io: Io, lengths: &[usize]) -> Fallible<()> {
+pub(crate) fn play(io: Io, lengths: &[usize], kind: Option<u8>) -> Fallible<()> {
     if let Io::Uring = io {
         uring::check()?;
     }
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
     let local = socket.local_addr()?;
-    let answers = Answers::new(lengths);
+    let answers = Answers::new(lengths, kind);
     thread::spawn(move || match io {
         Io::Plain => ended(one_by_one(&socket, &answers)),
         Io::Mmsg32 => ended(in_batches::<32>(&socket, &answers)),
@@ -114,10 +123,13 @@ mod tests {
 
     #[test]
     fn an_answer_goes_by_the_first_byte() {
-        let answers = Answers::new(&[89, 0, 744]);
+        let answers = Answers::new(&[89, 0, 744], None);
         assert_eq!(answers.to(&[0, 1]).map(<[u8]>::len), Some(89));
         assert_eq!(answers.to(&[1]), None);
         assert_eq!(answers.to(&[2, 9]), Some(&[2; 744][..]));
         assert_eq!((answers.to(&[3]), answers.to(&[])), (None, None));
+        let answers = Answers::new(&[3], Some(0x90));
+        assert_eq!(answers.to(&[FIRST_BYTE, 1]), Some(&[FIRST_BYTE, 0x90, 0x90][..]));
+        assert_eq!(answers.to(&[FIRST_BYTE - 1]), None);
     }
 }

@@ -10,6 +10,7 @@ mod link;
 mod links;
 mod mesh;
 mod native;
+mod native_client;
 mod wire;
 
 use std::net::SocketAddr;
@@ -28,7 +29,8 @@ const NAME: &str = "pos";
 type Cases = fn();
 
 /// What is counted in one process. A million pools take as long to make as everything else takes together.
-pub(crate) const GROUPS: [(&str, Cases); 2] = [("million", broadcaster::million), ("small", small)];
+pub(crate) const GROUPS: [(&str, Cases); 3] =
+    [("million", broadcaster::million), ("many", native::many), ("small", small)];
 
 fn small() {
     wire::all();
@@ -38,6 +40,7 @@ fn small() {
     links::all();
     mesh::all();
     native::all();
+    native_client::all();
 }
 
 fn times(mut work: impl FnMut()) {

@@ -160,6 +160,8 @@ impl NativeCalls {
     pub(in crate::sim) fn released(&mut self, pool: PoolId) {
         self.order(pool, Order::Leave);
         self.pools.remove(&pool);
+        // Who joins it again is somebody new.
+        self.said.retain(|of, _| PoolId::from(*of) != pool);
     }
 
     pub(in crate::sim) fn closed(&mut self) {
