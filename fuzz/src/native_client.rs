@@ -315,7 +315,8 @@ impl World {
     fn sent(&mut self, to: SocketAddr, datagram: &[u8]) {
         assert!((0..5).any(|number| server(number) == to), "to {to}, which is no broadcaster");
         assert!(datagram.len() <= MAX_DATAGRAM, "{} bytes", datagram.len());
-        self.liar.hear(to, datagram, self.model.ordered);
+        let dropped = self.machine().stats().outputs_dropped;
+        self.liar.hear(to, datagram, self.model.ordered, dropped);
         // What a call has led into is left when it ends.
         if datagram.get(1) == Some(&LEAVE) {
             return;

@@ -111,7 +111,7 @@ impl World {
     fn check_named(&self, named: &[PoolUuid]) {
         let latest = self.clock.latest();
         for joined in self.ledger.living(latest) {
-            let shown = joined.application == application(0) && !self.seen.was_hidden(joined.pool);
+            let shown = joined.application == application(0) && !self.ledger.may_be_hidden(joined.pool);
             assert!(!shown || self.lives > 1 || named.contains(&joined.pool), "{joined:?} is not named");
         }
     }

@@ -126,8 +126,8 @@ fn refusal(input: &mut Input<'_>) -> Refusal {
 
 impl Liar {
     /// The client has sent something to a broadcaster: it is one that PROTOCOL.md knows, and in order. So many orders were
-    /// given to it.
-    pub(super) fn hear(&mut self, to: SocketAddr, datagram: &[u8], ordered: u32) {
+    /// given to it, and for so much that it said there was no room.
+    pub(super) fn hear(&mut self, to: SocketAddr, datagram: &[u8], ordered: u32, dropped: u64) {
         match FromClient::read(datagram).expect("a client writes datagrams") {
             FromClient::Request(request) => {
                 if let Some(cookie) = request.cookie {
@@ -162,12 +162,10 @@ impl Liar {
                     assert!(self.cookies.contains(&(to, cookie.get())), "a cookie that {to} didn't give");
                 }
                 if message.act.is_order() {
-                    let next = given.orders.saturating_add(1);
-                    assert!(
-                        message.count == given.orders || message.count == next,
-                        "{message:?} after {given:?}"
-                    );
-                    if message.count == next && message.act != Act::Leave {
+                    let next = u64::from(given.orders) + 1 + dropped;
+                    let counts = u64::from(given.orders)..=next;
+                    assert!(counts.contains(&message.count.into()), "{message:?} after {given:?}");
+                    if message.count > given.orders && message.act != Act::Leave {
                         given.ordered += 1;
                         let most = ordered + given.outcomes;
                         assert!(given.ordered <= most, "{message:?} is new, after {given:?}");
