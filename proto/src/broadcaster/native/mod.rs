@@ -40,7 +40,7 @@ use crate::wire::native::{FIRST_BYTE, Fault, FromClient, Keys};
 use crate::{Instant, Transmit};
 use news::Changes;
 use places::{ByAddress, Places};
-use pools::Pools;
+use pools::{Phase, Pools};
 use secrets::{Cookies, Eras};
 
 /// What a broadcaster keeps of this dialect, from the first datagram on that is of it.
@@ -170,12 +170,13 @@ impl Native {
     }
 
     /// Reads something of each of these places, if there are such: of both ends, for they are longer than what memory hands
-    /// over at a time.
+    /// over at a time. And then of their pools.
     #[inline]
-    pub(super) fn touch<'a>(&self, handles: impl Iterator<Item = &'a u32>) -> u32 {
-        let read =
-            |handle: &u32| self.places.get(*handle).map_or(0, |place| place.count ^ u32::from(place.named));
-        handles.fold(0, |all, handle| all ^ read(handle))
+    pub(super) fn touch<'a>(&self, handles: impl Iterator<Item = &'a u32> + Clone) -> u32 {
+        let places = handles.filter_map(|handle| self.places.get(*handle));
+        let read = places.clone().fold(0, |all, place| all ^ place.count ^ u32::from(place.named));
+        let pools = places.filter_map(|place| self.pools.get(place.pool));
+        pools.fold(read, |all, pool| all ^ pool.number ^ u32::from(pool.phase == Phase::Live))
     }
 }
 
