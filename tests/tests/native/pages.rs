@@ -119,7 +119,7 @@ proptest! {
             Some(over) => {
                 let last = listings().nth(fit - 1).unwrap().pool;
                 prop_assert_eq!(next, Some(last));
-                let len = over.listed.map_or(24, |listed| 24 + listed.name.get().len() + listed.metadata.get().len());
+                let len = over.listed.map_or(32, |listed| 32 + listed.name.get().len() + listed.metadata.get().len());
                 prop_assert!(out.len() + len > MAX_DATAGRAM, "the next would have fit");
             }
         }
