@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{MAX_ANSWER, Request, RequestFault, Response, canonical, classic};
+use poolmesh_proto::wire::{Dialect, MAX_ANSWER, Request, RequestFault, Response, canonical, classic};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Machine, Output, RandomSource,
 };
@@ -29,6 +29,10 @@ const QUEUED: usize = 1_500;
 /// The same of the broadcaster itself: the blocks of memory that answers are cut from, two of them begun, that of its
 /// first pools, its clockwork, and the least that a collection takes.
 const OWN: usize = 3 * 32 * 1_024 + 6_000;
+/// What it takes for the native dialect once something came that says it is of that: of itself, and a place of the table of
+/// sources.
+const NATIVE: usize = 256 * 1_024;
+const SOURCE: usize = 24;
 
 /// Does what the bytes say, sometimes to two of them. Answers stay within [`MAX_ANSWER`] bytes, counts within their
 /// limits, memory within what is stated; deadlines lie ahead after a drain; a pool lives exactly as long as its host
@@ -78,6 +82,8 @@ struct World {
     drained: bool,
     /// The most pools there were at a time.
     most_pools: usize,
+    /// Something of the native dialect came.
+    native: bool,
     live: Live,
 }
 
@@ -100,6 +106,7 @@ impl World {
             scratch,
             drained: true,
             most_pools: 0,
+            native: false,
             live,
         }
     }
@@ -124,6 +131,7 @@ impl World {
     fn receive(&mut self, from: SocketAddr, datagram: &[u8]) {
         let now = self.clock.now();
         let before = self.broadcaster.stats();
+        self.native |= Dialect::of(datagram) == Dialect::Native;
         let known = match classic::decode_request(datagram) {
             Ok(Request::Ping(pool)) if datagram.len() <= self.config.max_datagram => {
                 self.model.ping(&pool, from, self.clock.latest())
@@ -260,7 +268,8 @@ impl World {
         let peers = self.broadcaster.peer_count();
         let with_peers = peers.min(self.broadcaster.pool_count());
         let pools = self.most_pools * POOL + with_peers * WITH_PEERS + peers * PEER;
-        let most = pools + self.config.max_queued * QUEUED + OWN;
+        let native = if self.native { NATIVE + self.config.limits.sources * SOURCE } else { 0 };
+        let most = pools + self.config.max_queued * QUEUED + OWN + native;
         self.live.check(self.broadcaster.count() * most);
     }
 

@@ -192,6 +192,10 @@ impl World {
             64..=95 => self.list_all(input),
             96..=143 => self.keep_ticket(input),
             144..=191 => self.resume_all(),
+            192..=223 => {
+                self.start(7);
+                self.resume_some(input);
+            }
             _ => self.timeout(),
         }
     }

@@ -302,6 +302,7 @@ impl World {
             assert!(sent <= self.config.max_queued && told <= 10_000, "{sent} datagrams, {told} events");
         };
         self.deadline = deadline;
+        self.model.check_deadline(deadline, self.config.call_timeout);
         let again = self.machine().act(Client::poll_output);
         assert_eq!(again, Output::Wait(deadline), "a second drain yields nothing");
         let client = self.client.as_mut().expect("it is there until the end");
@@ -314,7 +315,8 @@ impl World {
     fn sent(&mut self, to: SocketAddr, datagram: &[u8]) {
         assert!((0..5).any(|number| server(number) == to), "to {to}, which is no broadcaster");
         assert!(datagram.len() <= MAX_DATAGRAM, "{} bytes", datagram.len());
-        self.liar.hear(to, datagram);
+        let dropped = self.machine().stats().outputs_dropped;
+        self.liar.hear(to, datagram, self.model.ordered, dropped);
         // What a call has led into is left when it ends.
         if datagram.get(1) == Some(&LEAVE) {
             return;

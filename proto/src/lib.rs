@@ -1,15 +1,23 @@
 //! The protocol of poolmesh as pure state machines: no socket, no clock, no thread, no random source.
 //!
-//! A **broadcaster** lists, creates and joins **pools**; the **host** of a pool keeps it alive with **pings**; the
-//! **peers** of a pool talk to each other directly, over links that carry named events.
+//! A **broadcaster** creates and lists **pools**, and admits who wants to join; the **members** of a pool know who is there and
+//! who is **host**, and talk to each other directly, over links that carry named events.
 //!
 //! ```text
 //!              datagrams                                     byte streams
 //!   Client <---------------> Broadcaster              Link <--------------> Link
 //!     |   create, list, join,                           ^
-//!     |   ping; answers                                 | hands out, learns the end of
+//!     |   ping; rosters, changes                        | hands out, learns the end of
 //!     +--- PoolInfo: who is in the pool -------------> Mesh --- Dial, Listen, Close ---> driver
 //! ```
+//!
+//! # Dialects
+//!
+//! By default both speak the **native** one. `PROTOCOL.md` of this crate specifies it: proof of address, rosters that all members
+//! agree on, another host when one goes, and a way back after the broadcaster's death. What a client knows of a pool is
+//! [`Membership`], what is new there [`PoolEvent`], what a broadcaster allows [`Limits`]. The **classic** one is the wire of
+//! gop2p, byte for byte: [`BroadcasterConfig::with_classic`] has a broadcaster speak it, too, [`ClientConfig::classic`] is for a
+//! client that does.
 //!
 //! # The loop
 //!
@@ -34,26 +42,29 @@
 //! }
 //!
 //! let (server, me): (SocketAddr, SocketAddr) = ("192.0.2.1:6969".parse()?, "192.0.2.2:5000".parse()?);
-//! let mut ids = 0;
-//! let mut broadcaster = Broadcaster::new(BroadcasterConfig::default().with_classic(), move || { ids += 1; ids });
-//! let mut client = Client::new(ClientConfig::classic(), server, [7; 32]);
+//! let mut drawn = 0; // a real one draws from the system's random source, as the client's seed is
+//! let mut broadcaster = Broadcaster::new(BroadcasterConfig::default(), move || { drawn += 1; drawn });
+//! let mut client = Client::new(ClientConfig::default(), server, [7; 32]);
 //! let (mut to_server, mut to_client, mut events) = (vec![], vec![], vec![]);
 //!
 //! let now = Instant::ZERO;
 //! let call = client.create(now)?;
 //! let mut wake = drain(&mut client, &mut to_server, &mut events);
 //! assert!(wake.is_some(), "it will send again, or give up");
-//! for datagram in to_server.drain(..) {
-//!     broadcaster.handle_datagram(now, me, &datagram);
+//! while !to_server.is_empty() { // the request, the same with a cookie, a ping that takes the place
+//!     for datagram in to_server.drain(..) {
+//!         broadcaster.handle_datagram(now, me, &datagram);
+//!     }
+//!     drain(&mut broadcaster, &mut to_client, &mut vec![]);
+//!     for datagram in to_client.drain(..) {
+//!         client.handle_datagram(now, server, &datagram);
+//!     }
+//!     wake = drain(&mut client, &mut to_server, &mut events);
 //! }
-//! drain(&mut broadcaster, &mut to_client, &mut vec![]);
-//! for datagram in to_client.drain(..) {
-//!     client.handle_datagram(now, server, &datagram);
-//! }
-//! wake = drain(&mut client, &mut to_server, &mut events);
 //!
 //! let [ClientEvent::Finished { call: of, outcome: Outcome::Created(pool) }] = &events[..] else { panic!() };
 //! assert_eq!((*of, pool.host()), (call, me));
+//! println!("code {}", pool.code().ok_or("a classic pool has none")?);
 //! client.handle_timeout(wake.unwrap()); // virtual time: straight to the next ping
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -73,8 +84,8 @@
 //!
 //! # What it does not do
 //!
-//! No encryption, no proof of identity or address, no NAT traversal, no relay. The classic dialect (gop2p's wire) has
-//! no leave and no notice of who came: a pool's list of peers only grows.
+//! No encryption, no identities, no NAT traversal, no relay. The classic dialect has no proof of address, no leave and no notice
+//! of who came: a pool's list of peers only grows.
 //!
 //! # Features
 //!

@@ -1,7 +1,7 @@
 //! poolmesh over smol: async sockets and tasks.
 //!
-//! A **broadcaster** (a small UDP server) lists, creates and joins **pools**; the **host** of a pool keeps it alive with
-//! **pings**; the **peers** of a pool talk to each other directly, over links that carry named events. The protocol
+//! A **broadcaster** (a small UDP server) creates and lists **pools**, and admits who wants to join; the **members** of a
+//! pool know who is there and who is **host**, and talk to each other directly, over links that carry named events. The protocol
 //! lives in [`proto`] as pure state machines; this crate owns the sockets, the clock and the tasks, and decides nothing.
 //!
 //! ```no_run
@@ -11,19 +11,27 @@
 //! let client = Client::connect("127.0.0.1:6969").await?;
 //! let mesh = Mesh::new();
 //! mesh.on("msg", |peer, event| println!("{}: {:?}", peer.address(), event.reader().string()));
-//! let pool = client.create().await?; // pinged from now on
+//! let pool = client.create().await?; // and stay in it, until `leave`
+//! println!("code {}", pool.code().ok_or("a classic pool has none")?);
 //! mesh.connect_to_pool(&client, &pool).await?;
 //! mesh.accept().await.unwrap().send("msg", Packet::new().string("welcome")).await?;
 //! # Ok::<(), Box<dyn std::error::Error>>(()) });
 //! ```
 //!
+//! [`Client::create_with`] says what the pool is ([`PoolSpec`]), [`Client::join_by_code`] takes the code that somebody read out,
+//! [`Client::events`] tells who comes, goes and is host, [`Client::membership`] all that is known at any time. Several
+//! broadcasters that stand in for each other are [`ClientConfig::broadcasters`].
+//!
 //! # Coming from gop2p
+//!
+//! Its programs are reached in the classic dialect: [`Client::connect_with`] and [`ClientConfig::classic`], at a broadcaster of
+//! [`BroadcasterConfig::with_classic`]. Programs of this crate among themselves need neither.
 //!
 //! | gop2p | here |
 //! | --- | --- |
 //! | `broadcast.CreateHandle`, `Connect(host, port)` | [`Client::connect`] |
 //! | `GetPoolIDs`, `CreatePool`, `JoinPool` | [`Client::list`], [`Client::create`], [`Client::join`]: each ends by its deadline |
-//! | `Ping(ctx, ticks)`, to be called by the host | by itself, every [`ClientConfig::ping_interval`], until [`Client::release`] |
+//! | `Ping(ctx, ticks)`, to be called by the host | by itself, as often as the broadcaster says, until [`Client::leave`]; in the classic dialect every [`ClientConfig::ping_interval`], until [`Client::release`] |
 //! | `Close` | [`Client::close`], [`Mesh::close`], or dropping the last clone |
 //! | `p2p.CreateHandle` | [`Mesh::new`] |
 //! | `ConnectToPeer`, `ConnectToPool` | [`Mesh::connect_to_peer`], [`Mesh::connect_to_pool`]: who can't be reached is in the report |
@@ -34,6 +42,7 @@
 //! | `Disconnect` | [`Peer::disconnect`], which does close the connection |
 //! | the `disconnected` event | [`Peer::on_disconnect`], [`Event::Disconnected`]: with a reason, and no peer can forge it |
 //! | the reader, which loses its place when a frame comes in pieces | towards gop2p peers set [`LinkConfig::pack`] to 1: a write for each event, and keep events small |
+//! | (none) | [`Client::leave`], `kick`, `lock`, `hand_over` and more, [`Client::events`], [`Client::resume`]: in the native dialect |
 //! | (none) | [`Mesh::events`], a `Stream`; [`Peer::sink`], a `Sink` |
 //!
 //! # What the tasks run

@@ -111,7 +111,7 @@ impl World {
     fn check_named(&self, named: &[PoolUuid]) {
         let latest = self.clock.latest();
         for joined in self.ledger.living(latest) {
-            let shown = joined.application == application(0) && !self.seen.was_hidden(joined.pool);
+            let shown = joined.application == application(0) && !self.ledger.may_be_hidden(joined.pool);
             assert!(!shown || self.lives > 1 || named.contains(&joined.pool), "{joined:?} is not named");
         }
     }
@@ -182,7 +182,17 @@ impl World {
 
     /// All have lost their broadcaster, and what they say arrives.
     pub(super) fn resume_all(&mut self) {
-        for player in 0..super::PLAYERS as u8 {
+        self.resume_those(|_| true);
+    }
+
+    /// Some of those who have lost their broadcaster come back.
+    pub(super) fn resume_some(&mut self, input: &mut Input<'_>) {
+        let which = input.u8();
+        self.resume_those(|player| which & 1 << player != 0);
+    }
+
+    fn resume_those(&mut self, which: impl Fn(u8) -> bool) {
+        for player in (0..super::PLAYERS as u8).filter(|player| which(*player)) {
             let ticket = self.player(player).places.last().and_then(Place::ticket);
             if let Some((ticket, roster)) = ticket {
                 let (spec, about) = (roster.spec.as_spec(), About::default());

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use poolmesh_proto::wire::native::{
     Act, Answer, Call, FromBroadcaster, FromClient, Joined, Key, LONGEST_TO_UNPROVEN, LeaveReason,
-    MAX_DATAGRAM, Message, News, Notice, Reply, Tx,
+    MAX_DATAGRAM, Message, News, Notice, PoolUuid, Reply, Tx,
 };
 use poolmesh_proto::wire::{Dialect, canonical};
 use poolmesh_proto::{BroadcasterEvent, Instant, PoolId};
@@ -58,6 +58,9 @@ pub(super) struct Ledger {
     offer: Duration,
     /// Pools may end with their hosts.
     ends: bool,
+    /// Who asked for a hidden pool, and pools that may be hidden.
+    hides: BTreeSet<(SocketAddr, Tx)>,
+    hidden: BTreeSet<[u8; 16]>,
     /// Requests of addresses that had proven themselves.
     pub(super) asked: usize,
 }
@@ -75,6 +78,8 @@ impl Ledger {
             timeout,
             offer,
             ends: false,
+            hides: BTreeSet::new(),
+            hidden: BTreeSet::new(),
             asked: 0,
         }
     }
@@ -95,6 +100,9 @@ impl Ledger {
                 self.asked += usize::from(account.proven);
                 if let Call::Create { spec, .. } | Call::Resume { spec, .. } = request.call {
                     self.ends |= spec.ends_with_host();
+                    if spec.hidden() {
+                        self.hides.insert((from, request.tx));
+                    }
                 }
                 Due::Anything
             }
@@ -155,7 +163,12 @@ impl Ledger {
             Act::Close => self.disturb(|other| other.joined.pool == pool),
             Act::Leave => self.disturb(|other| other.joined.pool == pool && other.joined.member == member),
             Act::Kick(gone) => self.disturb(|other| other.joined.pool == pool && other.joined.member == gone),
-            Act::Change(spec) => self.ends |= spec.ends_with_host(),
+            Act::Change(spec) => {
+                self.ends |= spec.ends_with_host();
+                if spec.hidden() {
+                    self.hidden.insert(pool.bytes());
+                }
+            }
             Act::Ping(_) | Act::Ask(_) | Act::Move(_) | Act::About(_) | Act::Hand(_) => {}
         }
         if answered && !self.ends { Due::Answered } else { Due::Anything }
@@ -225,6 +238,9 @@ impl Ledger {
         assert!(proven, "{to} has never shown itself");
         let Reply::Joined(joined) = &answer.reply else { return };
         assert_eq!(joined.you.get(), to);
+        if self.hides.contains(&(to, answer.tx)) {
+            self.hidden.insert(joined.pool.bytes());
+        }
         // The same again; if it has moved since, it is seen elsewhere.
         if self.sessions.iter().any(|one| Joined { you: joined.you, ..one.joined } == *joined) {
             return;
@@ -259,6 +275,11 @@ impl Ledger {
         let heard = |one: &Session| one.taken.is_some_and(|taken| !(taken + self.timeout).is_due(now));
         let silent = *reason == LeaveReason::TimedOut && !sessions.any(heard);
         assert!(disturbed || silent, "{event:?} at {now:?}, of {:?}", self.sessions);
+    }
+
+    /// Whether a pool may be hidden.
+    pub(super) fn may_be_hidden(&self, pool: PoolUuid) -> bool {
+        self.hidden.contains(&pool.bytes())
     }
 
     /// The members that are there for certain.

@@ -142,13 +142,6 @@ impl Seen {
         epoch
     }
 
-    /// Whether any spec that the pool had is one of a hidden pool.
-    pub(super) fn was_hidden(&self, pool: PoolUuid) -> bool {
-        let of_pool = self.epochs.range((pool.bytes(), 0, 0)..=(pool.bytes(), u64::MAX, u32::MAX));
-        let mut specs = of_pool.filter_map(|(_, epoch)| epoch.spec.as_ref());
-        specs.any(|spec| spec.as_spec().hidden())
-    }
-
     /// A state was said without a roster.
     pub(super) fn said(&mut self, pool: PoolUuid, state: &State) {
         self.state(pool, state);

@@ -39,6 +39,9 @@ pub(super) struct Given {
     /// The latest counts that were heard.
     pub(super) pings: u32,
     pub(super) orders: u32,
+    /// Counts of orders that were heard, but of those to leave, and answers to orders that were said.
+    ordered: u32,
+    outcomes: u32,
 }
 
 /// All that was heard and said.
@@ -55,6 +58,11 @@ fn push<T>(all: &mut Vec<T>, one: T) {
         all.remove(0);
     }
     all.push(one);
+}
+
+/// The first pool that a list of those behind this one may name.
+fn behind(pool: PoolUuid) -> PoolUuid {
+    PoolUuid::new(u128::from_be_bytes(pool.bytes()).wrapping_add(1).to_be_bytes())
 }
 
 /// One of a few pools.
@@ -117,15 +125,16 @@ fn refusal(input: &mut Input<'_>) -> Refusal {
 }
 
 impl Liar {
-    /// The client has sent something to a broadcaster: it is one that PROTOCOL.md knows, and in order.
-    pub(super) fn hear(&mut self, to: SocketAddr, datagram: &[u8]) {
+    /// The client has sent something to a broadcaster: it is one that PROTOCOL.md knows, and in order. So many orders were
+    /// given to it, and for so much that it said there was no room.
+    pub(super) fn hear(&mut self, to: SocketAddr, datagram: &[u8], ordered: u32, dropped: u64) {
         match FromClient::read(datagram).expect("a client writes datagrams") {
             FromClient::Request(request) => {
                 if let Some(cookie) = request.cookie {
                     assert!(self.cookies.contains(&(to, cookie.get())), "a cookie that {to} didn't give");
                 }
                 let (application, pool, code, member) = match &request.call {
-                    Call::List { application, .. } => (*application, None, None, None),
+                    Call::List { application, after, .. } => (*application, Some(behind(*after)), None, None),
                     Call::Create { application, .. } => (Some(*application), None, None, None),
                     Call::Join { application, pool, .. } => (Some(*application), Some(*pool), None, None),
                     Call::JoinByCode { application, code, .. } => {
@@ -153,11 +162,14 @@ impl Liar {
                     assert!(self.cookies.contains(&(to, cookie.get())), "a cookie that {to} didn't give");
                 }
                 if message.act.is_order() {
-                    let next = given.orders.saturating_add(1);
-                    assert!(
-                        message.count == given.orders || message.count == next,
-                        "{message:?} after {given:?}"
-                    );
+                    let next = u64::from(given.orders) + 1 + dropped;
+                    let counts = u64::from(given.orders)..=next;
+                    assert!(counts.contains(&message.count.into()), "{message:?} after {given:?}");
+                    if message.count > given.orders && message.act != Act::Leave {
+                        given.ordered += 1;
+                        let most = ordered + given.outcomes;
+                        assert!(given.ordered <= most, "{message:?} is new, after {given:?}");
+                    }
                     given.orders = message.count;
                 } else {
                     assert!(message.count > given.pings, "{message:?} after {given:?}");
@@ -216,7 +228,10 @@ impl Liar {
             3 => joined.code = code(choice),
             _ => {}
         }
-        push(&mut self.given, Given { from: asked.to, joined, state: None, pings: 0, orders: 0 });
+        push(
+            &mut self.given,
+            Given { from: asked.to, joined, state: None, pings: 0, orders: 0, ordered: 0, outcomes: 0 },
+        );
         joined
     }
 
@@ -234,6 +249,7 @@ impl Liar {
         let news = match kind % 8 {
             0 => News::Pong { count: given.pings.wrapping_add(off) },
             1 => {
+                given.outcomes += 1;
                 let outcome = if kind < 128 { Ok(()) } else { Err(refusal(input)) };
                 News::Done { count: given.orders.wrapping_add(off), outcome }
             }
@@ -288,8 +304,10 @@ fn pools(asked: &Asked, input: &mut Input<'_>, out: &mut BytesMut) {
     let (count, next, texts) = (input.u8() % 6, input.u8(), input.u8());
     const LONG: [u8; Metadata::MAX_LEN] = [7; Metadata::MAX_LEN];
     let mut writer = PoolsWriter::new(out, asked.tx);
+    let code = code(next);
     for number in 0..count {
         let listed = Listed {
+            code,
             locked: texts & 1 == 1,
             members: u16::from(texts),
             seats: Seats::new(u16::from(texts) + 1).expect("it is not 0"),
@@ -297,7 +315,10 @@ fn pools(asked: &Asked, input: &mut Input<'_>, out: &mut BytesMut) {
             metadata: Metadata::new(if texts >= 128 { &LONG } else { &[] }).expect("it is within"),
         };
         let listed = (texts & 2 == 0).then_some(listed);
-        let _fits = writer.push(&Listing { pool: PoolUuid::new([number * 40 + 1; 16]), listed });
+        // A member that looks for its pool elsewhere asks for what is behind the id before it.
+        let pool = asked.pool.filter(|_| number == 0 && texts & 4 == 4);
+        let pool = pool.unwrap_or_else(|| PoolUuid::new([number * 40 + 1; 16]));
+        let _fits = writer.push(&Listing { pool, listed });
     }
     writer.finish(&asked.key, (next >= 128).then(|| PoolUuid::new([next; 16])));
 }

@@ -39,6 +39,8 @@ pub(super) struct Model {
     calls: Vec<Made>,
     pools: BTreeMap<PoolId, Pool>,
     closed: bool,
+    /// Orders that were given.
+    pub(super) ordered: u32,
 }
 
 impl Model {
@@ -46,6 +48,7 @@ impl Model {
         assert!(!self.closed, "a call of a client that was closed");
         assert!(self.calls.iter().all(|call| call.id != id), "{id:?} twice");
         self.calls.push(Made { id, at, kind, done: false });
+        self.ordered += u32::from(kind == Kind::Order);
     }
 
     pub(super) fn under_way(&self) -> usize {
@@ -135,6 +138,14 @@ impl Model {
     pub(super) fn check_calls(&self, now: Instant, timeout: Duration) {
         for call in self.calls.iter().filter(|call| !call.done) {
             assert!(!(call.at + timeout).is_due(now), "{call:?} has no outcome at {now:?}");
+        }
+    }
+
+    /// It wakes for every call whose time will be over.
+    pub(super) fn check_deadline(&self, deadline: Option<Instant>, timeout: Duration) {
+        let deadline = deadline.unwrap_or(Instant::NEVER);
+        for call in self.calls.iter().filter(|call| !call.done) {
+            assert!(deadline <= call.at + timeout, "it sleeps until {deadline:?} over {call:?}");
         }
     }
 

@@ -16,7 +16,7 @@ use core::time::Duration;
 ///   it takes it;
 /// - 300 a pool, and its name, its metadata and 19 for each broadcaster that it names; of those 190 are kept for the next
 ///   when it has ended;
-/// - while a pool comes back, 120 more for each member, and its spec again for each ticket that has another;
+/// - while a pool comes back, 120 more for each member, and its spec again for each ticket;
 /// - 24 a place of the table of sources;
 /// - 1,500 for each datagram that may be queued (`max_queued`), for changes that members are still to be told: what is beyond
 ///   they learn by their next pings. Each of those datagrams takes as much itself

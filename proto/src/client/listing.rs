@@ -58,6 +58,7 @@ pub struct PoolListing {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Listed {
+    code: PoolCode,
     locked: bool,
     members: u16,
     seats: Seats,
@@ -82,6 +83,12 @@ impl PoolListing {
     #[must_use]
     pub fn name(&self) -> &str {
         self.listed.as_ref().map_or("", |listed| &listed.name)
+    }
+
+    /// The code by which it is joined, too. None if it is a classic one.
+    #[must_use]
+    pub fn code(&self) -> Option<PoolCode> {
+        self.listed.as_ref().map(|listed| listed.code)
     }
 
     /// How many members it has. 0 if it is a classic one.
@@ -125,6 +132,7 @@ impl From<Listing<'_>> for PoolListing {
     fn from(listing: Listing<'_>) -> Self {
         let listed = listing.listed.map(|listed| {
             Box::new(Listed {
+                code: listed.code,
                 locked: listed.locked,
                 members: listed.members,
                 seats: listed.seats,
@@ -166,6 +174,7 @@ mod tests {
     #[test]
     fn a_listing_is_kept_as_it_was_read() {
         let listed = Listed {
+            code: PoolCode::new(5).unwrap(),
             locked: true,
             members: 3,
             seats: Seats::new(8).unwrap(),
@@ -178,6 +187,7 @@ mod tests {
             ("duel", &b"m"[..], PoolUuid::new([7; 16]).into())
         );
         assert_eq!((pool.members(), pool.seats(), pool.free()), (3, 8, 5));
+        assert_eq!((pool.code(), PoolListing::classic(pool.id()).code()), (PoolCode::new(5), None));
         assert!(pool.is_locked() && !pool.is_classic());
         let classic = PoolListing::classic("p".parse().unwrap());
         assert_eq!((classic.name(), classic.metadata(), classic.free()), ("", &[][..], 0));

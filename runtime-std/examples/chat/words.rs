@@ -165,8 +165,9 @@ pub(crate) fn listing(pool: &PoolListing) -> String {
     if pool.is_classic() {
         return format!("{} classic", pool.id());
     }
+    let code = pool.code().map(|code| format!(" {code}")).unwrap_or_default();
     let locked = if pool.is_locked() { " locked" } else { "" };
-    format!("{} {}/{}{locked} {}", pool.id(), pool.members(), pool.seats(), shown(pool.name()))
+    format!("{}{code} {}/{}{locked} {}", pool.id(), pool.members(), pool.seats(), shown(pool.name()))
         .trim_end()
         .to_owned()
 }

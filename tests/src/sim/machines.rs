@@ -19,7 +19,7 @@ use super::fingerprint::of_event;
 use super::streams::{ConnId, Side};
 
 /// What a peer is made with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerConfig {
     /// The client's settings.
     pub client: ClientConfig,
@@ -27,9 +27,10 @@ pub struct PeerConfig {
     pub mesh: MeshConfig,
 }
 
-/// A client of the classic dialect.
-impl Default for PeerConfig {
-    fn default() -> Self {
+impl PeerConfig {
+    /// The settings of a peer whose client speaks the classic dialect.
+    #[must_use]
+    pub fn classic() -> Self {
         Self { client: ClientConfig::classic(), mesh: MeshConfig::default() }
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use poolmesh_proto::{BroadcasterConfig, ClientEvent, LinkEvent, Outcome, Packet, PoolId};
+//! use poolmesh_proto::{BroadcasterConfig, ClientEvent, LinkEvent, Outcome, Packet, PoolEvent, PoolId};
 //! use poolmesh_testkit::sim::{App, AppEvent, Context, PeerConfig, Violation, World};
 //!
 //! /// Hosts or joins a pool, and says hello once a minute.
@@ -17,6 +17,7 @@
 //!     join: Option<PoolId>,
 //!     pool: Option<PoolId>,
 //!     heard: u32,
+//!     hosts: bool,
 //! }
 //!
 //! impl App for Greeter {
@@ -36,6 +37,7 @@
 //!                     context.enter(&pool).expect("the mesh is open");
 //!                 }
 //!             }
+//!             AppEvent::Client(ClientEvent::Pool { event: PoolEvent::Host { you, .. }, .. }) => self.hosts = you,
 //!             AppEvent::Woken(_) => {
 //!                 context.send_to_all("msg", Packet::new().string("hello"));
 //!                 context.wake_after(Duration::from_secs(60), 0);
@@ -48,7 +50,7 @@
 //!
 //! let mut world = World::new(7); // the seed
 //! world.weather().loss = 100_000; // a datagram of ten is lost
-//! let server = world.broadcaster(BroadcasterConfig::default().with_classic());
+//! let server = world.broadcaster(BroadcasterConfig::default());
 //! let ann = world.peer(Greeter::default(), server, PeerConfig::default());
 //! world.run_for(Duration::from_secs(10))?;
 //!
@@ -60,8 +62,13 @@
 //! world.crash(ann, false); // her system says so to bob
 //! world.run_for(Duration::from_secs(1))?;
 //! assert_eq!(world.honest_links(bob), []);
+//! world.run_for(Duration::from_secs(12))?; // and his broadcaster, when it has not heard of her for 10 s
+//! assert!(world.app(bob).is_some_and(|bob| bob.hosts));
 //! # Ok::<(), Violation>(())
 //! ```
+//!
+//! Both sides speak the native dialect by default; [`BroadcasterConfig::with_classic`](poolmesh_proto::BroadcasterConfig::with_classic)
+//! and [`PeerConfig::classic`] make a world of the classic one.
 //!
 //! # What is yours to say
 //!
@@ -96,7 +103,7 @@
 //! for seed in 0..20 {
 //!     let mut world = World::new(seed);
 //!     // world.log_to(Box::new(std::io::stderr()));
-//!     let server = world.broadcaster(BroadcasterConfig::default().with_classic());
+//!     let server = world.broadcaster(BroadcasterConfig::default());
 //!     let ann = world.peer(Lister::default(), server, PeerConfig::default());
 //!     for asked in 1..10 {
 //!         let weather = Weather::rough(world.rng());
@@ -166,7 +173,7 @@
 //! # What is looked at after every event where the native dialect is spoken
 //!
 //! Each of these holds whatever goes wrong, and whatever an attacker does who doesn't see the keys (`PROTOCOL.md` of the
-//! proto, section 9). A broadcaster whose secret is in its config is held against
+//! proto, section 9). Each broadcaster is held against
 //! [`NativeModel`](crate::model::NativeModel): every datagram that it sends has to be due, to the meaning, and none may be
 //! missing when it rests.
 //!
@@ -211,24 +218,28 @@
 //!
 //! The wire of gop2p has no proof of address, no request ids, no leave, no notice of who came or went, and no integrity
 //! of its own. So these don't hold, and the simulator doesn't ask for them where it is spoken. Behind each stands what holds
-//! it in the native dialect:
+//! it in the native dialect, in three places: **the model** ([`model::native`](crate::model::NativeModel)) answers for every datagram
+//! of a broadcaster; **checks** (`sim/check/native/`) look at what clients and broadcasters do after every event; **drills**
+//! (`simulate/native/drills/`) have one thing happen to a pool after a storm, and demand what must come of it.
 //!
-//! | | what does not hold | why | in the native dialect |
+//! | | what does not hold | why | what holds it in the native dialect |
 //! | --- | --- | --- | --- |
-//! | M1, M2 | a peer appears only if its address is proven, goes only by its own word | a datagram's source is all there is; nobody can leave, so a pool's list of peers only grows and names the dead | M1, M2 above, by the model and by the drill `leave` |
-//! | M3 | an incarnation that was replaced never acts again | nothing tells a program that came back to its address from the one before: a late ping of the old one keeps a pool alive, a late answer to it may be taken by the new one | M3: counts and sessions, by the model; the drills `program_comes_back`, `leave`, `kick` |
-//! | M4 | nobody is told of a pool that was not made | only as long as nobody forges the broadcaster's address, and no bit of its answers flips unnoticed | M4, after every outcome, with forgers and flipped bits |
-//! | P5, V1 | equal rosters at equal epochs, the same view everywhere | there are no epochs; a peer knows those who were there when it came; of more than about 59 only the latest are named | P5 after every event, V1 after each storm |
-//! | M5, V3 | another host when the host is gone; pools are back after a broadcaster's restart | a pool is its host's, and the broadcaster's memory is all there is of it: it ends, and its host is told. Links go on | the drills `host_falls_silent`, `comes_back_with_key`, `comes_back_without_key`, `another_takes_over` |
-//! | G1 | a ping prolongs only the life of its sender | whoever forges the host's address, or sends an old ping of the host again, prolongs it as well | the model: a ping without the session's key is `Unknown`, an old one nothing |
-//! | L1 | at most one link for each pair | an accepted link comes from any port, so two peers that learn of each other at the same moment may open two. Each of them dials an address at most once at a time | L1: who has the higher number dials, one link for each pair at each meeting |
-//! | L2 | unaltered | streams are checked by TCP alone. What was corrupted on the way may be read as other frames; it never panics, and never takes more than its limits | links are the same in both dialects |
-//! | V4 | the dead are gone from the list | see M2. Links to them end when the system says so, or by [`idle_timeout`](poolmesh_proto::LinkConfig::idle_timeout): without it a link over which nobody says anything stays half-open for ever | V4: the model, and the drill `member_is_cut_off` |
+//! | M1, M2 | a peer appears only if its address is proven, goes only by its own word | a datagram's source is all there is; nobody can leave, so a pool's list of peers only grows and names the dead | the model: `cookies` (nobody is offered a place who has shown no good one), `line` (a change has to be due, with its reason); the check `calls` (no order that the program didn't give); the drills `leave`, `kick`, `addresses_change` |
+//! | M3 | an incarnation that was replaced never acts again | nothing tells a program that came back to its address from the one before: a late ping of the old one keeps a pool alive, a late answer to it may be taken by the new one | the model: sessions and counts in `members`, tickets in `requests` and `recovery`; the drills `leave`, `kick`, `host_falls_silent` (an old ticket is `Stale`), `program_comes_back` |
+//! | M4 | nobody is told of a pool that was not made | only as long as nobody forges the broadcaster's address, and no bit of its answers flips unnoticed | the check `calls`, at every outcome, with forgers and flipped bits at work |
+//! | P5, V1 | equal rosters at equal epochs, the same view everywhere | there are no epochs; a peer knows those who were there when it came; of more than about 59 only the latest are named | P5: the check `book`, of all members and broadcasters of the world together; V1: `agree` after each storm |
+//! | M5, V3 | another host when the host is gone; pools are back after a broadcaster's restart | a pool is its host's, and the broadcaster's memory is all there is of it: it ends, and its host is told. Links go on | the check `book` (one host a term); the drills `host_falls_silent`, `hand_over`, `comes_back_with_key`, `comes_back_without_key`, `another_takes_over` |
+//! | G1 | a ping prolongs only the life of its sender | whoever forges the host's address, or sends an old ping of the host again, prolongs it as well | the model: in `members` a ping without the session's key is `Unknown` and one with an old count nothing, so a member that should have timed out and has not is seen (`rests`) |
+//! | L1 | at most one link for each pair | an accepted link comes from any port, so two peers that learn of each other at the same moment may open two. Each of them dials an address at most once at a time | `linked`, at each meeting and after each drill that must not touch links: the higher number dials, each pair has one |
+//! | L2 | unaltered | streams are checked by TCP alone. What was corrupted on the way may be read as other frames; it never panics, and never takes more than its limits | nothing: links are the same in both dialects |
+//! | V4 | the dead are gone from the list | see M2. Links to them end when the system says so, or by [`idle_timeout`](poolmesh_proto::LinkConfig::idle_timeout): without it a link over which nobody says anything stays half-open for ever | the model's deadlines; the drills `member_is_cut_off`, `host_falls_silent`, and `rest`, after which nobody who has let go is in a pool. Links: as in the classic dialect |
 //! | V5 | every pair that can be is linked | nobody behind a NAT can be dialed from outside; a NAT that forgets its mapping, or has one for each destination, gives a host another address, and its pool ends | no pool ends by it: the drill `addresses_change`. Who is behind a NAT can't be dialed there either |
-//! | V7 | honest joins end in time whatever an attacker does | not if he forges addresses: an answer to one's call, a full pool, all pools of a source. He can take all links of a mesh from one address | V7: each meeting, with the attacker at work |
-//! | A1 | no more bytes out than in before an address is proven | one byte draws a list of 1,024 | A1 at every datagram |
-//! | V8 | no storm of reconnects | a restarted broadcaster answers each ping with a refusal, and programs that create at once do so at once: there is no jitter | V8 at every datagram of a client |
-//! | S1, S2 | secrecy | there is none | there is none |
+//! | V7 | honest joins end in time whatever an attacker does | not if he forges addresses: an answer to one's call, a full pool, all pools of a source. He can take all links of a mesh from one address | `meet`, after each storm: all make, find and join a pool in fair weather, with the attacker at work |
+//! | A1 | no more bytes out than in before an address is proven | one byte draws a list of 1,024 | the check `proof`, at every datagram |
+//! | V8 | no storm of reconnects | a restarted broadcaster answers each ping with a refusal, and programs that create at once do so at once: there is no jitter | the check `calls` (`says`): two datagrams a second of who looks for a broadcaster |
+//! | S1, S2 | secrecy | there is none | nothing: there is none |
+//!
+//! The last column is of hours; what shows the same on real sockets and in unit tests is in the README's security model.
 //!
 //! A clock that jumps back is no fault of the dialect but of the driver: a machine never goes back behind the latest time
 //! it was told, so it stands still until that time is reached again. [`World::calm`] ends that, too.

@@ -36,6 +36,15 @@ impl Rng {
         u128::from(self.u64()) << 64 | u128::from(self.u64())
     }
 
+    /// Any 32 bytes.
+    pub fn secret(&mut self) -> [u8; 32] {
+        let mut secret = [0; 32];
+        let (one, other) = secret.split_at_mut(16);
+        one.copy_from_slice(&self.u128().to_le_bytes());
+        other.copy_from_slice(&self.u128().to_le_bytes());
+        secret
+    }
+
     /// A number below `end`; 0 if that is 0.
     pub fn below(&mut self, end: u64) -> u64 {
         // The bias is below one in 2^32 for what a simulation asks for.

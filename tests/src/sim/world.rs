@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use poolmesh_proto::trace::{Entry, Input, Start};
-use poolmesh_proto::wire::native::Epoch;
+use poolmesh_proto::wire::native::{Epoch, Secret};
 use poolmesh_proto::{BroadcasterConfig, BroadcasterStats, Client, Instant, Links, Mesh, PoolId};
 
 use super::actor::Actor;
@@ -83,19 +83,22 @@ impl<A: App> World<A> {
         Self { core: Core::new(seed), nodes: Vec::new() }
     }
 
-    /// Adds a broadcaster.
+    /// Adds a broadcaster. One without a secret gets a new one, with each start.
     pub fn broadcaster(&mut self, config: BroadcasterConfig) -> NodeId {
         let own = Addr::new(address::of_node(self.nodes.len()), BROADCASTER_PORT);
         let kind = self.server(self.nodes.len(), config);
         self.add(own, None, kind)
     }
 
-    pub(super) fn server(&mut self, place: usize, config: BroadcasterConfig) -> Kind<A> {
+    pub(super) fn server(&mut self, place: usize, mut config: BroadcasterConfig) -> Kind<A> {
+        let rng = self.core.rng.fork();
+        // One that it drew by itself the model would not know.
+        config.secret.get_or_insert_with(|| Secret::new(rng.clone().secret()));
         if let Some(tape) = &mut self.core.tape {
             tape.note(place, Instant::ZERO, Input::Start(Start::Broadcaster(Box::new(config.clone()))));
         }
         let own = Addr::new(address::of_node(place), BROADCASTER_PORT).to_socket();
-        Kind::Server(Box::new(Server::new(config, own, self.core.rng.fork())))
+        Kind::Server(Box::new(Server::new(config, own, rng)))
     }
 
     /// Adds a peer that knows that broadcaster.

@@ -220,7 +220,7 @@ fn broadcaster(options: &Options, rng: &mut Rng) -> (BroadcasterConfig, Duration
 }
 
 fn peer(options: &Options, rng: &mut Rng, ping_timeout: Duration) -> (PeerConfig, usize) {
-    let mut config = PeerConfig::default();
+    let mut config = PeerConfig::classic();
     let client = &mut config.client;
     client.ping_interval = ping_timeout / *rng.pick(&[3, 5]);
     client.recreate_after = Some(ping_timeout + Duration::from_secs(1)).filter(|_| rng.chance(800_000));

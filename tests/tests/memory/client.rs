@@ -265,6 +265,7 @@ pub(super) fn listed() {
         let mut out = BytesMut::new();
         let mut writer = PoolsWriter::new(&mut out, tx);
         let listed = Listed {
+            code: PoolCode::new(7).unwrap(),
             locked: false,
             members: 1,
             seats: Seats::DEFAULT,
@@ -275,7 +276,7 @@ pub(super) fn listed() {
         while writer.push(&Listing { pool: PoolUuid::new([count + 1; 16]), listed: Some(listed) }) {
             count += 1;
         }
-        assert!(count > 40);
+        assert!(count > 30);
         writer.finish(&Key::of_request(tx, cookie), None);
         drop(sent);
         rig.hear(&out);

@@ -158,18 +158,19 @@ fn refusal() -> BoxedStrategy<Value> {
 }
 
 fn listings() -> BoxedStrategy<Value> {
-    let listing = (any::<[u8; 16]>(), any::<[bool; 2]>(), any::<u16>(), 1..=1_024u16, name(), raw(512));
+    let numbers = (code(), any::<u16>(), 1..=1_024u16);
+    let listing = (any::<[u8; 16]>(), any::<[bool; 2]>(), numbers, name(), raw(512));
     (vec(listing, 0..3), any::<bool>()).prop_map(|(mut listings, more)| {
         listings.sort();
         listings.dedup_by_key(|listing| listing.0);
         let next = listings.last().map_or([7; 16], |last| last.0);
-        let listings = listings.into_iter().map(|(pool, [locked, classic], members, seats, name, metadata)| {
+        let listings = listings.into_iter().map(|(pool, [locked, classic], (code, members, seats), name, metadata)| {
             if classic {
                 return json!({ "pool": hex(&pool), "classic": true });
             }
             json!({
-                "pool": hex(&pool), "classic": false, "locked": locked, "members": members, "seats": seats,
-                "name": name, "metadata": metadata,
+                "pool": hex(&pool), "classic": false, "code": code, "locked": locked, "members": members,
+                "seats": seats, "name": name, "metadata": metadata,
             })
         });
         json!({ "next": more.then(|| hex(&next)), "listings": listings.collect::<Vec<_>>() })

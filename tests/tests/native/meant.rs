@@ -122,6 +122,7 @@ fn pools(meaning: &Value, with: &Key, out: &mut BytesMut) {
         }
         let metadata = bytes(&listing["metadata"]);
         let listed = Some(Listed {
+            code: code(&listing["code"]),
             locked: listing["locked"].as_bool().unwrap(),
             members: number(&listing["members"]),
             seats: seats(&listing["seats"]),

@@ -5,8 +5,8 @@ use core::num::NonZeroU32;
 use bytes::BytesMut;
 use poolmesh_proto::wire::native::{
     About, Address, Change, ChangedWriter, Entry, Epoch, FromBroadcaster, Handle, Key, LeaveReason, Listed,
-    Listing, MAX_DATAGRAM, Member, Metadata, Name, News, Notice, PageStart, PageWriter, PoolSpec, PoolUuid,
-    PoolsWriter, Reply, Seal, Seats, State, Term, Tx,
+    Listing, MAX_DATAGRAM, Member, Metadata, Name, News, Notice, PageStart, PageWriter, PoolCode, PoolSpec,
+    PoolUuid, PoolsWriter, Reply, Seal, Seats, State, Term, Tx,
 };
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
@@ -93,6 +93,7 @@ proptest! {
         let listings = || ids.iter().zip(&texts).map(|(id, (classic, name, metadata))| {
             let metadata = if short { &metadata[..metadata.len() % 4] } else { metadata };
             let listed = Listed {
+                code: PoolCode::new(u64::from(id[0])).unwrap(),
                 locked: name.is_empty(),
                 members: 7,
                 seats: Seats::new(7).unwrap(),
@@ -118,7 +119,7 @@ proptest! {
             Some(over) => {
                 let last = listings().nth(fit - 1).unwrap().pool;
                 prop_assert_eq!(next, Some(last));
-                let len = over.listed.map_or(24, |listed| 24 + listed.name.get().len() + listed.metadata.get().len());
+                let len = over.listed.map_or(32, |listed| 32 + listed.name.get().len() + listed.metadata.get().len());
                 prop_assert!(out.len() + len > MAX_DATAGRAM, "the next would have fit");
             }
         }

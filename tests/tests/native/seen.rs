@@ -127,7 +127,7 @@ fn listing(listing: &Listing<'_>) -> Value {
         Some(listed) => and(
             pool,
             json!({
-                "locked": listed.locked,
+                "code": listed.code.get(), "locked": listed.locked,
                 "members": listed.members,
                 "seats": listed.seats.get(),
                 "name": listed.name.get(),

@@ -30,8 +30,8 @@ fn expect(program: &Program, lines: &[&str]) {
     }
 }
 
-/// A host called ann and two guests, bob by id and cleo by code, all linked.
-fn three(address: &str, host: &str, guest: &str) -> (Program, Program, Program, String) {
+/// A host called ann and two guests, bob by id and cleo by code, all linked. And the pool's id and code.
+fn three(address: &str, host: &str, guest: &str) -> (Program, Program, Program, (String, String)) {
     let ann = chat(host, address, &["--me", "ann", "create", "--name", "duel", "--seats", "4"]);
     let (pool, code) = entered(&ann, "#1");
     let bob = chat(guest, address, &["--me=bob", "join", &pool]);
@@ -43,7 +43,7 @@ fn three(address: &str, host: &str, guest: &str) -> (Program, Program, Program, 
     expect(&ann, &["+ #3 cleo", "link to #3 cleo"]);
     expect(&bob, &["+ #3 cleo", "link to #3 cleo"]);
     expect(&cleo, &["link to #1 ann", "link to #2 bob"]);
-    (ann, bob, cleo, pool)
+    (ann, bob, cleo, (pool, code))
 }
 
 #[test]
@@ -51,10 +51,10 @@ fn they_talk_and_see_who_comes_and_goes() {
     for (host, guest, runtime) in MIXED {
         for threads in THREADS {
             let (_program, address) = broadcaster(&["--runtime", runtime, "--threads", threads]);
-            let (mut ann, mut bob, mut cleo, pool) = three(&address, host, guest);
+            let (mut ann, mut bob, mut cleo, (pool, code)) = three(&address, host, guest);
             for name in CHATS {
                 let mut list = chat(name, &address, &["list"]);
-                assert_eq!(list.rest(), [format!("{pool} 3/4 duel")]);
+                assert_eq!(list.rest(), [format!("{pool} {code} 3/4 duel")]);
                 assert!(list.wait().success());
             }
             ann.type_line("hello from the host");
@@ -86,7 +86,7 @@ fn they_talk_and_see_who_comes_and_goes() {
 fn the_host_rules() {
     for (host, guest, runtime) in MIXED {
         let (_program, address) = broadcaster(&["--runtime", runtime]);
-        let (mut ann, mut bob, mut cleo, pool) = three(&address, host, guest);
+        let (mut ann, mut bob, mut cleo, (pool, _)) = three(&address, host, guest);
         ann.type_line("/lock");
         expect(&cleo, &["* 3 of 4 seats, locked duel"]);
         let mut dan = chat(guest, &address, &["join", &pool]);
@@ -165,7 +165,7 @@ fn a_broadcaster_may_be_killed() {
         let key = directory.file("key");
         let flags = ["--runtime", runtime, "--key-file", &key, "--limit-interval", "1500ms"];
         let (program, address) = broadcaster(&flags);
-        let (mut ann, mut bob, cleo, pool) = three(&address, host, guest);
+        let (mut ann, mut bob, cleo, (pool, code)) = three(&address, host, guest);
         program.signal("KILL");
         drop(program);
         ann.type_line("anybody?");
@@ -174,7 +174,7 @@ fn a_broadcaster_may_be_killed() {
         for program in [&ann, &bob, &cleo] {
             expect(program, &["* the broadcaster is back, and the pool"]);
         }
-        assert_eq!(chat(guest, &address, &["list"]).rest(), [format!("{pool} 3/4 duel")]);
+        assert_eq!(chat(guest, &address, &["list"]).rest(), [format!("{pool} {code} 3/4 duel")]);
         bob.type_line("/leave");
         expect(&ann, &["- #2 bob left"]);
     }

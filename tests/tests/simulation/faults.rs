@@ -134,7 +134,7 @@ fn a_crash_is_told_by_the_system_and_a_restart_knows_nothing() {
     world.with(bob, |_, context| context.connect(vec![address])).unwrap().unwrap();
     world.run_for(SECOND * 10).unwrap();
     assert_eq!(world.app(bob).unwrap().unreachable, 1, "refused");
-    world.restart(ann, Plain::default(), broadcaster, PeerConfig::default());
+    world.restart(ann, Plain::default(), broadcaster, PeerConfig::classic());
     assert_eq!(world.honest_links(ann), []);
     host(&mut world, ann);
 }
@@ -322,7 +322,7 @@ fn a_program_that_comes_to_no_rest_is_told_of() {
     for (act, what) in acts {
         let mut world = World::new(3);
         let broadcaster = world.broadcaster(BroadcasterConfig::default().with_classic());
-        world.peer(Restless(act), broadcaster, PeerConfig::default());
+        world.peer(Restless(act), broadcaster, PeerConfig::classic());
         let violation = world.run_for(SECOND).unwrap_err().what;
         assert!(violation.starts_with(what), "{violation}");
     }

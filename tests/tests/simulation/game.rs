@@ -55,11 +55,11 @@ fn an_hour(seed: u64) -> (World<Game>, Vec<NodeId>) {
     let mut world = World::new(seed);
     world.weather().loss = 50_000; // one datagram of twenty
     let broadcaster = world.broadcaster(BroadcasterConfig::default().with_classic());
-    let mut players = vec![world.peer(Game::default(), broadcaster, PeerConfig::default())];
+    let mut players = vec![world.peer(Game::default(), broadcaster, PeerConfig::classic())];
     world.run_for(Duration::from_secs(10)).unwrap();
     let join = world.app(players[0]).unwrap().pool;
     for _ in 1..8 {
-        let player = world.peer(Game { join, ..Game::default() }, broadcaster, PeerConfig::default());
+        let player = world.peer(Game { join, ..Game::default() }, broadcaster, PeerConfig::classic());
         world.run_for(Duration::from_secs(5)).unwrap();
         players.push(player);
     }
@@ -92,7 +92,7 @@ fn the_game_lives_through_storms() {
     for seed in 0..10 {
         let mut world = World::new(seed);
         let broadcaster = world.broadcaster(BroadcasterConfig::default().with_classic());
-        let mut config = PeerConfig::default();
+        let mut config = PeerConfig::classic();
         config.mesh.link.idle_timeout = Some(Duration::from_secs(30));
         let mut players = vec![world.peer(Game::default(), broadcaster, config.clone())];
         world.run_for(Duration::from_secs(5)).unwrap();

@@ -51,7 +51,7 @@ pub(crate) fn world(seed: u64) -> (World<Plain>, NodeId) {
 }
 
 pub(crate) fn peer(world: &mut World<Plain>, broadcaster: NodeId) -> NodeId {
-    world.peer(Plain::default(), broadcaster, PeerConfig::default())
+    world.peer(Plain::default(), broadcaster, PeerConfig::classic())
 }
 
 /// Has a peer host a pool.

@@ -10,7 +10,7 @@ fn behind(config: NatConfig) -> (poolmesh_testkit::sim::World<Plain>, [poolmesh_
     let (mut world, broadcaster) = world(1);
     let outside = peer(&mut world, broadcaster);
     let nat = world.nat(config);
-    let inside = world.peer_behind(nat, Plain::default(), broadcaster, PeerConfig::default());
+    let inside = world.peer_behind(nat, Plain::default(), broadcaster, PeerConfig::classic());
     (world, [broadcaster, outside, inside])
 }
 
@@ -38,7 +38,7 @@ fn two_behind_one_nat_do_not_reach_each_other_by_the_addresses_that_are_told() {
     let (mut world, broadcaster) = world(1);
     let nat = world.nat(NatConfig { hairpin: true, ..NatConfig::default() });
     let [ann, bob] =
-        [(), ()].map(|()| world.peer_behind(nat, Plain::default(), broadcaster, PeerConfig::default()));
+        [(), ()].map(|()| world.peer_behind(nat, Plain::default(), broadcaster, PeerConfig::classic()));
     let pool = host(&mut world, ann);
     join(&mut world, bob, pool);
     assert_eq!(world.app(bob).unwrap().unreachable, 1, "no stream gets in, and none turns back");
@@ -52,7 +52,7 @@ fn lives(lifetime: Duration, mapping: Mapping) -> bool {
     settings.ping_timeout = SECOND * 30;
     let broadcaster = world.broadcaster(settings);
     let nat = world.nat(config);
-    let mut peer = PeerConfig::default();
+    let mut peer = PeerConfig::classic();
     peer.client.ping_interval = SECOND * 10;
     let inside = world.peer_behind(nat, Plain::default(), broadcaster, peer);
     host(&mut world, inside);
@@ -71,7 +71,7 @@ fn a_host_lives_as_long_as_its_nat_remembers_it() {
 fn a_nat_that_restarts_ends_the_pools_behind_it() {
     let (mut world, [broadcaster, _, _]) = behind(NatConfig::default());
     let nat = world.nat(NatConfig::default());
-    let inside = world.peer_behind(nat, Plain::default(), broadcaster, PeerConfig::default());
+    let inside = world.peer_behind(nat, Plain::default(), broadcaster, PeerConfig::classic());
     host(&mut world, inside);
     world.flush(nat);
     world.run_for(SECOND * 5).unwrap();

@@ -64,7 +64,7 @@ fn times_may_be_nothing_or_without_end() {
     for (name, set) in each {
         for time in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX - SECOND, Duration::MAX] {
             println!("{name}: {time:?}");
-            let (mut home, mut peer) = (BroadcasterConfig::default().with_classic(), PeerConfig::default());
+            let (mut home, mut peer) = (BroadcasterConfig::default().with_classic(), PeerConfig::classic());
             set(&mut home, &mut peer, time);
             meet(home, &peer);
         }
@@ -73,7 +73,7 @@ fn times_may_be_nothing_or_without_end() {
 
 #[test]
 fn a_call_without_time_ends_at_once() {
-    let mut config = PeerConfig::default();
+    let mut config = PeerConfig::classic();
     config.client.call_timeout = Duration::ZERO;
     let mut world = World::new(1);
     let home = world.broadcaster(BroadcasterConfig::default().with_classic());

@@ -34,7 +34,7 @@ fn what_starts_anew_after_a_freeze_has_a_clock_that_runs() {
     let ann = peer(&mut world, broadcaster);
     world.freeze(ann, true);
     world.run_for(SECOND).unwrap();
-    world.restart(ann, Plain::default(), broadcaster, PeerConfig::default());
+    world.restart(ann, Plain::default(), broadcaster, PeerConfig::classic());
     host(&mut world, ann);
     world.run_for(SECOND * 60).unwrap();
     assert_eq!(world.broadcaster_stats(broadcaster).unwrap().1, 1, "it pings");
@@ -104,7 +104,7 @@ impl App for Alarms {
 fn a_timer_can_be_taken_back() {
     let mut world = World::new(1);
     let broadcaster = world.broadcaster(BroadcasterConfig::default().with_classic());
-    let node = world.peer(Alarms::default(), broadcaster, PeerConfig::default());
+    let node = world.peer(Alarms::default(), broadcaster, PeerConfig::classic());
     world.run_for(SECOND * 10).unwrap();
     assert_eq!(world.app(node).unwrap().0, [1, 3]);
 }

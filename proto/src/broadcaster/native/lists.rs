@@ -30,6 +30,7 @@ impl Filter<'_> {
 fn listing(id: PoolUuid, pool: &Pool) -> Listing<'_> {
     let spec = pool.spec.as_spec();
     let listed = Listed {
+        code: pool.code,
         locked: spec.locked(),
         members: pool.count,
         seats: spec.seats(),

@@ -1,7 +1,7 @@
 //! What a list says of a pool.
 
 use super::field::{self, Field, Parsed, Put, allowed};
-use super::{Metadata, Name, PoolUuid, Seats};
+use super::{Metadata, Name, PoolCode, PoolUuid, Seats};
 
 const LOCKED: u8 = 1;
 const CLASSIC: u8 = 2;
@@ -18,6 +18,8 @@ pub struct Listing<'a> {
 /// What a list says of a pool of this dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed<'a> {
+    /// By what a person can join it.
+    pub code: PoolCode,
     /// Whether nobody is admitted.
     pub locked: bool,
     /// How many members it has.
@@ -31,22 +33,24 @@ pub struct Listed<'a> {
 }
 
 impl<'a> Field<'a> for Listing<'a> {
-    /// `listing = pool, flags 0 or 1, u16 members, seats, name, metadata | pool, flags 2, seven zero bytes`
+    /// `listing = pool, flags 0 or 1, code, u16 members, seats, name, metadata | pool, flags 2, fifteen zero bytes`
     fn read(input: &'a [u8]) -> Parsed<'a, Self> {
         let (input, pool) = PoolUuid::read(input)?;
         let (input, flags) = field::byte(input)?;
         match flags {
             0 | LOCKED => {
+                let (input, code) = PoolCode::read(input)?;
                 let (input, members) = field::u16(input)?;
                 let (input, seats) = Seats::read(input)?;
                 let (input, name) = Name::read(input)?;
                 let (rest, metadata) = Metadata::read(input)?;
                 let locked = flags == LOCKED;
-                Ok((rest, Self { pool, listed: Some(Listed { locked, members, seats, name, metadata }) }))
+                let listed = Listed { code, locked, members, seats, name, metadata };
+                Ok((rest, Self { pool, listed: Some(listed) }))
             }
             CLASSIC => {
-                let (rest, nothing) = field::array::<7>(input)?;
-                allowed(rest, (nothing == [0; 7]).then_some(Self { pool, listed: None }))
+                let (rest, nothing) = field::array::<15>(input)?;
+                allowed(rest, (nothing == [0; 15]).then_some(Self { pool, listed: None }))
             }
             _ => allowed(input, None),
         }
@@ -57,6 +61,7 @@ impl<'a> Field<'a> for Listing<'a> {
         match &self.listed {
             Some(listed) => {
                 out.put_u8(u8::from(listed.locked) * LOCKED);
+                listed.code.write(out);
                 out.put_u16(listed.members);
                 listed.seats.write(out);
                 listed.name.write(out);
@@ -64,7 +69,7 @@ impl<'a> Field<'a> for Listing<'a> {
             }
             None => {
                 out.put_u8(CLASSIC);
-                out.put(&[0; 7]);
+                out.put(&[0; 15]);
             }
         }
     }

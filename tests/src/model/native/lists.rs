@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use poolmesh_proto::PoolId;
-use poolmesh_proto::wire::native::{Application, Items, Listing, MAX_DATAGRAM, PoolUuid};
+use poolmesh_proto::wire::native::{Application, Items, Listing, MAX_DATAGRAM, PoolCode, PoolUuid};
 
 use super::state::{Stage, State};
 
@@ -18,8 +18,9 @@ pub(super) struct Expected {
     scan: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Named {
+    code: Option<PoolCode>,
     locked: bool,
     members: u16,
     seats: u16,
@@ -29,7 +30,7 @@ struct Named {
 
 impl Named {
     fn len(&self) -> usize {
-        16 + 1 + 2 + 2 + 1 + self.name.len() + 2 + self.metadata.len()
+        16 + 1 + 8 + 2 + 2 + 1 + self.name.len() + 2 + self.metadata.len()
     }
 }
 
@@ -45,10 +46,8 @@ impl State {
         let scan = self.limits.list_scan;
         let Some(application) = application else {
             let ids = classic.iter().filter_map(|id| PoolUuid::try_from(*id).ok()).filter(|id| *id > after);
-            let named =
-                Named { locked: false, members: 0, seats: 0, name: String::new(), metadata: Vec::new() };
             // Nothing is known of them that a filter could look at.
-            let pools: BTreeMap<PoolUuid, Named> = ids.map(|id| (id, named.clone())).collect();
+            let pools: BTreeMap<PoolUuid, Named> = ids.map(|id| (id, Named::default())).collect();
             let looked = pools.keys().copied().collect();
             return Expected { pools, looked, scan };
         };
@@ -66,7 +65,7 @@ impl State {
             if !spec.hidden() && left >= free && spec.name().get().starts_with(prefix) {
                 let (locked, seats) = (spec.locked(), spec.seats().get());
                 let (name, metadata) = (spec.name().get().to_owned(), spec.metadata().get().to_vec());
-                pools.insert(*id, Named { locked, members, seats, name, metadata });
+                pools.insert(*id, Named { code: pool.code, locked, members, seats, name, metadata });
             }
         }
         Expected { pools, looked, scan }
@@ -83,16 +82,14 @@ impl Expected {
     ) -> Result<(), String> {
         let named: BTreeMap<PoolUuid, Named> = listings
             .map(|listing| {
-                let named = listing.listed.map_or(
-                    Named { locked: false, members: 0, seats: 0, name: String::new(), metadata: Vec::new() },
-                    |listed| Named {
-                        locked: listed.locked,
-                        members: listed.members,
-                        seats: listed.seats.get(),
-                        name: listed.name.get().to_owned(),
-                        metadata: listed.metadata.get().to_vec(),
-                    },
-                );
+                let named = listing.listed.map_or_else(Named::default, |listed| Named {
+                    code: Some(listed.code),
+                    locked: listed.locked,
+                    members: listed.members,
+                    seats: listed.seats.get(),
+                    name: listed.name.get().to_owned(),
+                    metadata: listed.metadata.get().to_vec(),
+                });
                 (listing.pool, named)
             })
             .collect();

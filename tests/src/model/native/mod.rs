@@ -153,12 +153,6 @@ impl NativeModel {
         state.pools.iter().filter_map(|(id, pool)| there((id, &pool.stage))).collect()
     }
 
-    /// The generation of an era that began here.
-    #[must_use]
-    pub fn generation(&self, era: u64) -> Option<u32> {
-        self.states.iter().find_map(|state| state.eras.get(&era).copied())
-    }
-
     /// How many pools and places there are, offered ones among them.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {

@@ -55,6 +55,9 @@ impl State {
         if !luck.rate || !luck.codes {
             // Of requests beyond a rate some are answered; of codes beyond theirs, all.
             let must = luck.rate;
+            if must {
+                self.rates.deny_code(from, self.now);
+            }
             return self.due.push(answer(Answer::Refused(vec![Refusal::Busy { wait: SOME }]), must));
         }
         let what = match request.call {
@@ -87,15 +90,14 @@ impl State {
     }
 
     fn offered_by_code(&self, from: SocketAddr, tx: Tx, code: PoolCode) -> Option<PoolUuid> {
-        let id = self.served(from, tx)?.1;
-        self.pools.get(&id).filter(|pool| pool.code == Some(code)).map(|_| id)
+        let mut of_code = self.pools.iter().filter(|(_, pool)| pool.code == Some(code)).map(|(id, _)| *id);
+        of_code.find(|id| self.served(from, tx, *id).is_some())
     }
 
-    /// The place that a call got already.
-    fn served(&self, from: SocketAddr, tx: Tx) -> Option<(u64, PoolUuid)> {
-        let mut places = self.places.iter();
-        let found = places.find(|(_, place)| place.tx == tx && place.address == from)?;
-        Some((*found.0, found.1.pool))
+    /// The place in a pool that a call got already. Who lies calls for several by the same number.
+    fn served(&self, from: SocketAddr, tx: Tx, id: PoolUuid) -> Option<u64> {
+        let is = |place: &Place| (place.tx, place.address, place.pool) == (tx, from, id);
+        self.places.iter().find(|(_, place)| is(place)).map(|(name, _)| *name)
     }
 
     /// Offers a place, instead of another that is offered at that address.
@@ -185,8 +187,8 @@ impl State {
         let id = Keys::pool(&self.keys, tx, maker);
         if self.pools.contains_key(&id) {
             // Its maker is who has the first number, since it was made here.
-            return match self.served(from, tx) {
-                Some((name, _)) => Answer::Joined(name),
+            return match self.served(from, tx, id) {
+                Some(name) => Answer::Joined(name),
                 None => refused([Refusal::Stale]),
             };
         }
@@ -210,7 +212,7 @@ impl State {
         id: PoolUuid,
         about: &[u8],
     ) -> Answer {
-        if let Some((name, _)) = self.served(from, tx).filter(|(_, pool)| *pool == id) {
+        if let Some(name) = self.served(from, tx, id) {
             return Answer::Joined(name);
         }
         let there = self.pools.get_mut(&id).filter(|pool| pool.application == application);
@@ -247,7 +249,7 @@ impl State {
             return refused([Refusal::Limit]);
         }
         let id = ticket.pool;
-        if let Some((name, _)) = self.served(from, tx).filter(|(_, pool)| *pool == id) {
+        if let Some(name) = self.served(from, tx, id) {
             return Answer::Joined(name);
         }
         let back =

@@ -13,6 +13,12 @@ use crate::sim::{Rng, Wire};
 /// Places that it keeps, and pools that it remembers.
 const KEPT: usize = 8;
 
+/// Pings at a time when it exceeds a member's rate, and requests when it exceeds a source's.
+const PINGS: u32 = 80;
+const REQUESTS: u32 = 230;
+/// Codes at a time when it guesses.
+const GUESSES: u32 = 60;
+
 /// A place in a pool.
 #[derive(Clone, Debug)]
 struct Place {
@@ -46,6 +52,11 @@ impl Liar {
         let Some(tx) = Tx::new(wire.rng().u64()) else { return };
         let cookie = self.cookie(broadcaster);
         self.asked = Some((broadcaster, tx, cookie));
+        match wire.rng().below(100) {
+            0 => return self.press(wire, broadcaster, tx),
+            1 => return self.guess(wire, broadcaster, tx),
+            _ => {}
+        }
         let spec = spec(wire.rng());
         let ticket = self.ticket(wire.rng());
         let call = self.call(wire.rng(), &spec, ticket.as_ref().map(|(ticket, spec)| (*ticket, spec)));
@@ -104,11 +115,36 @@ impl Liar {
         Some((ticket, spec))
     }
 
+    /// Asks more often than it may.
+    fn press(&self, wire: &mut Wire<'_>, broadcaster: SocketAddr, tx: Tx) {
+        let (application, after) = (Some(Application::POOLMESH), PoolUuid::new([0xff; 16]));
+        let call = Call::List { application, after, free: 0, prefix: Name::default() };
+        let datagram = request(tx, self.cookie(broadcaster), call);
+        for _ in 0..REQUESTS {
+            wire.send(broadcaster, datagram.clone());
+        }
+    }
+
+    /// Guesses codes, with some among them that it knows.
+    fn guess(&self, wire: &mut Wire<'_>, broadcaster: SocketAddr, tx: Tx) {
+        let (application, about) = (Application::POOLMESH, About::default());
+        for _ in 0..GUESSES {
+            let known = some(wire.rng(), &self.codes).filter(|_| wire.rng().chance(100_000));
+            let code = known.or_else(|| PoolCode::new(wire.rng().below(PoolCode::END)));
+            let Some(code) = code else { continue };
+            let call = Call::JoinByCode { application, code, about };
+            wire.send(broadcaster, request(tx, self.cookie(broadcaster), call));
+        }
+    }
+
     /// Says something as a member of a pool, or as one that it was.
     pub(super) fn speak(&mut self, wire: &mut Wire<'_>) {
         let at = wire.rng().index(self.places.len());
         let spec = spec(wire.rng());
         let Some(place) = self.places.get_mut(at) else { return };
+        if wire.rng().chance(20_000) {
+            return place.flood(wire);
+        }
         let member = Member::new(wire.rng().range(1, 12) as u32).unwrap_or(place.joined.member);
         let act = match wire.rng().below(16) {
             0..5 => Act::Ping(place.state.as_ref().map(|(state, _)| state.epoch)),
@@ -204,6 +240,18 @@ impl Liar {
     /// A handle that may be somebody's.
     pub(super) fn handle(rng: &mut Rng) -> Handle {
         Handle(if rng.chance(900_000) { rng.below(24) as u32 } else { rng.u64() as u32 })
+    }
+}
+
+impl Place {
+    /// Pings more often than it may. What it says next was dropped before, so it is still to be taken.
+    fn flood(&mut self, wire: &mut Wire<'_>) {
+        for number in 1..=PINGS {
+            let count = self.count.saturating_add(number);
+            let ping = Message { handle: self.joined.handle, count, act: Act::Ping(None) };
+            wire.send(self.broadcaster, written(|out| ping.write(&self.joined.key, out)));
+        }
+        self.count = self.count.saturating_add(PINGS - 10);
     }
 }
 

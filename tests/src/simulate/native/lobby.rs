@@ -91,7 +91,7 @@ impl Lobby {
         let setup = Setup::draw(options, both, &mut rng);
         let mut world = World::new(rng.u64());
         prepare(&mut world);
-        let secret = secret(&mut rng);
+        let secret = rng.secret();
         let mut lobby = Self {
             options: options.clone(),
             secrets: vec![secret; setup.broadcasters],
@@ -205,7 +205,7 @@ impl Lobby {
     pub(super) fn restart_broadcaster(&mut self, node: NodeId, key: bool) {
         let Some(number) = self.broadcasters.iter().position(|other| *other == node) else { return };
         if !key {
-            let secret = secret(&mut self.rng);
+            let secret = self.rng.secret();
             if let Some(place) = self.secrets.get_mut(number) {
                 *place = secret;
             }
@@ -346,12 +346,4 @@ impl Stage for Lobby {
             self.world.flush(nat);
         }
     }
-}
-
-fn secret(rng: &mut Rng) -> [u8; 32] {
-    let mut secret = [0; 32];
-    let (one, other) = secret.split_at_mut(16);
-    one.copy_from_slice(&rng.u128().to_le_bytes());
-    other.copy_from_slice(&rng.u128().to_le_bytes());
-    secret
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poolmesh_proto::{BroadcasterConfig, ClientConfig, Limits};
+use poolmesh_proto::{BroadcasterConfig, Limits};
 
 use crate::sim::{Filtering, Mapping, NatConfig, PeerConfig, Rng};
 use crate::simulate::options::Options;
@@ -43,9 +43,9 @@ impl Setup {
         broadcaster.classic = both;
         broadcaster.ping_timeout = Duration::from_secs(*rng.pick(&[5, 30, 60]));
         broadcaster.limits = limits;
-        let mut classic_peer = PeerConfig { client: ClientConfig::classic(), ..PeerConfig::default() };
+        let mut classic_peer = PeerConfig::classic();
         classic_peer.client.ping_interval = broadcaster.ping_timeout / 3;
-        let mut peer = PeerConfig { client: ClientConfig::default(), ..PeerConfig::default() };
+        let mut peer = PeerConfig::default();
         peer.client.max_calls = *rng.pick(&[3, 64]);
         peer.client.max_pools = *rng.pick(&[2, 64]);
         for config in [&mut classic_peer, &mut peer] {
@@ -80,6 +80,13 @@ fn limits(options: &Options, rng: &mut Rng) -> Limits {
     let everyone = options.nodes + options.attackers;
     limits.pools_per_source = everyone.max(*rng.pick(&[16, 64]));
     limits.members_per_source = (4 * everyone).max(*rng.pick(&[64, 256]));
+    if rng.chance(300_000) {
+        // So few that they are all taken in a storm, and enough for a meeting.
+        limits.pools = everyone;
+        limits.pools_per_source = everyone;
+        limits.members = 3 * everyone;
+        limits.members_per_source = 2 * everyone;
+    }
     limits
 }
 

@@ -51,6 +51,19 @@ fn members_are_limited_in_all_and_by_source_with_those_who_are_offered_a_place()
 }
 
 #[test]
+fn who_comes_back_needs_no_other_place() {
+    let mut lobby = lobby(|config| (config.limits.members, config.limits.members_per_source) = (3, 2));
+    let mut all = lobby.pool(2, &spec(9));
+    assert!(matches!(lobby.resume(&mut all[1]), Got::Joined(_)));
+    // While it has two, one is free still, and then none.
+    let pool = all[0].joined.unwrap().pool;
+    assert_eq!(refused(&lobby.join(&mut of_source(5, 1), pool)), None);
+    assert_eq!(refused(&lobby.join(&mut of_source(3, 1), pool)), Some(Refusal::TooManyMembers));
+    lobby.ping(&mut all[1]);
+    assert_eq!(refused(&lobby.join(&mut of_source(4, 1), pool)), Some(Refusal::TooManyMembers));
+}
+
+#[test]
 fn what_each_source_has_is_given_back() {
     let mut lobby = lobby(|config| config.limits.members_per_source = 4);
     for round in 0..3 {

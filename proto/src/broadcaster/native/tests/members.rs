@@ -258,10 +258,10 @@ fn a_member_that_speaks_too_fast_is_not_heard() {
     lobby.wait(100);
     assert_eq!(lobby.ping(&mut all[0]).len(), 1);
     // What was not taken is not counted: given again it is.
-    let sent = all[0].message(1, Act::About(About::default()));
+    let sent = all[0].message(1, Act::Kick(Member::new(9).unwrap()));
     assert_eq!(lobby.send(&mut all[0], &sent), []);
     lobby.wait(100);
-    assert_eq!(lobby.send(&mut all[0], &sent), [Got::Done(1, Ok(()))]);
+    assert_eq!(lobby.send(&mut all[0], &sent), [Got::Done(1, Err(Refusal::NoSuchMember))]);
     assert_eq!(lobby.ping(&mut all[1]).len(), 1, "others are heard");
 }
 

@@ -171,6 +171,12 @@ fn an_end_ends_what_was_ordered() {
     rig.client.close_pool(rig.time(), id()).unwrap();
     rig.notice(server(0), HANDLE, News::Ended(EndReason::PoolEnded));
     assert_eq!(rig.news(), ["refused: that is over", "Done", "ended: Closed"]);
+    // Who was to leave has left, however it ended; who was to close it was sent away before.
+    let mut rig = host();
+    rig.client.leave(rig.time(), id()).unwrap();
+    rig.client.close_pool(rig.time(), id()).unwrap();
+    rig.notice(server(0), HANDLE, News::Ended(EndReason::Replaced));
+    assert_eq!(rig.news(), ["Done", "refused: that is over", "ended: Replaced"]);
 }
 
 #[test]

@@ -31,9 +31,9 @@ fn until_it_looks(rig: &mut Rig) -> Sent {
 }
 
 fn listed(pool: PoolUuid) -> Listing<'static> {
-    let (members, seats) = (2, Seats::DEFAULT);
+    let (code, members, seats) = (PoolCode::new(7).unwrap(), 2, Seats::DEFAULT);
     let (name, metadata) = (Name::default(), Metadata::default());
-    Listing { pool, listed: Some(Listed { locked: false, members, seats, name, metadata }) }
+    Listing { pool, listed: Some(Listed { code, locked: false, members, seats, name, metadata }) }
 }
 
 #[test]

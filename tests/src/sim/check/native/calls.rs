@@ -160,6 +160,8 @@ impl NativeCalls {
     pub(in crate::sim) fn released(&mut self, pool: PoolId) {
         self.order(pool, Order::Leave);
         self.pools.remove(&pool);
+        // Who joins it again is somebody new.
+        self.said.retain(|of, _| PoolId::from(*of) != pool);
     }
 
     pub(in crate::sim) fn closed(&mut self) {
@@ -284,6 +286,12 @@ impl NativeCalls {
         let Some(call) = self.calls.remove(&id) else {
             return Err(format!("V2: {id:?} ended twice, or was never made: {outcome:?}"));
         };
+        if let (Outcome::Refused(_) | Outcome::TimedOut { .. }, Asked::Resume(pool)) = (outcome, &call.asked)
+        {
+            // It doesn't come back. Who joins it by another call is somebody new.
+            let pool = *pool;
+            self.said.retain(|of, _| PoolId::from(*of) != pool || self.pools.contains_key(&pool));
+        }
         let right = match (outcome, &call.asked) {
             (Outcome::Created(info), Asked::Create) => info.is_host(),
             (Outcome::Joined(info), Asked::Join(pool)) => pool.is_none_or(|pool| pool == info.id()),

@@ -68,13 +68,10 @@ impl NativeServer {
         let Some(model) = &mut self.model else { return Ok(()) };
         model.sent(*destination, payload).map(|_| ()).map_err(|wrong| wrong.to_string())?;
         // The era is known by it, if one has begun.
-        if let Some((pool, era)) = self.era(payload, book) {
-            let generation = self.model.as_ref().and_then(|model| model.generation(era));
-            if let Some(generation) = generation {
-                book.era(self.own, pool, era, generation)?;
-            }
+        match self.era(payload, book) {
+            Some((pool, era, generation)) => book.era(self.own, pool, era, generation),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Notes a place that is offered.
@@ -93,8 +90,8 @@ impl NativeServer {
         Ok(())
     }
 
-    /// The era that something said to a member is of.
-    fn era(&self, payload: &[u8], book: &Book) -> Option<(PoolUuid, u64)> {
+    /// The era that something said to a member is of, and its generation.
+    fn era(&self, payload: &[u8], book: &Book) -> Option<(PoolUuid, u64, u32)> {
         let Ok(FromBroadcaster::Notice(notice)) = FromBroadcaster::read(payload) else { return None };
         let given = book.given(self.own, notice.handle(), |key| notice.verify(key).is_ok())?;
         let state = match notice.verify(&given.key).ok()?.news {
@@ -102,7 +99,7 @@ impl NativeServer {
             News::Changed { state, .. } => state,
             News::Pong { .. } | News::Done { .. } | News::Ended(_) => return None,
         };
-        Some((given.pool, state.epoch.era()))
+        Some((given.pool, state.epoch.era(), state.generation))
     }
 
     /// Everything was drained. `classic`: the pools of the classic dialect there are. `dropped`: something could not be
