@@ -65,8 +65,6 @@ pub(super) struct Rates {
     /// As if all sources shared one place.
     all: Bucket,
     wrong: BTreeMap<IpAddr, Vec<Instant>>,
-    /// Who was last refused for it, and when.
-    denied: Option<(IpAddr, Instant)>,
     /// How often sources were beyond their rates, and how often they were told so.
     beyond: u64,
     told: u64,
@@ -83,7 +81,6 @@ impl Rates {
             of: BTreeMap::new(),
             all,
             wrong: BTreeMap::new(),
-            denied: None,
             beyond: 0,
             told: 0,
         }
@@ -133,11 +130,6 @@ impl Rates {
         wrong.push(now);
     }
 
-    /// Somebody may not ask for codes now.
-    pub(super) fn deny_code(&mut self, from: SocketAddr, now: Instant) {
-        self.denied = Some((source(from), now));
-    }
-
     /// Whether somebody may ask for codes: for certain, for certain not, or maybe. From which moment on a minute is counted
     /// is the broadcaster's affair.
     pub(super) fn codes(&self, from: SocketAddr, now: Instant) -> Option<bool> {
@@ -149,7 +141,7 @@ impl Rates {
             MANY.. => (own, own),
             _ => (own, all),
         };
-        if least >= 2 * self.codes || self.denied == Some((source(from), now)) {
+        if least >= 2 * self.codes {
             Some(false)
         } else if most < self.codes {
             Some(true)

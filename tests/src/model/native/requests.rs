@@ -55,9 +55,6 @@ impl State {
         if !luck.rate || !luck.codes {
             // Of requests beyond a rate some are answered; of codes beyond theirs, all.
             let must = luck.rate;
-            if must {
-                self.rates.deny_code(from, self.now);
-            }
             return self.due.push(answer(Answer::Refused(vec![Refusal::Busy { wait: SOME }]), must));
         }
         let what = match request.call {

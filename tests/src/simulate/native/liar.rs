@@ -16,8 +16,6 @@ const KEPT: usize = 8;
 /// Pings at a time when it exceeds a member's rate, and requests when it exceeds a source's.
 const PINGS: u32 = 80;
 const REQUESTS: u32 = 230;
-/// Codes at a time when it guesses.
-const GUESSES: u32 = 60;
 
 /// A place in a pool.
 #[derive(Clone, Debug)]
@@ -52,10 +50,8 @@ impl Liar {
         let Some(tx) = Tx::new(wire.rng().u64()) else { return };
         let cookie = self.cookie(broadcaster);
         self.asked = Some((broadcaster, tx, cookie));
-        match wire.rng().below(100) {
-            0 => return self.press(wire, broadcaster, tx),
-            1 => return self.guess(wire, broadcaster, tx),
-            _ => {}
+        if wire.rng().chance(10_000) {
+            return self.press(wire, broadcaster, tx);
         }
         let spec = spec(wire.rng());
         let ticket = self.ticket(wire.rng());
@@ -122,18 +118,6 @@ impl Liar {
         let datagram = request(tx, self.cookie(broadcaster), call);
         for _ in 0..REQUESTS {
             wire.send(broadcaster, datagram.clone());
-        }
-    }
-
-    /// Guesses codes, with some among them that it knows.
-    fn guess(&self, wire: &mut Wire<'_>, broadcaster: SocketAddr, tx: Tx) {
-        let (application, about) = (Application::POOLMESH, About::default());
-        for _ in 0..GUESSES {
-            let known = some(wire.rng(), &self.codes).filter(|_| wire.rng().chance(100_000));
-            let code = known.or_else(|| PoolCode::new(wire.rng().below(PoolCode::END)));
-            let Some(code) = code else { continue };
-            let call = Call::JoinByCode { application, code, about };
-            wire.send(broadcaster, request(tx, self.cookie(broadcaster), call));
         }
     }
 
