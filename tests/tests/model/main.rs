@@ -16,6 +16,7 @@ mod shards;
 use std::collections::BTreeMap;
 
 use poolmesh_proto::Instant;
+use poolmesh_proto::wire::native::FIRST_BYTE;
 use poolmesh_testkit::model::{Kind, Verdict};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -160,6 +161,10 @@ impl Spoil {
             Self::Flip(at, bits) if !datagram.is_empty() => {
                 let at = at.index(datagram.len());
                 datagram[at] ^= bits;
+                if datagram[0] == FIRST_BYTE {
+                    // That would be the other dialect, which has a model of its own.
+                    datagram[0] ^= 1;
+                }
             }
             Self::Flip(..) => {}
             Self::Append(bytes) => datagram.extend_from_slice(bytes),
