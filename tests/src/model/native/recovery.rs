@@ -68,8 +68,9 @@ impl State {
                 && other.tx != place.tx
         });
         if higher {
-            others.into_iter().for_each(|other| self.replaced(other));
+            // What was is no more, so nobody's leaving ends it.
             self.rebase(id, own);
+            others.into_iter().for_each(|other| self.replaced(other));
         } else if let Some(Stage::Live(line)) = self.pools.get_mut(&id).map(|pool| &mut pool.stage) {
             let mut content = line.now().clone();
             content.members.insert(place.member, (place.address, place.about));
