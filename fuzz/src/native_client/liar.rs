@@ -315,7 +315,7 @@ fn pools(asked: &Asked, input: &mut Input<'_>, out: &mut BytesMut) {
         let listed = (texts & 2 == 0).then_some(listed);
         // A member that looks for its pool elsewhere asks for what is behind the id before it.
         let pool = asked.pool.filter(|_| number == 0 && texts & 4 == 4);
-        let pool = pool.unwrap_or(PoolUuid::new([number * 40 + 1; 16]));
+        let pool = pool.unwrap_or_else(|| PoolUuid::new([number * 40 + 1; 16]));
         let _fits = writer.push(&Listing { pool, listed });
     }
     writer.finish(&asked.key, (next >= 128).then(|| PoolUuid::new([next; 16])));
