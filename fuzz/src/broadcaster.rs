@@ -6,6 +6,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::BytesMut;
+use poolmesh_proto::wire::native::LONGEST_TO_UNPROVEN;
 use poolmesh_proto::wire::{Dialect, MAX_ANSWER, Request, RequestFault, Response, canonical, classic};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Machine, Output, RandomSource,
@@ -234,6 +235,12 @@ impl World {
         let deadline = loop {
             let output = self.broadcaster.act(Broadcaster::poll_output);
             let answer = match &output {
+                Output::Transmit(transmit) if Dialect::of(&transmit.payload) == Dialect::Native => {
+                    assert!(self.native, "nobody speaks the native dialect");
+                    assert!(transmit.payload.len() <= LONGEST_TO_UNPROVEN, "{transmit:?}");
+                    answers += 1;
+                    None
+                }
                 Output::Transmit(transmit) => Some(answer(&transmit.payload)),
                 Output::Event(BroadcasterEvent::PoolEnded { pool, host }) => {
                     self.model.ended(pool, *host, latest);
