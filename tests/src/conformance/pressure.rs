@@ -15,8 +15,8 @@ use crate::runtime::{Mesh, Peer, Runtime};
 const QUEUED: usize = 64 * 1_024;
 const LEN: usize = 8 * 1_024;
 
-/// As many of them as a link hands out together, which is what it reads at a time: 64 KiB.
-const AT_ONCE: u64 = 8;
+/// As many of them as a link hands out together, which is what it reads at a time at the most: 256 KiB, where so much comes.
+const AT_ONCE: u64 = 32;
 
 fn narrow() -> MeshConfig {
     let mut config = MeshConfig::default();
