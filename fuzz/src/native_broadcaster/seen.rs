@@ -150,7 +150,8 @@ impl Seen {
 
 /// In an era nothing is taken back.
 fn follows(before: &State, after: &State) {
-    assert_eq!(before.generation, after.generation, "{before:?}, then {after:?}");
+    let brought_back = |state: &State| (state.generation, state.base);
+    assert_eq!(brought_back(before), brought_back(after), "{before:?}, then {after:?}");
     assert!(before.term <= after.term && before.purged <= after.purged, "{before:?}, then {after:?}");
     // A kick that came between them.
     assert!(

@@ -130,6 +130,7 @@ pub(crate) mod tests {
         let state = State {
             epoch: Epoch::new(7, 7).unwrap(),
             generation: 0,
+            base: None,
             term: Term::new(1).unwrap(),
             host: member,
             next: Member::new(2).unwrap(),

@@ -45,6 +45,7 @@ fn state(number: u32, count: u32) -> State {
     State {
         epoch: Epoch::new(9, number).unwrap(),
         generation: 0,
+        base: None,
         term: Term::new(1).unwrap(),
         host: member(1),
         next: member(u32::MAX),

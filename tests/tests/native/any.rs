@@ -101,10 +101,11 @@ fn epoch() -> impl Strategy<Value = Value> {
 }
 
 fn state() -> BoxedStrategy<Value> {
-    (epoch(), [short(), short()], [some(), some(), some()], 1..=1_024u16, id())
-        .prop_map(|(epoch, [generation, purged], [term, host, next], count, seal)| {
+    let epochs = (epoch(), prop_oneof![Just(Value::Null), epoch()]);
+    (epochs, [short(), short()], [some(), some(), some()], 1..=1_024u16, id())
+        .prop_map(|((epoch, base), [generation, purged], [term, host, next], count, seal)| {
             json!({
-                "epoch": epoch, "generation": generation, "term": term, "host": host, "next": next,
+                "epoch": epoch, "generation": generation, "base": base, "term": term, "host": host, "next": next,
                 "purged": purged, "count": count, "seal": seal,
             })
         })

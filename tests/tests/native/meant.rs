@@ -227,6 +227,7 @@ fn state(value: &Value) -> State {
     State {
         epoch: epoch(&value["epoch"]),
         generation: number(&value["generation"]),
+        base: there(&value["base"]).map(epoch),
         term: Term::new(number(&value["term"])).unwrap(),
         host: member(&value["host"]),
         next: member(&value["next"]),

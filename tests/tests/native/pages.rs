@@ -20,6 +20,7 @@ fn state() -> State {
     State {
         epoch: Epoch::new(1, 1).unwrap(),
         generation: 0,
+        base: None,
         term: Term::new(1).unwrap(),
         host: first,
         next: first,

@@ -209,6 +209,7 @@ fn state(state: &State) -> Value {
     json!({
         "epoch": epoch(state.epoch),
         "generation": state.generation,
+        "base": state.base.map(epoch),
         "term": state.term.get(),
         "host": state.host.get(),
         "next": state.next.get(),

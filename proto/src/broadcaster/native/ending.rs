@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use super::Native;
 use super::desk::Desk;
+use super::ended::Ended;
 use super::places::{NONE, Standing};
 use crate::Transmit;
 use crate::broadcaster::BroadcasterEvent;
@@ -29,6 +30,7 @@ impl Native {
             self.withdraw(offer);
         }
         self.take_news(place);
+        self.remember(place);
         self.pools.hide(place);
         let Some(pool) = self.pools.get_mut(place) else { return };
         if let Some(recovery) = pool.recovery.take() {
@@ -45,6 +47,20 @@ impl Native {
             next = member.next;
         }
         self.ended.push_back(place);
+    }
+
+    /// Keeps of a pool that ends what says which tickets still hold. Those of eras that began here don't, without that.
+    fn remember(&mut self, place: u32) {
+        let Some(pool) = self.pools.get(place).filter(|pool| pool.base.is_some() || pool.silent) else {
+            return;
+        };
+        let ended = Ended {
+            era: pool.era,
+            generation: pool.generation,
+            base: pool.base,
+            silent: pool.silent.then_some(pool.purged),
+        };
+        self.gone.note((pool.application, pool.id), ended);
     }
 
     /// Tells the next member of a pool that has ended.

@@ -53,6 +53,9 @@ impl Native {
         if is_live {
             self.note_left(desk, pool, gone.member, address, reason);
         }
+        if let Some(pool) = self.pools.get_mut(pool) {
+            pool.silent = reason == LeaveReason::TimedOut && pool.count == 0;
+        }
         self.settle(desk, pool, address, reason == LeaveReason::Kicked);
         Some(gone)
     }

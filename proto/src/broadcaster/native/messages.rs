@@ -45,7 +45,10 @@ impl Native {
         }
         *last = count;
         if place.standing == Standing::Member {
-            place.heard = desk.now;
+            // Whoever speaks from elsewhere has not shown that anybody is at the member's address.
+            if at_home {
+                place.heard = desk.now;
+            }
         } else if !self.take_offer(desk, handle.0) {
             // If the pool ended by it, he is told that.
             if self.places.get(handle.0).is_none_or(|place| place.standing != Standing::Over) {
@@ -98,6 +101,9 @@ impl Native {
         if !speaker.at_home {
             self.relocate(desk, speaker.handle, speaker.from);
             self.settle(desk, pool, canonical(speaker.from), false);
+        }
+        if let Some(place) = self.places.get_mut(speaker.handle) {
+            place.heard = desk.now;
         }
         let speaker = Speaker { at_home: true, ..*speaker };
         if self.is_live(pool) {

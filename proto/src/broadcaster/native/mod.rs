@@ -6,6 +6,7 @@
 
 mod admission;
 mod desk;
+mod ended;
 mod ending;
 mod leaving;
 mod lists;
@@ -66,6 +67,8 @@ pub(super) struct Native {
     /// When offers are void.
     offer_time: Duration,
     offers: BTreeSet<(Instant, u32)>,
+    /// Pools that have ended here.
+    gone: ended::Memory,
     /// When recoveries are to be looked at: to publish the pool, or because they are over.
     recoveries: BTreeSet<(Instant, u32)>,
     /// Nothing is due earlier.
@@ -100,6 +103,7 @@ impl Native {
             wheel: Wheel::new(limits.timeout),
             offer_time: limits.offer,
             offers: BTreeSet::new(),
+            gone: ended::Memory::new(limits.pools),
             recoveries: BTreeSet::new(),
             due: Instant::NEVER,
             fresh: Changes::default(),

@@ -109,6 +109,7 @@ impl Pool {
         Some(State {
             epoch: self.epoch()?,
             generation: self.generation,
+            base: self.base,
             term: Term::new(self.term)?,
             host: places.get(self.host)?.member()?,
             next: Member::new(self.next)?,

@@ -41,6 +41,8 @@ pub(super) struct Pool {
     /// Of the epoch.
     pub(super) number: u32,
     pub(super) generation: u32,
+    /// From which epoch it was brought back into its era.
+    pub(super) base: Option<Epoch>,
     pub(super) term: u32,
     /// The number of the next member.
     pub(super) next: u32,
@@ -61,6 +63,8 @@ pub(super) struct Pool {
     pub(super) phase: Phase,
     /// Whether somebody was told what holds with this epoch.
     pub(super) shown: bool,
+    /// Whether its last member fell silent.
+    pub(super) silent: bool,
     /// Whether it stands in the queue of those that have news.
     pub(super) queued: bool,
 }
@@ -82,6 +86,7 @@ impl Pool {
             era: 0,
             number: 0,
             generation: 0,
+            base: None,
             term: 1,
             next: 1,
             purged: 0,
@@ -95,6 +100,7 @@ impl Pool {
             kept: 0,
             phase: Phase::New,
             shown: false,
+            silent: false,
             queued: false,
         }
     }
@@ -265,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_takes_176_bytes() {
-        assert_eq!(size_of::<Pool>(), 176);
+    fn a_pool_takes_192_bytes() {
+        assert_eq!(size_of::<Pool>(), 192);
     }
 }

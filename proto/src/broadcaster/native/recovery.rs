@@ -13,7 +13,7 @@ use super::requests::millis;
 use crate::Instant;
 use crate::broadcaster::{BroadcasterEvent, Limits};
 use crate::log::debug;
-use crate::wire::native::{Member, PoolSpec, Refusal, Seats, State};
+use crate::wire::native::{Epoch, Member, PoolSpec, Refusal, Seats, State};
 
 /// What a ticket says that is offered a place for.
 #[derive(Debug)]
@@ -28,7 +28,6 @@ pub(super) struct Offered {
 #[derive(Clone, Copy, Debug)]
 struct Come {
     member: Member,
-    generation: u32,
     era: u64,
     number: u32,
     /// The host didn't want it.
@@ -53,22 +52,40 @@ pub(super) struct Recovery {
     come: Vec<Come>,
 }
 
-/// What orders tickets.
-fn height(state: &State) -> (u32, u32) {
-    (state.generation, state.epoch.number())
+/// Whether a ticket is to be the base of a pool, rather than this one: whether the pool was so later. Of two eras of which one
+/// was brought back from the other, that went on when it is known to later epochs than the one it was brought back from.
+fn is_later(ticket: &State, than: &State) -> bool {
+    let (one, other) = (ticket.epoch, than.epoch);
+    if one.era() == other.era() {
+        return one.number() > other.number();
+    }
+    let from = |state: &State, era: u64| state.base.filter(|base| base.era() == era).map(Epoch::number);
+    if let Some(base) = from(ticket, other.era()) {
+        return base >= other.number();
+    }
+    if let Some(base) = from(than, one.era()) {
+        return one.number() > base;
+    }
+    let rank = |state: &State| (state.count, state.epoch.number());
+    match ticket.base.zip(than.base) {
+        Some((one, other)) if one.era() == other.era() => {
+            (one.number(), rank(ticket)) > (other.number(), rank(than))
+        }
+        _ => (ticket.generation, one.number()) > (than.generation, other.number()),
+    }
 }
 
 /// Whether who has come so stays out of a pool that comes back as this says.
 fn stays_out(come: &Come, base: &State) -> bool {
-    come.sent_away
-        || come.generation < base.generation
-        || come.era == base.epoch.era() && come.number < base.purged
+    let is_of_era = come.era == base.epoch.era() && come.number >= base.purged;
+    // Who was there when the era began, and has not heard of it yet; if nobody was sent away since then.
+    let was_there = base.purged == 0 && base.base == Epoch::new(come.era, come.number);
+    come.sent_away || !is_of_era && !was_there
 }
 
 impl Come {
     fn by(member: Member, state: &State) -> Self {
-        let (generation, number) = height(state);
-        Self { member, generation, era: state.epoch.era(), number, sent_away: false }
+        Self { member, era: state.epoch.era(), number: state.epoch.number(), sent_away: false }
     }
 }
 
@@ -92,7 +109,8 @@ impl Recovery {
     /// Whether the ticket of this member can't bring it back.
     pub(super) fn is_out(&self, member: Member, state: &State) -> bool {
         let sent_away = self.come.iter().any(|come| come.member == member && come.sent_away);
-        sent_away || self.base.is_some_and(|base| stays_out(&Come::by(member, state), &base))
+        let is_out = |base: &State| !is_later(state, base) && stays_out(&Come::by(member, state), base);
+        sent_away || self.base.is_some_and(|base| is_out(&base))
     }
 
     /// The host sends a member away.
@@ -124,12 +142,12 @@ impl Native {
         Refusal::Recovering { wait: millis(due.saturating_duration_since(desk.now)).max(1) }
     }
 
-    /// Somebody new is a member of a pool that was published while its recovery lasts.
+    /// Somebody new is a member of a pool that was published while its recovery lasts. If another base comes, it is none.
     pub(super) fn joined_in_recovery(&mut self, place: u32, member: Option<Member>) {
         let Some(pool) = self.pools.get_mut(place) else { return };
-        let (era, generation, number) = (pool.era, pool.generation, pool.number);
+        let (era, number) = (pool.era, pool.number);
         if let Some((recovery, member)) = pool.recovery.as_deref_mut().zip(member) {
-            recovery.has_come(Come { member, generation, era, number, sent_away: false });
+            recovery.has_come(Come { member, era, number, sent_away: false });
         }
     }
 
@@ -154,7 +172,7 @@ impl Native {
         desk.stats.members_returned += 1;
         let Some(recovery) = self.recovery_of(place) else { return };
         recovery.has_come(Come::by(member, &ticket.state));
-        if recovery.base.is_none_or(|base| height(&ticket.state) > height(&base)) {
+        if recovery.base.is_none_or(|base| is_later(&ticket.state, &base)) {
             self.rebase(place, ticket);
         } else if self.is_live(place) {
             if let Some(pool) = self.pools.get_mut(place) {
@@ -209,6 +227,7 @@ impl Native {
         (pool.era, pool.number, pool.purged) = (self.eras.next(), 0, 0);
         // Higher than any it had: of its eras here the last one counts.
         pool.generation = base.generation.max(pool.generation).saturating_add(1);
+        pool.base = Some(base.epoch);
         (pool.host, pool.term) = (found, base.term.get());
         pool.next = base.next.get().max(highest.saturating_add(1));
         let (name, members) = (pool.name(), pool.count);

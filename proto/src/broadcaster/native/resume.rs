@@ -73,9 +73,7 @@ impl Native {
         about: About<'_>,
     ) -> Result<u32, Refusal> {
         // Those of eras that began here speak of members who have left.
-        if self.eras.began_here(ticket.state.epoch.era()) {
-            return Err(Refusal::Stale);
-        }
+        self.may_bring_back(ticket)?;
         let recovery = self.recovery_of(place).ok_or(Refusal::Stale)?;
         if recovery.is_out(ticket.member, &ticket.state) {
             return Err(Refusal::Stale);
@@ -97,6 +95,13 @@ impl Native {
         Ok(handle)
     }
 
+    /// The highest generation that the pool of a ticket had here, if it isn't over.
+    fn may_bring_back(&self, ticket: &Ticket) -> Result<u32, Refusal> {
+        let began_here = self.eras.began_here(ticket.state.epoch.era());
+        let name = (ticket.application, ticket.pool);
+        self.gone.allows(name, &ticket.state, began_here).ok_or(Refusal::Stale)
+    }
+
     /// Makes a pool again that isn't here.
     fn bring_back(
         &mut self,
@@ -105,9 +110,7 @@ impl Native {
         ticket: &Ticket,
         spec: &Spec<'_>,
     ) -> Result<u32, Refusal> {
-        if self.eras.began_here(ticket.state.epoch.era()) {
-            return Err(Refusal::Stale);
-        }
+        let generation = self.may_bring_back(ticket)?;
         allows(desk, spec)?;
         self.has_room_for_pool(desk, asker)?;
         self.has_room_for(desk, asker.source)?;
@@ -117,6 +120,7 @@ impl Native {
         let pool = Pool {
             phase: Phase::Recovering,
             recovery: Some(Box::new(recovery)),
+            generation,
             ..Pool::new(ticket.pool, ticket.application, code, (*spec).into(), asker.source)
         };
         let place = self.pools.make(pool).ok_or(Refusal::TooManyPools)?;

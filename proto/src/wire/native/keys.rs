@@ -118,6 +118,7 @@ mod tests {
             state: State {
                 epoch: Epoch::new(7, 7).unwrap(),
                 generation: 0,
+                base: None,
                 term: Term::new(1).unwrap(),
                 host: member,
                 next: Member::new(2).unwrap(),

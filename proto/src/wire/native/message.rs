@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::datagram::{Closed, Draft, FIRST_BYTE, LEAST_MESSAGE};
 use super::fault::{Fault, fault};
-use super::field::{self, Field, Parsed, Put, allowed};
+use super::field::{self, Field, Parsed, Put};
 use super::sip::{same, tag};
 use super::{About, Cookie, Epoch, Handle, Key, Member, Spec};
 
@@ -116,10 +116,7 @@ fn act(kind: u8, input: &[u8]) -> Parsed<'_, Act<'_>> {
 
 /// `ping = u64 era, u32 number`; the number is 0 only if the era is
 fn ping(input: &[u8]) -> Parsed<'_, Act<'_>> {
-    let (input, era) = field::u64(input)?;
-    let (rest, number) = field::u32(input)?;
-    let epoch = Epoch::new(era, number);
-    allowed(rest, (epoch.is_some() || era == 0).then_some(Act::Ping(epoch)))
+    Option::<Epoch>::read(input).map(|(rest, epoch)| (rest, Act::Ping(epoch)))
 }
 
 /// A ping that names an epoch, of the least length, as nearly all datagrams are: read at once. What it says is looked at

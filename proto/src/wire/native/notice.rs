@@ -273,6 +273,7 @@ mod tests {
         let state = State {
             epoch: Epoch::new(1, 1).unwrap(),
             generation: 0,
+            base: None,
             term: Term::new(1).unwrap(),
             host: number(1),
             next: number(100),

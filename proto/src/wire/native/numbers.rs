@@ -177,6 +177,21 @@ impl<'a> Field<'a> for Epoch {
     }
 }
 
+impl<'a> Field<'a> for Option<Epoch> {
+    /// `epoch | 0, 0`
+    fn read(input: &'a [u8]) -> Parsed<'a, Self> {
+        let (input, era) = field::u64(input)?;
+        let (rest, number) = field::u32(input)?;
+        let epoch = Epoch::new(era, number);
+        allowed(rest, (epoch.is_some() || era == 0).then_some(epoch))
+    }
+
+    fn write(&self, out: &mut impl Put) {
+        out.put_u64(self.map_or(0, Epoch::era));
+        out.put_u32(self.map_or(0, Epoch::number));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -171,6 +171,7 @@ impl Forger {
             state: State {
                 epoch: Epoch::new(self.rng.u64(), 1).unwrap_or_else(|| unreachable!("it is not 0")),
                 generation: 0,
+                base: None,
                 term: Term::new(1).unwrap_or_else(|| unreachable!("it is not 0")),
                 host: one,
                 next: one,

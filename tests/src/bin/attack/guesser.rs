@@ -158,6 +158,7 @@ pub(crate) fn changed_tickets(ticket: Ticket) -> impl Iterator<Item = Ticket> {
         Epoch::new(epoch.era() ^ 1, epoch.number()).map(|epoch| with(State { epoch, ..state })),
         Epoch::new(epoch.era(), epoch.number() + 1).map(|epoch| with(State { epoch, ..state })),
         Some(with(State { generation: state.generation + 1, ..state })),
+        Some(with(State { base: Some(state.epoch), ..state })),
         Term::new(state.term.get() + 1).map(|term| with(State { term, ..state })),
         Some(with(State { host: ticket.member, ..state })),
         Member::new(state.next.get() + 1).map(|next| with(State { next, ..state })),

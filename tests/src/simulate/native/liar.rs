@@ -97,7 +97,7 @@ impl Liar {
         let (state, mut spec) = place.state?;
         let Joined { application, pool, code, member, session, .. } = place.joined;
         let mut ticket = Ticket { application, pool, code, member, session, state };
-        match rng.below(10) {
+        match rng.below(11) {
             0 => ticket.member = state.host,
             1 => ticket.state.host = member,
             2 => ticket.state.generation += 1,
@@ -106,6 +106,7 @@ impl Liar {
             5 => ticket.pool = some(rng, &self.pools).unwrap_or(pool),
             6 => ticket.state.purged = 0,
             7 => spec = spec.locked(true).hidden(true),
+            8 => ticket.state.base = None,
             _ => {}
         }
         Some((ticket, spec))

@@ -2,6 +2,7 @@
 
 mod joining;
 mod limits;
+mod lineage;
 mod listing;
 mod lobby;
 mod members;

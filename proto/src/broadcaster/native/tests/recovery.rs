@@ -8,32 +8,32 @@ use crate::broadcaster::{BroadcasterEvent, RandomSource};
 use crate::wire::native::*;
 
 /// Another broadcaster of the same secret, which has nothing, at the same time.
-fn another<R>(lobby: &Lobby<R>) -> Lobby<impl RandomSource + use<R>> {
+pub(super) fn another<R>(lobby: &Lobby<R>) -> Lobby<impl RandomSource + use<R>> {
     let mut other = lobby_of(99, |_| {});
     other.now = lobby.now;
     other
 }
 
-fn forget(all: &mut [Client]) {
+pub(super) fn forget(all: &mut [Client]) {
     for client in all {
         client.cookie = None;
     }
 }
 
-fn joined(got: &Got) -> Joined {
+pub(super) fn joined(got: &Got) -> Joined {
     let Got::Joined(joined) = got else { panic!("not joined: {got:?}") };
     *joined
 }
 
 /// Comes back and takes the place.
-fn back<R: RandomSource>(lobby: &mut Lobby<R>, client: &mut Client) -> Vec<Got> {
+pub(super) fn back<R: RandomSource>(lobby: &mut Lobby<R>, client: &mut Client) -> Vec<Got> {
     joined(&lobby.resume(client));
     let sent = client.message(1, Act::Ping(None));
     client.count = 1;
     lobby.send(client, &sent)
 }
 
-fn page_at_once<R: RandomSource>(lobby: &mut Lobby<R>, all: &mut [Client]) {
+pub(super) fn page_at_once<R: RandomSource>(lobby: &mut Lobby<R>, all: &mut [Client]) {
     for client in all.iter_mut() {
         lobby.got(client);
         let sent = client.message(client.count + 1, Act::Ping(None));
@@ -354,6 +354,9 @@ fn an_older_generation_stays_out() {
     let mut first = lobby(|_| {});
     let mut all = first.pool(3, &spec(8));
     let mut old = all.remove(2);
+    // Its ticket is older than what the others come back by.
+    first.act(&mut all[0], Act::About(About::new(b"new").unwrap()));
+    first.meet(&mut all);
     let mut second = another(&first);
     forget(&mut all);
     for client in &mut all {

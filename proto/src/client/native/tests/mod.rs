@@ -87,6 +87,7 @@ impl Pool {
         State {
             epoch: Epoch::new(self.era, self.number).unwrap(),
             generation: self.generation,
+            base: None,
             term: Term::new(self.term).unwrap(),
             host: member(self.host),
             next: member(self.next),

@@ -1,0 +1,72 @@
+//! Pools that were here and are no more: what of their tickets still holds (PROTOCOL.md, section 7.2).
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use crate::wire::native::{Application, Epoch, PoolUuid, State};
+
+type Name = (Application, PoolUuid);
+
+/// A pool as it was when it ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) era: u64,
+    pub(super) generation: u32,
+    /// From which epoch it was brought back into that era.
+    pub(super) base: Option<Epoch>,
+    /// If its last member fell silent, which may be for want of a line, or because this broadcaster stood still: the number of
+    /// the epoch at the latest kick, up to which tickets of the era don't hold.
+    pub(super) silent: Option<u32>,
+}
+
+impl Ended {
+    /// Whether a ticket may bring the pool back.
+    fn allows(&self, ticket: &State) -> bool {
+        if ticket.epoch.era() == self.era {
+            return self.silent.is_some_and(|purged| ticket.epoch.number() >= purged);
+        }
+        match self.base.filter(|base| base.era() == ticket.epoch.era()) {
+            // It went on elsewhere when it had come here.
+            Some(base) => ticket.epoch.number() > base.number(),
+            None => ticket.generation > self.generation,
+        }
+    }
+}
+
+/// The latest of them.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// How many are kept.
+    most: usize,
+    all: BTreeMap<Name, Ended>,
+    order: VecDeque<Name>,
+}
+
+impl Memory {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, all: BTreeMap::new(), order: VecDeque::new() }
+    }
+
+    /// A pool has ended.
+    pub(super) fn note(&mut self, name: Name, ended: Ended) {
+        if self.most == 0 {
+            return;
+        }
+        if self.all.insert(name, ended).is_none() {
+            self.order.push_back(name);
+        }
+        if self.order.len() > self.most {
+            if let Some(oldest) = self.order.pop_front() {
+                self.all.remove(&oldest);
+            }
+        }
+    }
+
+    /// Whether a ticket may bring this pool back, and the highest generation that it had here. `began_here`: the ticket's era did.
+    pub(super) fn allows(&self, name: Name, ticket: &State, began_here: bool) -> Option<u32> {
+        match self.all.get(&name) {
+            Some(ended) if ended.allows(ticket) => Some(ended.generation),
+            None if !began_here => Some(0),
+            Some(_) | None => None,
+        }
+    }
+}
