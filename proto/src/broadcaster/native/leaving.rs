@@ -53,11 +53,28 @@ impl Native {
         if is_live {
             self.note_left(desk, pool, gone.member, address, reason);
         }
+        let silent = reason == LeaveReason::TimedOut && self.all_are_silent(desk, pool);
         if let Some(pool) = self.pools.get_mut(pool) {
-            pool.silent = reason == LeaveReason::TimedOut && pool.count == 0;
+            pool.silent = silent;
         }
         self.settle(desk, pool, address, reason == LeaveReason::Kicked);
         Some(gone)
+    }
+
+    /// Whether nobody of a pool was heard in time, if there is anybody. It is asked only when that ends it.
+    fn all_are_silent(&self, desk: &Desk<'_>, pool: u32) -> bool {
+        let Some(pool) = self.pools.get(pool) else { return false };
+        if pool.host != NONE || pool.count > 0 && !pool.spec.as_spec().ends_with_host() {
+            return false;
+        }
+        let mut next = pool.first;
+        while let Some(place) = self.places.get(next) {
+            if !(place.heard + desk.limits.timeout).is_due(desk.now) {
+                return false;
+            }
+            next = place.next;
+        }
+        true
     }
 
     /// Notes that a member has left a pool that goes on.

@@ -38,6 +38,8 @@ struct Step {
 pub(super) struct Line {
     era: Option<u64>,
     pub(super) generation: u32,
+    /// From which epoch it was brought back.
+    pub(super) base: Option<Epoch>,
     steps: Vec<Step>,
     /// The numbers that were seen, with the step that each is behind.
     numbers: BTreeMap<u32, usize>,
@@ -50,12 +52,18 @@ pub(super) struct Line {
 
 impl Line {
     /// A pool as it begins. `term`: its first one, or the two that it may be.
-    pub(super) fn new(content: Content, generation: u32, term: u32, given: u32) -> Self {
+    pub(super) fn new(
+        content: Content,
+        (generation, base): (u32, Option<Epoch>),
+        term: u32,
+        given: u32,
+    ) -> Self {
         let joined = content.members.keys().map(|member| member.get()).max().unwrap_or(0);
         let first = Step { content, left: Vec::new(), host: false, kick: false };
         Self {
             era: None,
             generation,
+            base,
             steps: vec![first],
             numbers: BTreeMap::from([(1, 0)]),
             seen: BTreeMap::from([(1, (term, 0))]),
@@ -68,6 +76,16 @@ impl Line {
     pub(super) fn epoch(&self) -> Option<Epoch> {
         let (number, index) = self.numbers.iter().next_back()?;
         if *index == self.index() { Epoch::new(self.era?, *number) } else { None }
+    }
+
+    /// Its era, if it is known.
+    pub(super) fn era(&self) -> Option<u64> {
+        self.era
+    }
+
+    /// The number of the epoch at the latest kick that is known.
+    pub(super) fn purged(&self) -> u32 {
+        self.seen.values().next_back().map_or(0, |(_, purged)| *purged)
     }
 
     /// What it is now.
@@ -200,7 +218,7 @@ impl Line {
 
     fn is_own(&mut self, said: &Said) -> Result<(), String> {
         let era = *self.era.get_or_insert_with(|| said.epoch.era());
-        if era != said.epoch.era() || said.generation != self.generation {
+        if era != said.epoch.era() || (said.generation, said.base) != (self.generation, self.base) {
             return Err(format!("P5: {said:?}, in era {era} and generation {}", self.generation));
         }
         Ok(())

@@ -90,7 +90,10 @@ impl State {
         if !is_order {
             place.count = count;
         }
-        place.seen = self.now;
+        // Whoever speaks from elsewhere shows of nobody that he is there.
+        if !elsewhere || place.offered.is_some() {
+            place.seen = self.now;
+        }
         place.named |= matches!(message.act, Act::Ping(Some(_)));
         if place.offered.take().is_some() && !self.taken_now(name) {
             let (handle, count) = (message.handle, message.count);
@@ -111,10 +114,9 @@ impl State {
         match &mut pool.stage {
             Stage::Offered(spec) => pool.stage = Stage::Live(first(&place, spec.clone())),
             Stage::Gathering | Stage::Live(_) if place.ticket.is_some() => return self.came(id, name),
-            Stage::Live(line) => {
-                let generation = line.generation;
+            Stage::Live(_) => {
                 if let (Some(recovery), None) = (&mut pool.recovery, place.before) {
-                    recovery.come.insert(place.member, (generation, None));
+                    recovery.come.insert(place.member, None);
                 }
                 self.comes(name);
             }
@@ -214,6 +216,7 @@ impl State {
 
     fn moves(&mut self, to: SocketAddr, name: u64) {
         let Some(place) = self.places.get_mut(&name).filter(|place| place.address != to) else { return };
+        place.seen = self.now;
         let was = std::mem::replace(&mut place.address, to);
         let (id, member) = (place.pool, place.member);
         let other = self.places.iter().find(|(other, there)| {

@@ -3,34 +3,107 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use poolmesh_proto::wire::native::{Member, PoolUuid, Ticket};
+use poolmesh_proto::wire::native::{
+    EndReason, Epoch, LeaveReason, Member, PoolUuid, State as TicketState, Ticket,
+};
 
+use super::due::Due;
 use super::line::{Content, Line};
 use super::state::{Recovery, Stage, State};
 
-/// What makes one ticket count before another.
-fn rank(ticket: &Ticket) -> (u32, u32) {
-    (ticket.state.generation, ticket.state.epoch.number())
+/// Whether the first of two tickets is the base, rather than the second (rule 5).
+fn counts_before(one: &Ticket, other: &Ticket) -> bool {
+    let (one, other) = (&one.state, &other.state);
+    let (mine, theirs) = (one.epoch, other.epoch);
+    match (one.base, other.base) {
+        _ if mine.era() == theirs.era() => mine.number() > theirs.number(),
+        (Some(base), _) if base.era() == theirs.era() => theirs.number() <= base.number(),
+        (_, Some(base)) if base.era() == mine.era() => mine.number() > base.number(),
+        (Some(base), Some(their)) if base.era() == their.era() && base.number() != their.number() => {
+            base.number() > their.number()
+        }
+        (Some(base), Some(their)) if base.era() == their.era() && one.count != other.count => {
+            one.count > other.count
+        }
+        (Some(base), Some(their)) if base.era() == their.era() => mine.number() > theirs.number(),
+        _ if one.generation != other.generation => one.generation > other.generation,
+        _ => mine.number() > theirs.number(),
+    }
 }
 
-/// By what somebody has come: the generation, era and number of his ticket, or of the roster that he joined.
-pub(super) type Come = (u32, Option<(u64, u32)>);
+/// By what somebody has come: the epoch of his ticket; none if he joined.
+pub(super) type Come = Option<Epoch>;
 
 fn come(ticket: &Ticket) -> Come {
-    (ticket.state.generation, Some((ticket.state.epoch.era(), ticket.state.epoch.number())))
+    Some(ticket.state.epoch)
 }
 
 /// Whether who has come so stays out.
-fn stays_out((generation, epoch): Come, base: &Ticket) -> bool {
+fn stays_out(come: Come, base: &Ticket) -> bool {
+    let Some(epoch) = come else { return true };
     let state = &base.state;
-    let purged = epoch.is_some_and(|(era, number)| era == state.epoch.era() && number < state.purged);
-    generation < state.generation || purged
+    if epoch.era() == state.epoch.era() {
+        epoch.number() < state.purged
+    } else {
+        // Who was in the roster that the era began with, and nobody was sent away since.
+        state.base != Some(epoch) || state.purged > 0
+    }
+}
+
+/// What is known of a pool that has ended.
+#[derive(Clone, Debug)]
+pub(super) struct Ended {
+    pub(super) era: Option<u64>,
+    pub(super) generation: u32,
+    pub(super) base: Option<Epoch>,
+    /// If the last member fell silent: the number of the epoch at the latest kick.
+    pub(super) silent: Option<u32>,
+}
+
+/// The latest pools that have ended, in the order in which they did so first.
+#[derive(Clone, Debug)]
+pub(super) struct Over {
+    most: usize,
+    pools: Vec<(PoolUuid, Ended)>,
+}
+
+impl Over {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, pools: Vec::new() }
+    }
+
+    pub(super) fn note(&mut self, pool: PoolUuid, ended: Ended) {
+        match self.pools.iter_mut().find(|(id, _)| *id == pool) {
+            Some((_, known)) => *known = ended,
+            None => self.pools.push((pool, ended)),
+        }
+        if self.pools.len() > self.most {
+            self.pools.remove(0);
+        }
+    }
+
+    /// The highest generation of a pool that a ticket may bring back. `own`: the ticket's era began here.
+    pub(super) fn allows(&self, pool: PoolUuid, ticket: &TicketState, own: bool) -> Option<u32> {
+        let Some((_, ended)) = self.pools.iter().find(|(id, _)| *id == pool) else {
+            return (!own).then_some(0);
+        };
+        let epoch = ticket.epoch;
+        let holds = if ended.era == Some(epoch.era()) {
+            ended.silent.is_some_and(|purged| purged <= epoch.number())
+        } else if let Some(base) = ended.base.filter(|base| base.era() == epoch.era()) {
+            base.number() < epoch.number()
+        } else {
+            ended.generation < ticket.generation
+        };
+        holds.then_some(ended.generation)
+    }
 }
 
 impl Recovery {
     /// Whether a ticket can bring nobody back.
     pub(super) fn is_out(&self, ticket: &Ticket) -> bool {
-        let out = self.base.as_ref().is_some_and(|base| stays_out(come(ticket), &base.0));
+        let out = |base: &Ticket| !counts_before(ticket, base) && stays_out(come(ticket), base);
+        let out = self.base.as_ref().is_some_and(|base| out(&base.0));
         out || self.kicked.contains(&ticket.member)
     }
 
@@ -52,7 +125,7 @@ impl State {
             return false;
         };
         recovery.come.insert(place.member, come(&own.0));
-        let higher = recovery.base.as_ref().is_none_or(|base| rank(&own.0) > rank(&base.0));
+        let higher = recovery.base.as_ref().is_none_or(|base| counts_before(&own.0, &base.0));
         // Of each number one comes, and at each address one is.
         let offers = self.names(|other| {
             other.pool == id
@@ -68,9 +141,13 @@ impl State {
                 && other.tx != place.tx
         });
         if higher {
-            // What was is no more, so nobody's leaving ends it.
+            // What was is no more, so nobody's leaving ends it. But it is told.
+            for other in &others {
+                let ended = self.places.get(other).map(|place| Due::ended(place, EndReason::Replaced));
+                self.due.extend(ended);
+            }
             self.rebase(id, own);
-            others.into_iter().for_each(|other| self.replaced(other));
+            others.into_iter().for_each(|other| self.leaves(other, LeaveReason::Replaced));
         } else if let Some(Stage::Live(line)) = self.pools.get_mut(&id).map(|pool| &mut pool.stage) {
             let mut content = line.now().clone();
             content.members.insert(place.member, (place.address, place.about));
@@ -138,17 +215,23 @@ impl State {
         let heir = there.keys().next().copied();
         let host = if hosted { Some(ticket.state.host) } else { heir };
         let Some(host) = host.filter(|_| hosted || !spec.as_spec().ends_with_host()) else {
+            if let Some(pool) = self.pools.get_mut(&id) {
+                let generation = recovery.generation.max(ticket.state.generation) + 1;
+                pool.published = Some((generation, ticket.state.epoch));
+            }
             return self.ends(id, None);
         };
         let term = ticket.state.term.get() + u32::from(!hosted);
         let content = Content { spec, host, members: there };
         let generation = recovery.generation.max(ticket.state.generation) + 1;
-        let line = Line::new(content, generation, term, ticket.state.next.get() - 1);
+        let base = ticket.state.epoch;
+        let line = Line::new(content, (generation, Some(base)), term, ticket.state.next.get() - 1);
         for place in self.places.values_mut().filter(|place| place.pool == id && place.offered.is_none()) {
             (place.knows, place.heard, place.untold) = (0, 0, true);
         }
         if let Some(pool) = self.pools.get_mut(&id) {
             pool.stage = Stage::Live(line);
+            pool.published = Some((generation, base));
             if let Some(recovery) = &mut pool.recovery {
                 recovery.generation = generation;
             }

@@ -197,7 +197,8 @@ impl State {
         let place = Place { about: about.to_vec(), ..self.place(from, tx, application, id, first) };
         let stage = Stage::Offered(PoolSpec::from(spec));
         let source = source(from);
-        self.pools.insert(id, Pool { application, code: None, source, stage, recovery: None });
+        self.pools
+            .insert(id, Pool { application, code: None, source, stage, recovery: None, published: None });
         Answer::Joined(self.add(place))
     }
 
@@ -259,11 +260,12 @@ impl State {
         let here =
             |place: &&Place| place.pool == id && place.member == ticket.member && place.offered.is_none();
         let own = self.eras.contains_key(&ticket.state.epoch.era());
+        let holds = self.over.allows(id, &ticket.state, own);
         match self.pools.get(&id).map(|pool| &pool.recovery) {
             Some(_) if self.places.values().any(|place| here(&place)) => self.back(ticket, back),
             Some(Some(recovery)) => {
                 // Tickets of eras that began here speak of members who have left.
-                if own || recovery.is_out(ticket) {
+                if holds.is_none() || recovery.is_out(ticket) {
                     return refused([Refusal::Stale]);
                 }
                 let refusals = self.limits(from, about, None);
@@ -282,8 +284,8 @@ impl State {
                 self.offer(back_to_recovery)
             }
             Some(None) => refused([Refusal::Stale]),
-            None if own => refused([Refusal::Stale]),
             None => {
+                let Some(generation) = holds else { return refused([Refusal::Stale]) };
                 let refusals = self.limits(from, about, Some(spec));
                 if !refusals.is_empty() {
                     return refused(refusals);
@@ -296,7 +298,8 @@ impl State {
                     code: (!taken).then_some(ticket.code),
                     source: source(from),
                     stage: Stage::Gathering,
-                    recovery: Some(Recovery::new(publish, until)),
+                    recovery: Some(Recovery { generation, ..Recovery::new(publish, until) }),
+                    published: None,
                 };
                 self.pools.insert(id, pool);
                 self.offer(back_to_recovery)
@@ -337,5 +340,5 @@ fn refused(refusals: impl IntoIterator<Item = Refusal>) -> Answer {
 /// A pool that its maker has taken: its first roster.
 pub(super) fn first(place: &Place, spec: PoolSpec) -> Line {
     let members = [(place.member, (place.address, place.about.clone()))].into();
-    Line::new(Content { spec, host: place.member, members }, 0, 1, 1)
+    Line::new(Content { spec, host: place.member, members }, (0, None), 1, 1)
 }

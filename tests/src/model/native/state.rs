@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use poolmesh_proto::wire::native::{
-    Application, EndReason, Handle, Key, Keys, LeaveReason, Member, PoolCode, PoolSpec, PoolUuid, Refusal,
-    Session, Ticket, Tx,
+    Application, EndReason, Epoch, Handle, Key, Keys, LeaveReason, Member, PoolCode, PoolSpec, PoolUuid,
+    Refusal, Session, Ticket, Tx,
 };
 use poolmesh_proto::{Instant, Limits};
 
@@ -16,7 +16,7 @@ use super::cookies::Cookies;
 use super::due::Due;
 use super::line::Line;
 use super::rates::{Bucket, Rates};
-use super::recovery::Come;
+use super::recovery::{Come, Ended, Over};
 
 /// A session of a member, or one that was offered.
 #[derive(Clone)]
@@ -89,6 +89,8 @@ pub(super) struct Pool {
     pub(super) stage: Stage,
     /// While it lasts.
     pub(super) recovery: Option<Recovery>,
+    /// If it was brought back: of which generation it was last, and from which epoch.
+    pub(super) published: Option<(u32, Epoch)>,
 }
 
 #[derive(Clone, Debug)]
@@ -144,6 +146,8 @@ pub(super) struct State {
     next_place: u64,
     /// The eras that began here, with their generations.
     pub(super) eras: BTreeMap<u64, u32>,
+    /// Pools that have ended.
+    pub(super) over: Over,
     pub(super) due: Vec<Due>,
 }
 
@@ -159,6 +163,7 @@ impl State {
     pub(super) fn new(limits: Rc<Limits>, keys: Rc<Keys>) -> Self {
         Self {
             rates: Rates::new(&limits),
+            over: Over::new(limits.pools),
             limits,
             keys,
             now: Instant::ZERO,
@@ -235,6 +240,12 @@ impl State {
         let Some(place) = self.places.remove(&name) else { return };
         let (id, member, address) = (place.pool, place.member, place.address);
         let heard = Some(place.seen).filter(|_| reason == LeaveReason::TimedOut);
+        let others = |place: &Place| {
+            place.pool == id
+                && place.offered.is_none()
+                && !(place.seen + self.limits.timeout).is_due(self.now)
+        };
+        let silent = heard.is_some() && !self.places.values().any(others);
         self.gone.push(place);
         let Some(pool) = self.pools.get_mut(&id) else { return };
         match &mut pool.stage {
@@ -256,7 +267,10 @@ impl State {
                         let kick = reason == LeaveReason::Kicked;
                         line.happens(content, vec![(member, reason)], (hosted, kick));
                     }
-                    Some(_) | None => self.ends_as(id, None, heard),
+                    Some(_) | None => {
+                        let purged = silent.then(|| line.purged());
+                        self.ends_as(id, None, (heard, purged));
+                    }
                 }
                 self.unseat(id, address, true);
             }
@@ -289,11 +303,12 @@ impl State {
 
     /// A pool ends. All are told but the one who ended it.
     pub(super) fn ends(&mut self, id: PoolUuid, by: Option<u64>) {
-        self.ends_as(id, by, None);
+        self.ends_as(id, by, (None, None));
     }
 
     /// As `ends`; who was heard last at this time has left at the same time as the host, and may not be told.
-    fn ends_as(&mut self, id: PoolUuid, by: Option<u64>, heard: Option<Instant>) {
+    fn ends_as(&mut self, id: PoolUuid, by: Option<u64>, (heard, silent): (Option<Instant>, Option<u32>)) {
+        self.remember(id, silent);
         self.pools.remove(&id);
         let names: Vec<u64> =
             self.places.iter().filter(|(_, place)| place.pool == id).map(|(name, _)| *name).collect();
@@ -308,6 +323,22 @@ impl State {
             }
             self.gone.push(place);
         }
+    }
+
+    /// A pool ends. `silent`: its last member fell silent, and the latest kick was in the epoch of that number.
+    fn remember(&mut self, id: PoolUuid, silent: Option<u32>) {
+        let Some(pool) = self.pools.get(&id) else { return };
+        let ended = match &pool.stage {
+            Stage::Live(line) if line.base.is_some() || silent.is_some() => {
+                Ended { era: line.era(), generation: line.generation, base: line.base, silent }
+            }
+            Stage::Gathering => match pool.published {
+                Some((generation, base)) => Ended { era: None, generation, base: Some(base), silent: None },
+                None => return,
+            },
+            Stage::Live(_) | Stage::Offered(_) => return,
+        };
+        self.over.note(id, ended);
     }
 
     /// After how long, from now.
