@@ -155,11 +155,15 @@ impl NativeClient {
             return;
         };
         self.core.lead_into(call, joined.pool);
-        if self.place(joined.pool).is_none() {
-            let mut session = Session::new(&self.core, from, joined);
-            void.into_iter().for_each(|void| session.go_on(void));
-            let place = Place::offered(&mut self.core, joined.pool, about, session);
-            self.places.push(place);
+        match self.places.iter_mut().find(|place| place.pool == joined.pool) {
+            Some(place) => place.take_later_offer(&mut self.core, from, joined, about),
+            None => {
+                let mut session = Session::new(&self.core, from, joined);
+                void.iter().for_each(|void| session.go_on(void));
+                let pace = void.map(|void| void.pace).unwrap_or_default();
+                let place = Place::offered(&mut self.core, joined.pool, about, session, pace);
+                self.places.push(place);
+            }
         }
         self.enter_known(Some(joined.pool));
     }

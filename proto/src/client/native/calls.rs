@@ -6,6 +6,7 @@ use alloc::string::String;
 use bytes::Bytes;
 
 use super::asking::Asking;
+use super::pace::Pace;
 use super::shared::Core;
 use crate::client::{CallError, CallId, Outcome};
 use crate::wire;
@@ -40,8 +41,18 @@ pub(super) struct Requested {
     pub(super) asking: Asking,
     /// Which broadcaster is asked.
     at: usize,
-    /// The offer that was void, if there was one, and the count it had come to.
-    pub(super) void: Option<(Session, u32)>,
+    /// The offer that was void, if there was one.
+    pub(super) void: Option<Void>,
+}
+
+/// An offer that was void.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Void {
+    pub(super) session: Session,
+    /// The count it had come to.
+    pub(super) count: u32,
+    /// What was sent for it: the next place goes on from there, so that no number of offers makes a client send more than one.
+    pub(super) pace: Pace,
 }
 
 /// What is asked for.
@@ -160,18 +171,19 @@ impl Core {
         self.calls.iter().find(|call| call.pool == Some(pool) && call.kind != Kind::Order)
     }
 
-    /// A pool is entered: calls that wait for it have their outcome.
-    pub(super) fn entered(&mut self, pool: PoolUuid, info: &PoolInfo) {
+    /// A pool is entered: calls that wait for it have their outcome, and those that ask for it as well.
+    pub(super) fn entered(&mut self, pool: PoolUuid, code: PoolCode, info: &PoolInfo) {
         let creates = |request: &Requested| matches!(request.what, What::Create { .. });
         let created = |call: &Call| (call.id, call.request.as_deref().is_some_and(creates));
-        while let Some((call, created)) = self.waiting_for(pool).map(created) {
+        let leads = |call: &&Call| call.kind != Kind::Order && call.leads_into(pool, code);
+        while let Some((call, created)) = self.calls.iter().find(leads).map(created) {
             let info = info.clone();
             self.finish(call, if created { Outcome::Created(info) } else { Outcome::Joined(info) });
         }
     }
 
     /// The offer of a place in this pool is void: calls that wait for it go on by their requests.
-    pub(super) fn ask_anew(&mut self, pool: PoolUuid, void: Option<(Session, u32)>) {
+    pub(super) fn ask_anew(&mut self, pool: PoolUuid, void: Option<Void>) {
         for at in 0..self.calls.len() {
             let Some(call) = self.calls.get_mut(at) else { return };
             if call.pool == Some(pool) && call.kind == Kind::Request {
@@ -179,8 +191,7 @@ impl Core {
                 let id = call.id;
                 self.with_request(id, |core, request| {
                     request.void = void;
-                    let broadcaster = request.asking.broadcaster();
-                    request.asking.turn(core, broadcaster);
+                    request.asking.go_on(core);
                 });
             }
         }
@@ -198,6 +209,19 @@ impl Core {
 }
 
 impl Call {
+    /// Whether it leads into this pool, or asks for it.
+    fn leads_into(&self, pool: PoolUuid, code: PoolCode) -> bool {
+        let asks = |what: &What| match what {
+            What::Join { pool: of, .. } => *of == pool,
+            What::JoinByCode { code: of, .. } => *of == code,
+            What::List { .. } | What::Create { .. } => false,
+        };
+        match self.pool {
+            Some(of) => of == pool,
+            None => self.request.as_deref().is_some_and(|request| asks(&request.what)),
+        }
+    }
+
     /// Whether it may lead into a pool that is not known yet.
     pub(super) fn may_lead_into_a_pool(&self) -> bool {
         let enters = |request: &Requested| !matches!(request.what, What::List { .. });

@@ -39,7 +39,6 @@ use crate::wire::{self, canonical};
 use crate::{Instant, Machine, Output, PoolId};
 use calls::{Kind, What};
 use place::{Ending, Place};
-use session::Session;
 use shared::Core;
 
 /// The client of the native dialect.
@@ -95,7 +94,10 @@ impl NativeClient {
                 let pool = PoolUuid::try_from(id).map_err(|_| CallError::InvalidPool)?;
                 (What::Join { pool, about }, self.place(pool).map(|place| place.pool))
             }
-            Door::Code(code) => (What::JoinByCode { code, about }, None),
+            Door::Code(code) => {
+                let of = |place: &&Place| place.membership.as_ref().is_some_and(|own| own.code() == code);
+                (What::JoinByCode { code, about }, self.places.iter().find(of).map(|place| place.pool))
+            }
         };
         if pool.is_none() {
             self.ensure_place()?;
@@ -124,8 +126,9 @@ impl NativeClient {
     /// Calls that lead into a pool that the client is in already have their outcome at once.
     fn enter_known(&mut self, pool: Option<PoolUuid>) {
         let membership = pool.and_then(|pool| self.place(pool)?.membership.as_ref());
-        if let (Some(pool), Some(info)) = (pool, membership.map(Membership::info)) {
-            self.core.entered(pool, &info);
+        if let (Some(pool), Some(membership)) = (pool, membership) {
+            let (code, info) = (membership.code(), membership.info());
+            self.core.entered(pool, code, &info);
         }
     }
 
@@ -347,9 +350,8 @@ impl NativeClient {
             let reason = match place.end {
                 Some(Ending::Ended(reason)) => reason,
                 Some(Ending::Void) | None => {
-                    let void = place.session.as_ref().map(Session::so_far);
+                    let void = place.session.as_ref().map(|session| session.void(place.pace));
                     self.core.ask_anew(pool, void);
-                    self.core.advance_requests();
                     continue;
                 }
             };

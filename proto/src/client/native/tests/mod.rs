@@ -3,6 +3,7 @@
 mod calls;
 mod limits;
 mod members;
+mod offers;
 mod orders;
 mod search;
 mod turning;

@@ -300,6 +300,9 @@ fn a_pool_that_one_is_in_is_joined_at_once_and_not_entered_twice() {
     assert!(matches!(rig.outcome(), Outcome::Joined(info) if info.members().len() == 2));
     assert_eq!(rig.said(), [] as [&str; 0]);
     rig.client.join(rig.time(), Door::Code(PoolCode::new(7).unwrap()), b"").unwrap();
+    assert!(matches!(rig.outcome(), Outcome::Joined(info) if info.me() == Some(member(1))));
+    assert_eq!(rig.said(), [] as [&str; 0], "its code is known, too");
+    rig.client.join(rig.time(), Door::Code(PoolCode::new(8).unwrap()), b"").unwrap();
     let request = rig.last();
     rig.answer(&request, Reply::Joined(Joined { handle: Handle(5), ..offer(9) }));
     assert!(matches!(rig.outcome(), Outcome::Joined(info) if info.me() == Some(member(1))));
