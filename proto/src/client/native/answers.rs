@@ -104,6 +104,7 @@ impl NativeClient {
             Some(Err(fault)) => return self.core.spoiled(fault),
             None => return,
         };
+        self.core.note_answer(from);
         match reply {
             Reply::Cookie(cookie) => {
                 self.core.with_request(call, |core, request| request.asking.take_cookie(core, from, cookie));
@@ -117,6 +118,13 @@ impl NativeClient {
 
     fn refuse_call(&mut self, call: CallId, from: SocketAddr, refusal: Refusal) {
         let refused = Outcome::Refused(wire::Refusal::Native(refusal));
+        let joins = |_: &mut super::Core, request: &mut Requested| request.what.joins();
+        if refusal == Refusal::NoSuchPool
+            && self.core.with_request(call, joins) == Some(true)
+            && self.core.ask_elsewhere(call, from)
+        {
+            return self.core.advance_requests();
+        }
         let Some(wait) = refusal.wait() else { return self.core.finish(call, refused) };
         let again = self.core.with_request(call, |core, request| {
             request.asking.wait_for(core, from, wait, refusal);

@@ -96,7 +96,8 @@ impl Asking {
     /// send as fast as the line goes.
     pub(super) fn go_on(&mut self, core: &mut Core) {
         self.refused = None;
-        self.send_at = core.now + core.random.around(self.wait);
+        let wait = if self.sent == 0 { Duration::ZERO } else { core.random.around(self.wait) };
+        self.send_at = core.now + wait;
         self.silent_at = self.send_at + SILENCE;
     }
 

@@ -135,6 +135,18 @@ impl Place {
         self.pool.into()
     }
 
+    /// Who is asked for the place, or has it.
+    pub(super) fn broadcaster(&self) -> Option<SocketAddr> {
+        let turn = self.turn.as_ref().map(Turn::broadcaster);
+        turn.or_else(|| Some(self.session.as_ref()?.broadcaster))
+    }
+
+    /// Who is asked for a place that is not known yet, and what was sent for it.
+    pub(super) fn asked(&self) -> Option<(SocketAddr, u32)> {
+        let broadcaster = self.broadcaster().filter(|_| self.membership.is_none())?;
+        Some((broadcaster, self.pace.sent()))
+    }
+
     /// What the member comes back by; none if it has not been told.
     pub(super) fn ticket(&self) -> Option<Saved> {
         self.membership.as_ref().map(Membership::save).or_else(|| self.saved.clone())

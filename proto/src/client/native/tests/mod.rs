@@ -6,6 +6,7 @@ mod members;
 mod offers;
 mod orders;
 mod search;
+mod several;
 mod turning;
 
 use alloc::format;
