@@ -86,9 +86,9 @@ pub enum Told {
 }
 
 impl Told {
-    /// What a client's machine tells, for its program. `broadcaster` is whom it asks.
+    /// What a client's machine tells, for its program.
     #[must_use]
-    pub fn of(event: ClientEvent, broadcaster: SocketAddr) -> Option<Self> {
+    pub fn of(event: ClientEvent) -> Option<Self> {
         let ClientEvent::Finished { outcome, .. } = event else {
             return PoolNews::of(event).map(Self::News);
         };
@@ -98,7 +98,7 @@ impl Told {
         if outcome == Outcome::Done {
             return Some(Self::Done);
         }
-        Some(outcome.into_pool(broadcaster).map_or_else(Self::Failed, Self::Pool))
+        Some(outcome.into_pool().map_or_else(Self::Failed, Self::Pool))
     }
 }
 

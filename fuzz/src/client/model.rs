@@ -157,7 +157,7 @@ impl Model {
             Outcome::Refused(refusal) => {
                 assert!(concerns(refusal, &call.request, self.several), "{refusal:?} of {:?}", call.request);
             }
-            Outcome::TimedOut { sent } => assert!(*sent > 0 && call.deadline.is_due(now)),
+            Outcome::TimedOut { sent, .. } => assert!(*sent > 0 && call.deadline.is_due(now)),
             Outcome::Closed => assert!(self.closed),
             other @ (Outcome::Done | _) => panic!("{other:?} is not known here"),
         }

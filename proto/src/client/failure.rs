@@ -86,9 +86,9 @@ pub enum CallFailed {
     Refused(Refusal),
     /// No answer came in time.
     TimedOut {
-        /// Who should have answered.
+        /// Who was asked last.
         broadcaster: SocketAddr,
-        /// How often it was asked.
+        /// How often it was asked, and others before it.
         sent: u32,
     },
     /// The client was closed, before or meanwhile.
@@ -103,7 +103,7 @@ impl fmt::Display for CallFailed {
             Self::TimedOut { broadcaster, sent } => {
                 write!(
                     f,
-                    "no answer from {broadcaster} (asked {sent} times): is a broadcaster running there?"
+                    "no answer in time from {broadcaster} (asked {sent} times): is a broadcaster running there?"
                 )
             }
             Self::Closed => f.write_str("the client was closed"),
@@ -129,11 +129,11 @@ impl From<CallError> for CallFailed {
 }
 
 impl Outcome {
-    /// The answer of `broadcaster` to list.
+    /// The answer to list.
     ///
     /// # Errors
     /// Why there is none.
-    pub fn into_list(self, broadcaster: SocketAddr) -> Result<PoolPage, CallFailed> {
+    pub fn into_list(self) -> Result<PoolPage, CallFailed> {
         match self {
             Self::Listed(pools) => Ok(pools),
             Self::Created(_)
@@ -141,28 +141,28 @@ impl Outcome {
             | Self::Done
             | Self::Refused(_)
             | Self::TimedOut { .. }
-            | Self::Closed => Err(self.into_failure(broadcaster)),
+            | Self::Closed => Err(self.into_failure()),
         }
     }
 
-    /// The answer of `broadcaster` to create, join or resume.
+    /// The answer to create, join or resume.
     ///
     /// # Errors
     /// Why there is none.
-    pub fn into_pool(self, broadcaster: SocketAddr) -> Result<PoolInfo, CallFailed> {
+    pub fn into_pool(self) -> Result<PoolInfo, CallFailed> {
         match self {
             Self::Created(pool) | Self::Joined(pool) => Ok(pool),
             Self::Listed(_) | Self::Done | Self::Refused(_) | Self::TimedOut { .. } | Self::Closed => {
-                Err(self.into_failure(broadcaster))
+                Err(self.into_failure())
             }
         }
     }
 
-    /// Whether an order was carried out by `broadcaster`.
+    /// Whether an order was carried out.
     ///
     /// # Errors
     /// Why not.
-    pub fn into_done(self, broadcaster: SocketAddr) -> Result<(), CallFailed> {
+    pub fn into_done(self) -> Result<(), CallFailed> {
         match self {
             Self::Done => Ok(()),
             Self::Created(_)
@@ -170,14 +170,14 @@ impl Outcome {
             | Self::Listed(_)
             | Self::Refused(_)
             | Self::TimedOut { .. }
-            | Self::Closed => Err(self.into_failure(broadcaster)),
+            | Self::Closed => Err(self.into_failure()),
         }
     }
 
-    fn into_failure(self, broadcaster: SocketAddr) -> CallFailed {
+    fn into_failure(self) -> CallFailed {
         match self {
             Self::Refused(refusal) => CallFailed::Refused(refusal),
-            Self::TimedOut { sent } => CallFailed::TimedOut { broadcaster, sent },
+            Self::TimedOut { broadcaster, sent } => CallFailed::TimedOut { broadcaster, sent },
             // The answer to something else is never given to a call.
             Self::Closed | Self::Created(_) | Self::Joined(_) | Self::Listed(_) | Self::Done => {
                 CallFailed::Closed
@@ -195,21 +195,21 @@ mod tests {
         let broadcaster = SocketAddr::from(([192, 0, 2, 9], 6_969));
         let id: PoolId = "p".parse().unwrap();
         let (pool, page) = (PoolInfo::new(id, broadcaster, broadcaster, []), PoolPage::from_iter([id]));
-        assert_eq!(Outcome::Listed(page.clone()).into_list(broadcaster), Ok(page));
-        assert_eq!(Outcome::Created(pool.clone()).into_pool(broadcaster), Ok(pool.clone()));
-        assert_eq!(Outcome::Joined(pool.clone()).into_pool(broadcaster), Ok(pool.clone()));
-        assert_eq!(Outcome::Done.into_done(broadcaster), Ok(()));
+        assert_eq!(Outcome::Listed(page.clone()).into_list(), Ok(page));
+        assert_eq!(Outcome::Created(pool.clone()).into_pool(), Ok(pool.clone()));
+        assert_eq!(Outcome::Joined(pool.clone()).into_pool(), Ok(pool.clone()));
+        assert_eq!(Outcome::Done.into_done(), Ok(()));
         for (outcome, failed) in [
             (Outcome::Refused(Refusal::NotHost), CallFailed::Refused(Refusal::NotHost)),
-            (Outcome::TimedOut { sent: 3 }, CallFailed::TimedOut { broadcaster, sent: 3 }),
+            (Outcome::TimedOut { broadcaster, sent: 3 }, CallFailed::TimedOut { broadcaster, sent: 3 }),
             (Outcome::Closed, CallFailed::Closed),
         ] {
-            assert_eq!(outcome.clone().into_list(broadcaster), Err(failed.clone()));
-            assert_eq!(outcome.clone().into_done(broadcaster), Err(failed.clone()));
-            assert_eq!(outcome.into_pool(broadcaster), Err(failed));
+            assert_eq!(outcome.clone().into_list(), Err(failed.clone()));
+            assert_eq!(outcome.clone().into_done(), Err(failed.clone()));
+            assert_eq!(outcome.into_pool(), Err(failed));
         }
-        assert_eq!(Outcome::Joined(pool.clone()).into_list(broadcaster), Err(CallFailed::Closed));
-        assert_eq!(Outcome::Joined(pool).into_done(broadcaster), Err(CallFailed::Closed));
-        assert_eq!(Outcome::Listed(PoolPage::default()).into_pool(broadcaster), Err(CallFailed::Closed));
+        assert_eq!(Outcome::Joined(pool.clone()).into_list(), Err(CallFailed::Closed));
+        assert_eq!(Outcome::Joined(pool).into_done(), Err(CallFailed::Closed));
+        assert_eq!(Outcome::Listed(PoolPage::default()).into_pool(), Err(CallFailed::Closed));
     }
 }

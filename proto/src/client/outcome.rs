@@ -1,5 +1,7 @@
 //! What comes of calls.
 
+use core::net::SocketAddr;
+
 use super::PoolPage;
 use crate::PoolInfo;
 use crate::wire::Refusal;
@@ -25,7 +27,10 @@ pub enum Outcome {
     Refused(Refusal),
     /// No answer came in time.
     TimedOut {
-        /// How often the request was sent.
+        /// Who was asked last.
+        broadcaster: SocketAddr,
+        /// How often the request was sent. In the native dialect, with what was sent to come into the pool that it has led to;
+        /// to resume, with what was sent to find a broadcaster that has it.
         sent: u32,
     },
     /// The client was closed.

@@ -90,7 +90,7 @@ impl Client {
     /// # Errors
     /// If the broadcaster refuses or doesn't answer, too many calls are under way, or the filter is not possible.
     pub async fn list_with(&self, filter: &ListFilter) -> Result<PoolPage, CallFailed> {
-        self.call(|machine, now| machine.list_with(now, filter)).await?.into_list(self.broadcaster())
+        self.call(|machine, now| machine.list_with(now, filter)).await?.into_list()
     }
 
     /// A new pool with this program as its host, listed and open, with 64 seats. gop2p: `CreatePool`.
@@ -98,7 +98,7 @@ impl Client {
     /// # Errors
     /// If the broadcaster refuses or doesn't answer, or too many calls are under way or there are too many pools.
     pub async fn create(&self) -> Result<PoolInfo, CallFailed> {
-        self.call(poolmesh_proto::Client::create).await?.into_pool(self.broadcaster())
+        self.call(poolmesh_proto::Client::create).await?.into_pool()
     }
 
     /// A new pool as `spec` says, with this program as its host, of which the roster says `about`.
@@ -106,7 +106,7 @@ impl Client {
     /// # Errors
     /// As [`create`](Self::create); if `about` is too long.
     pub async fn create_with(&self, spec: &PoolSpec, about: &[u8]) -> Result<PoolInfo, CallFailed> {
-        self.call(|machine, now| machine.create_with(now, spec, about)).await?.into_pool(self.broadcaster())
+        self.call(|machine, now| machine.create_with(now, spec, about)).await?.into_pool()
     }
 
     /// Becomes a member of a pool. gop2p: `JoinPool`, which waits for ever for a pool that doesn't exist.
@@ -114,7 +114,7 @@ impl Client {
     /// # Errors
     /// If the broadcaster refuses or doesn't answer, or too many calls are under way or there are too many pools.
     pub async fn join(&self, pool: PoolId) -> Result<PoolInfo, CallFailed> {
-        self.call(|machine, now| machine.join(now, pool)).await?.into_pool(self.broadcaster())
+        self.call(|machine, now| machine.join(now, pool)).await?.into_pool()
     }
 
     /// Becomes a member of the pool of that id or code, of which the roster says `about`.
@@ -123,7 +123,7 @@ impl Client {
     /// As [`join`](Self::join); if `about` is too long.
     pub async fn join_with(&self, door: impl Into<Door>, about: &[u8]) -> Result<PoolInfo, CallFailed> {
         let door = door.into();
-        self.call(|machine, now| machine.join_with(now, door, about)).await?.into_pool(self.broadcaster())
+        self.call(|machine, now| machine.join_with(now, door, about)).await?.into_pool()
     }
 
     /// Becomes a member of the pool of that code, which somebody read out.
@@ -139,7 +139,7 @@ impl Client {
     /// # Errors
     /// As [`join`](Self::join).
     pub async fn resume(&self, saved: &Saved) -> Result<PoolInfo, CallFailed> {
-        self.call(|machine, now| machine.resume(now, saved)).await?.into_pool(self.broadcaster())
+        self.call(|machine, now| machine.resume(now, saved)).await?.into_pool()
     }
 
     /// What is known of a pool at this moment: who is in it, who is host, its spec. None if this program is no member.

@@ -87,7 +87,7 @@ impl Client {
     /// # Errors
     /// If the broadcaster refuses or doesn't answer, too many calls are under way, or the filter is not possible.
     pub fn list_with(&self, filter: &ListFilter) -> Result<PoolPage, CallFailed> {
-        self.call(|machine, now| machine.list_with(now, filter))?.into_list(self.broadcaster())
+        self.call(|machine, now| machine.list_with(now, filter))?.into_list()
     }
 
     /// A new pool with this program as its host, listed and open, with 64 seats. gop2p: `CreatePool`.
@@ -95,7 +95,7 @@ impl Client {
     /// # Errors
     /// If the broadcaster refuses or doesn't answer, or too many calls are under way or there are too many pools.
     pub fn create(&self) -> Result<PoolInfo, CallFailed> {
-        self.call(poolmesh_proto::Client::create)?.into_pool(self.broadcaster())
+        self.call(poolmesh_proto::Client::create)?.into_pool()
     }
 
     /// A new pool as `spec` says, with this program as its host, of which the roster says `about`.
@@ -103,7 +103,7 @@ impl Client {
     /// # Errors
     /// As [`create`](Self::create); if `about` is too long.
     pub fn create_with(&self, spec: &PoolSpec, about: &[u8]) -> Result<PoolInfo, CallFailed> {
-        self.call(|machine, now| machine.create_with(now, spec, about))?.into_pool(self.broadcaster())
+        self.call(|machine, now| machine.create_with(now, spec, about))?.into_pool()
     }
 
     /// Becomes a member of a pool. gop2p: `JoinPool`, which waits for ever for a pool that doesn't exist.
@@ -111,7 +111,7 @@ impl Client {
     /// # Errors
     /// If the broadcaster refuses or doesn't answer, or too many calls are under way or there are too many pools.
     pub fn join(&self, pool: PoolId) -> Result<PoolInfo, CallFailed> {
-        self.call(|machine, now| machine.join(now, pool))?.into_pool(self.broadcaster())
+        self.call(|machine, now| machine.join(now, pool))?.into_pool()
     }
 
     /// Becomes a member of the pool of that id or code, of which the roster says `about`.
@@ -120,7 +120,7 @@ impl Client {
     /// As [`join`](Self::join); if `about` is too long.
     pub fn join_with(&self, door: impl Into<Door>, about: &[u8]) -> Result<PoolInfo, CallFailed> {
         let door = door.into();
-        self.call(|machine, now| machine.join_with(now, door, about))?.into_pool(self.broadcaster())
+        self.call(|machine, now| machine.join_with(now, door, about))?.into_pool()
     }
 
     /// Becomes a member of the pool of that code, which somebody read out.
@@ -136,7 +136,7 @@ impl Client {
     /// # Errors
     /// As [`join`](Self::join).
     pub fn resume(&self, saved: &Saved) -> Result<PoolInfo, CallFailed> {
-        self.call(|machine, now| machine.resume(now, saved))?.into_pool(self.broadcaster())
+        self.call(|machine, now| machine.resume(now, saved))?.into_pool()
     }
 
     /// What is known of a pool at this moment: who is in it, who is host, its spec. None if this program is no member.

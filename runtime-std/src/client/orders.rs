@@ -69,6 +69,6 @@ impl Client {
         &self,
         make: impl FnOnce(&mut poolmesh_proto::Client, Instant) -> Result<CallId, CallError>,
     ) -> Result<(), CallFailed> {
-        self.call(make)?.into_done(self.broadcaster())
+        self.call(make)?.into_done()
     }
 }

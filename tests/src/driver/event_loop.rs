@@ -50,7 +50,6 @@ enum Closing {
 pub struct EventLoop<N: Network> {
     network: N,
     udp: N::Udp,
-    broadcaster: SocketAddr,
     client: Client,
     mesh: Mesh,
     links: Links,
@@ -96,7 +95,6 @@ impl<N: Network> EventLoop<N> {
         Ok(Self {
             udp: network.open(SocketAddr::new(any, 0))?,
             network,
-            broadcaster,
             max_datagram: client.max_datagram,
             client: Client::new(client, broadcaster, seed),
             mesh: Mesh::new(mesh),
@@ -372,12 +370,11 @@ impl<N: Network> EventLoop<N> {
         self.client.handle_timeout(now);
         self.mesh.handle_timeout(now);
         self.links.handle_timeout(now);
-        let (answers, broadcaster, mut news) = (&mut self.answers, self.broadcaster, Vec::new());
-        let client =
-            drain(&self.network, &self.udp, &mut self.client, |event| match Told::of(event, broadcaster) {
-                Some(Told::News(new)) => news.push(new),
-                told => answers.extend(told),
-            });
+        let (answers, mut news) = (&mut self.answers, Vec::new());
+        let client = drain(&self.network, &self.udp, &mut self.client, |event| match Told::of(event) {
+            Some(Told::News(new)) => news.push(new),
+            told => answers.extend(told),
+        });
         news.into_iter().for_each(|news| self.follow(news));
         loop {
             // The mesh may have links closed, and is told when they have ended.

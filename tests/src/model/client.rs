@@ -142,11 +142,11 @@ impl ClientModel {
     /// The implementation was told the time.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        let (now, timeout) = (self.now, self.config.call_timeout);
+        let (now, timeout, broadcaster) = (self.now, self.config.call_timeout, self.broadcaster);
         self.finish_all(|call| {
             let started = call.sent.first().copied().unwrap_or(Instant::NEVER);
             let sent = u32::try_from(call.sent.len()).unwrap_or(u32::MAX);
-            (started + timeout).is_due(now).then_some(Outcome::TimedOut { sent })
+            (started + timeout).is_due(now).then_some(Outcome::TimedOut { broadcaster, sent })
         });
         let mut again = Vec::new();
         for call in self.calls.iter_mut().filter(|call| !call.over) {

@@ -261,7 +261,7 @@ impl<N: Network> Broken<N> {
                     self.mute = sent.is_err() && self.has(Flaw::StopsAtFailedSend);
                 }
                 Output::Event(event) => {
-                    let told = Told::of(event, self.broadcaster);
+                    let told = Told::of(event);
                     self.told.extend(told.filter(|told| match told {
                         Told::News(_) => !self.has(Flaw::SilentAboutPools),
                         Told::Listed(_) => !self.has(Flaw::SilentAboutAnswers),

@@ -15,7 +15,7 @@ fn what_is_lost_is_asked_for_again_until_time_is_up() {
     world.weather().loss = MILLION;
     world.with(ann, |_, context| context.list()).unwrap().unwrap();
     world.run_for(SECOND * 6).unwrap();
-    assert!(matches!(world.app(ann).unwrap().outcomes[..], [Outcome::TimedOut { sent: 5 }]));
+    assert!(matches!(world.app(ann).unwrap().outcomes[..], [Outcome::TimedOut { sent: 5, .. }]));
     assert_eq!(world.stats().lost, 5);
 }
 

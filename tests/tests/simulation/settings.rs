@@ -80,5 +80,5 @@ fn a_call_without_time_ends_at_once() {
     let ann = world.peer(Plain::default(), home, config);
     world.with(ann, |_, context| context.list()).unwrap().unwrap();
     world.run_for(SECOND).unwrap();
-    assert_eq!(world.app(ann).unwrap().outcomes, [Outcome::TimedOut { sent: 1 }]);
+    assert!(matches!(world.app(ann).unwrap().outcomes[..], [Outcome::TimedOut { sent: 1, .. }]));
 }

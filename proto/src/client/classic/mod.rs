@@ -189,7 +189,7 @@ impl ClassicClient {
             self.calls.iter().find(|call| call.deadline.is_due(now)).map(|call| (call.id, call.sent))
         {
             trace!(?id, sent, "call timed out");
-            self.finish(id, Outcome::TimedOut { sent });
+            self.finish(id, Outcome::TimedOut { broadcaster: self.broadcaster, sent });
         }
         for place in 0..self.calls.len() {
             let Some(call) = self.calls.get_mut(place) else { break };

@@ -93,7 +93,10 @@ fn a_lost_list_is_sent_again_with_backoff_until_its_deadline() {
         client.handle_timeout(now);
     };
     assert_eq!(sent, [0, 250, 750, 1_750, 3_750]);
-    assert_eq!(end, (at(5_000), format(&[finished(call, Outcome::TimedOut { sent: 5 })])));
+    assert_eq!(
+        end,
+        (at(5_000), format(&[finished(call, Outcome::TimedOut { broadcaster: broadcaster(), sent: 5 })]))
+    );
     assert_eq!(deadline(&mut client), None);
 }
 

@@ -104,6 +104,7 @@ impl NativeClient {
             Some(Err(fault)) => return self.core.spoiled(fault),
             None => return,
         };
+        self.core.note_answer(from);
         match reply {
             Reply::Cookie(cookie) => {
                 self.core.with_request(call, |core, request| request.asking.take_cookie(core, from, cookie));
@@ -117,6 +118,13 @@ impl NativeClient {
 
     fn refuse_call(&mut self, call: CallId, from: SocketAddr, refusal: Refusal) {
         let refused = Outcome::Refused(wire::Refusal::Native(refusal));
+        let joins = |_: &mut super::Core, request: &mut Requested| request.what.joins();
+        if refusal == Refusal::NoSuchPool
+            && self.core.with_request(call, joins) == Some(true)
+            && self.core.ask_elsewhere(call, from)
+        {
+            return self.core.advance_requests();
+        }
         let Some(wait) = refusal.wait() else { return self.core.finish(call, refused) };
         let again = self.core.with_request(call, |core, request| {
             request.asking.wait_for(core, from, wait, refusal);
@@ -155,11 +163,15 @@ impl NativeClient {
             return;
         };
         self.core.lead_into(call, joined.pool);
-        if self.place(joined.pool).is_none() {
-            let mut session = Session::new(&self.core, from, joined);
-            void.into_iter().for_each(|void| session.go_on(void));
-            let place = Place::offered(&mut self.core, joined.pool, about, session);
-            self.places.push(place);
+        match self.places.iter_mut().find(|place| place.pool == joined.pool) {
+            Some(place) => place.take_later_offer(&mut self.core, from, joined, about),
+            None => {
+                let mut session = Session::new(&self.core, from, joined);
+                void.iter().for_each(|void| session.go_on(void));
+                let pace = void.map(|void| void.pace).unwrap_or_default();
+                let place = Place::offered(&mut self.core, joined.pool, about, session, pace);
+                self.places.push(place);
+            }
         }
         self.enter_known(Some(joined.pool));
     }

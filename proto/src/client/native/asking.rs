@@ -92,6 +92,15 @@ impl Asking {
         self.silent_at = core.now + SILENCE;
     }
 
+    /// What its answer had led to is void: it is sent again in its own time, and not at once, or a broadcaster would have a client
+    /// send as fast as the line goes.
+    pub(super) fn go_on(&mut self, core: &mut Core) {
+        self.refused = None;
+        let wait = if self.sent == 0 { Duration::ZERO } else { core.random.around(self.wait) };
+        self.send_at = core.now + wait;
+        self.silent_at = self.send_at + SILENCE;
+    }
+
     /// Sends it, by the cookie that there is.
     pub(super) fn send(&mut self, core: &mut Core, call: Call<'_>) {
         let cookie = core.cookies.get(self.broadcaster);

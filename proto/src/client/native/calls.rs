@@ -2,11 +2,13 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use core::net::SocketAddr;
 
 use bytes::Bytes;
 
 use super::asking::Asking;
-use super::shared::Core;
+use super::pace::Pace;
+use super::shared::{Core, MOST_BROADCASTERS};
 use crate::client::{CallError, CallId, Outcome};
 use crate::wire;
 use crate::wire::native::{About, Application, Name, PoolCode, PoolSpec, PoolUuid, Session, Tx};
@@ -40,9 +42,25 @@ pub(super) struct Requested {
     pub(super) asking: Asking,
     /// Which broadcaster is asked.
     at: usize,
-    /// The offer that was void, if there was one, and the count it had come to.
-    pub(super) void: Option<(Session, u32)>,
+    /// Which were asked, of those that the client has.
+    asked: [bool; MOST_BROADCASTERS],
+    /// One of them has said that there is no such pool.
+    nowhere: bool,
+    /// The offer that was void, if there was one.
+    pub(super) void: Option<Void>,
 }
+
+/// An offer that was void.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Void {
+    pub(super) session: Session,
+    /// The count it had come to.
+    pub(super) count: u32,
+    /// What was sent for it: the next place goes on from there, so that no number of offers makes a client send more than one.
+    pub(super) pace: Pace,
+}
+
+const NO_SUCH_POOL: Outcome = Outcome::Refused(wire::Refusal::Native(wire::native::Refusal::NoSuchPool));
 
 /// What is asked for.
 #[derive(Debug)]
@@ -76,6 +94,11 @@ impl What {
         }
     }
 
+    /// Whether it is a place in a pool that there may be.
+    pub(super) fn joins(&self) -> bool {
+        matches!(self, Self::Join { .. } | Self::JoinByCode { .. })
+    }
+
     /// What the one who asks says of itself.
     pub(super) fn about(&self) -> Bytes {
         match self {
@@ -98,7 +121,10 @@ impl Core {
 
     fn add_call(&mut self, kind: Kind, pool: Option<PoolUuid>, request: Option<Box<Requested>>) -> CallId {
         let id = self.name_call();
-        let deadline = self.now + self.config.call_timeout;
+        let timeout = self.config.call_timeout;
+        // A pool that comes back waits two intervals for its members, and broadcasters that are silent are waited for before.
+        let timeout = if kind == Kind::Resume { timeout.saturating_mul(2) } else { timeout };
+        let deadline = self.now + timeout;
         self.calls.push(Call { id, deadline, kind, pool, request });
         id
     }
@@ -110,17 +136,19 @@ impl Core {
 
     /// Makes a call with a request. It is sent at once, unless there is a pool already that it leads into.
     pub(super) fn add_request(&mut self, what: What, pool: Option<PoolUuid>) -> CallId {
-        let broadcaster = self.broadcaster(0);
+        let at = self.answered;
+        let broadcaster = self.broadcaster(at);
         let asking = Asking::new(self, broadcaster);
-        let id =
-            self.add_call(Kind::Request, pool, Some(Box::new(Requested { what, asking, at: 0, void: None })));
+        let asked = core::array::from_fn(|other| other == at);
+        let request = Requested { what, asking, at, asked, nowhere: false, void: None };
+        let id = self.add_call(Kind::Request, pool, Some(Box::new(request)));
         if pool.is_none() {
             self.with_request(id, |core, request| request.send(core));
         }
         id
     }
 
-    fn broadcaster(&self, at: usize) -> core::net::SocketAddr {
+    fn broadcaster(&self, at: usize) -> SocketAddr {
         // There is at least one.
         let one = self.broadcasters.get(at).or_else(|| self.broadcasters.first()).copied();
         one.unwrap_or_else(|| ([0, 0, 0, 0], 0).into())
@@ -160,18 +188,19 @@ impl Core {
         self.calls.iter().find(|call| call.pool == Some(pool) && call.kind != Kind::Order)
     }
 
-    /// A pool is entered: calls that wait for it have their outcome.
-    pub(super) fn entered(&mut self, pool: PoolUuid, info: &PoolInfo) {
+    /// A pool is entered: calls that wait for it have their outcome, and those that ask for it as well.
+    pub(super) fn entered(&mut self, pool: PoolUuid, code: PoolCode, info: &PoolInfo) {
         let creates = |request: &Requested| matches!(request.what, What::Create { .. });
         let created = |call: &Call| (call.id, call.request.as_deref().is_some_and(creates));
-        while let Some((call, created)) = self.waiting_for(pool).map(created) {
+        let leads = |call: &&Call| call.kind != Kind::Order && call.leads_into(pool, code);
+        while let Some((call, created)) = self.calls.iter().find(leads).map(created) {
             let info = info.clone();
             self.finish(call, if created { Outcome::Created(info) } else { Outcome::Joined(info) });
         }
     }
 
     /// The offer of a place in this pool is void: calls that wait for it go on by their requests.
-    pub(super) fn ask_anew(&mut self, pool: PoolUuid, void: Option<(Session, u32)>) {
+    pub(super) fn ask_anew(&mut self, pool: PoolUuid, void: Option<Void>) {
         for at in 0..self.calls.len() {
             let Some(call) = self.calls.get_mut(at) else { return };
             if call.pool == Some(pool) && call.kind == Kind::Request {
@@ -179,39 +208,90 @@ impl Core {
                 let id = call.id;
                 self.with_request(id, |core, request| {
                     request.void = void;
-                    let broadcaster = request.asking.broadcaster();
-                    request.asking.turn(core, broadcaster);
+                    request.asking.go_on(core);
                 });
             }
         }
     }
 
+    /// How a call ends whose time is over.
+    pub(super) fn timed_out(&self, id: CallId, place: Option<(SocketAddr, u32)>) -> Option<Outcome> {
+        let call = self.calls.iter().find(|call| call.id == id)?;
+        Some(call.timed_out(self, place))
+    }
+
+    /// The client is no longer in this pool: calls that have waited for that go on by their requests.
+    pub(super) fn ask_after(&mut self, pool: PoolUuid) {
+        self.ask_anew(pool, None);
+        self.advance_requests();
+    }
+
     /// Sends the requests again that are due, and turns to other broadcasters from those that are silent.
     pub(super) fn advance_requests(&mut self) {
-        for at in 0..self.calls.len() {
-            let Some(id) = self.calls.get(at).filter(|call| call.pool.is_none()).map(|call| call.id) else {
-                continue;
-            };
-            self.with_request(id, |core, request| request.advance(core));
+        let mut at = 0;
+        while let Some(call) = self.calls.get(at) {
+            at += 1;
+            let id = call.id;
+            if call.pool.is_none() && self.with_request(id, Self::advance_request) == Some(false) {
+                at -= 1;
+                self.finish(id, NO_SUCH_POOL);
+            }
         }
+    }
+
+    /// Whether the request goes on.
+    fn advance_request(&mut self, request: &mut Requested) -> bool {
+        request.advance(self)
+    }
+
+    /// A broadcaster says that it has no such pool. Whether others are asked.
+    pub(super) fn ask_elsewhere(&mut self, id: CallId, from: SocketAddr) -> bool {
+        let goes_on = self.with_request(id, |core, request| {
+            request.nowhere = true;
+            // If it is not the one that is asked now, that one's turn goes on.
+            request.asking.broadcaster() != from || request.turn(core)
+        });
+        goes_on == Some(true)
     }
 }
 
 impl Call {
+    /// Whether it leads into this pool, or asks for it.
+    fn leads_into(&self, pool: PoolUuid, code: PoolCode) -> bool {
+        let asks = |what: &What| match what {
+            What::Join { pool: of, .. } => *of == pool,
+            What::JoinByCode { code: of, .. } => *of == code,
+            What::List { .. } | What::Create { .. } => false,
+        };
+        match self.pool {
+            Some(of) => of == pool,
+            None => self.request.as_deref().is_some_and(|request| asks(&request.what)),
+        }
+    }
+
     /// Whether it may lead into a pool that is not known yet.
     pub(super) fn may_lead_into_a_pool(&self) -> bool {
         let enters = |request: &Requested| !matches!(request.what, What::List { .. });
         self.pool.is_none() && self.request.as_deref().is_some_and(enters)
     }
 
-    /// How it ends when its time is over.
-    pub(super) fn timed_out(&self) -> Outcome {
-        let asking = self.request.as_ref().map(|request| &request.asking);
+    /// How it ends when its time is over. `place`: who is asked for the place in the pool that it waits for, and how much was
+    /// sent for that.
+    fn timed_out(&self, core: &Core, place: Option<(SocketAddr, u32)>) -> Outcome {
+        let request = self.request.as_deref();
+        let asking = request.map(|request| &request.asking);
         match asking.and_then(Asking::refused) {
             // It was answered, after all.
-            Some(refusal) if self.pool.is_none() => Outcome::Refused(wire::Refusal::Native(refusal)),
-            _ => Outcome::TimedOut { sent: asking.map_or(0, Asking::sent) },
+            Some(refusal) if self.pool.is_none() => return Outcome::Refused(wire::Refusal::Native(refusal)),
+            Some(_) | None => {}
         }
+        if self.pool.is_none() && request.is_some_and(|request| request.is_nowhere(core)) {
+            return NO_SUCH_POOL;
+        }
+        let void = request.and_then(|request| request.void).map_or(0, |void| void.pace.sent());
+        let asked = asking.map_or_else(|| core.broadcaster(0), Asking::broadcaster);
+        let (broadcaster, sent) = place.unwrap_or((asked, void));
+        Outcome::TimedOut { broadcaster, sent: sent.saturating_add(asking.map_or(0, Asking::sent)) }
     }
 
     /// When something is to be done about it.
@@ -229,16 +309,35 @@ impl Requested {
         self.asking.send(core, self.what.call(application));
     }
 
-    fn advance(&mut self, core: &mut Core) {
-        let count = core.broadcasters.len();
-        if count > 1 && self.asking.silent_at().is_due(core.now) {
-            self.at = (self.at + 1) % count;
-            let next = core.broadcaster(self.at);
-            self.asking.turn(core, next);
+    /// Does what is due. Whether it goes on.
+    fn advance(&mut self, core: &mut Core) -> bool {
+        if core.broadcasters.len() > 1 && self.asking.silent_at().is_due(core.now) && !self.turn(core) {
+            return false;
         }
         if self.asking.send_at().is_due(core.now) {
             self.asking.wait_is_over();
             self.send(core);
         }
+        true
+    }
+
+    /// Turns to the next broadcaster, behind the last to the first. If one has said that there is no such pool, each is asked
+    /// once, and none if all were.
+    fn turn(&mut self, core: &Core) -> bool {
+        let count = core.broadcasters.len();
+        let asked = |at: &usize| self.asked.get(*at).copied().unwrap_or(true);
+        let next = (1..=count).map(|step| (self.at + step) % count).find(|at| !self.nowhere || !asked(at));
+        let Some(next) = next else { return false };
+        self.at = next;
+        if let Some(asked) = self.asked.get_mut(next) {
+            *asked = true;
+        }
+        self.asking.turn(core, core.broadcaster(next));
+        true
+    }
+
+    /// Whether it was asked for nowhere in vain that it can be elsewhere.
+    fn is_nowhere(&self, core: &Core) -> bool {
+        self.nowhere && self.asked.iter().take(core.broadcasters.len()).all(|asked| *asked)
     }
 }

@@ -39,7 +39,6 @@ use crate::wire::{self, canonical};
 use crate::{Instant, Machine, Output, PoolId};
 use calls::{Kind, What};
 use place::{Ending, Place};
-use session::Session;
 use shared::Core;
 
 /// The client of the native dialect.
@@ -95,7 +94,10 @@ impl NativeClient {
                 let pool = PoolUuid::try_from(id).map_err(|_| CallError::InvalidPool)?;
                 (What::Join { pool, about }, self.place(pool).map(|place| place.pool))
             }
-            Door::Code(code) => (What::JoinByCode { code, about }, None),
+            Door::Code(code) => {
+                let of = |place: &&Place| place.membership.as_ref().is_some_and(|own| own.code() == code);
+                (What::JoinByCode { code, about }, self.places.iter().find(of).map(|place| place.pool))
+            }
         };
         if pool.is_none() {
             self.ensure_place()?;
@@ -121,11 +123,14 @@ impl NativeClient {
         Ok(call)
     }
 
-    /// Calls that lead into a pool that the client is in already have their outcome at once.
+    /// Calls that lead into a pool that the client is in already have their outcome at once. While it is about to be out of the
+    /// pool, they wait for that.
     fn enter_known(&mut self, pool: Option<PoolUuid>) {
-        let membership = pool.and_then(|pool| self.place(pool)?.membership.as_ref());
-        if let (Some(pool), Some(info)) = (pool, membership.map(Membership::info)) {
-            self.core.entered(pool, &info);
+        let stays = |place: &&Place| !place.orders.end_it();
+        let membership = pool.and_then(|pool| self.place(pool).filter(stays)?.membership.as_ref());
+        if let (Some(pool), Some(membership)) = (pool, membership) {
+            let (code, info) = (membership.code(), membership.info());
+            self.core.entered(pool, code, &info);
         }
     }
 
@@ -214,6 +219,7 @@ impl NativeClient {
                 if let Some(place) = self.places.iter_mut().find(|place| place.pool == pool) {
                     place.orders.remove(&self.core, id);
                 }
+                self.enter_those_it_stays_in();
             } else if let Some(pool) = call.pool {
                 self.leave_unless_wanted(pool);
             }
@@ -255,7 +261,7 @@ impl NativeClient {
         let Some(at) = self.places.iter().position(of_pool) else { return false };
         let mut place = self.places.remove(at);
         place.leave(&mut self.core);
-        self.end_orders(place.pool, &mut place);
+        self.end_calls(&mut place);
         true
     }
 
@@ -315,18 +321,21 @@ impl NativeClient {
         self.core.now = self.core.now.max(now);
         let now = self.core.now;
         while let Some(call) = self.core.calls.iter().find(|call| call.deadline.is_due(now)) {
-            let (id, kind, pool, mut outcome) = (call.id, call.kind, call.pool, call.timed_out());
+            let (id, kind, pool) = (call.id, call.kind, call.pool);
             let place = self.places.iter_mut().find(|place| Some(place.pool) == pool);
+            let asked = place.as_ref().and_then(|place| place.asked());
+            let mut outcome = self.core.timed_out(id, asked);
             if let (Kind::Order, Some(place)) = (kind, place) {
-                let order = place.orders.remove(&self.core, id);
-                if let Some(order) = order {
-                    outcome = order.timed_out();
+                if let Some((order, broadcaster)) =
+                    place.orders.remove(&self.core, id).zip(place.broadcaster())
+                {
+                    outcome = Some(order.timed_out(broadcaster));
                     if order.what == orders::What::Leave {
                         place.end(PoolEnd::Left);
                     }
                 }
             }
-            self.core.finish(id, outcome);
+            outcome.into_iter().for_each(|outcome| self.core.finish(id, outcome));
             if let (Some(pool), true) = (pool, kind != Kind::Order) {
                 self.leave_unless_wanted(pool);
             }
@@ -338,8 +347,24 @@ impl NativeClient {
         self.sweep();
     }
 
+    /// The client stays in pools that it was about to leave: what has waited for that leads into them.
+    fn enter_those_it_stays_in(&mut self) {
+        let waits = |call: &calls::Call| call.kind != Kind::Order && call.pool.is_some();
+        if self.core.calls.iter().any(waits) {
+            for at in 0..self.places.len() {
+                let pool = self.places.get(at).map(|place| place.pool);
+                self.enter_known(pool);
+            }
+        }
+    }
+
     /// Forgets pools that are over, and tells so.
     fn sweep(&mut self) {
+        self.forget_ended();
+        self.enter_those_it_stays_in();
+    }
+
+    fn forget_ended(&mut self) {
         while let Some(at) = self.places.iter().position(|place| place.end.is_some()) {
             let mut place = self.places.remove(at);
             place.leave_search(&mut self.core);
@@ -347,21 +372,29 @@ impl NativeClient {
             let reason = match place.end {
                 Some(Ending::Ended(reason)) => reason,
                 Some(Ending::Void) | None => {
-                    let void = place.session.as_ref().map(Session::so_far);
+                    let void = place.session.as_ref().map(|session| session.void(place.pace));
                     self.core.ask_anew(pool, void);
-                    self.core.advance_requests();
                     continue;
                 }
             };
-            self.end_orders(pool, &mut place);
-            let lost = reason == PoolEnd::Lost;
-            let refusal = if lost { wire::native::Refusal::BadTicket } else { wire::native::Refusal::Stale };
-            while let Some(call) = self.core.waiting_for(pool).map(|call| call.id) {
-                self.core.finish(call, Outcome::Refused(wire::Refusal::Native(refusal)));
-            }
+            self.end_calls(&mut place);
             if place.membership.is_some() {
                 self.core.outbox.event(ClientEvent::PoolEnded { pool: id, reason });
             }
+        }
+    }
+
+    /// A pool is over: so are what was ordered in it, and calls that have waited for it, but for those that ask for it as
+    /// somebody new.
+    fn end_calls(&mut self, place: &mut Place) {
+        self.end_orders(place.pool, place);
+        if place.has_ticket() {
+            self.core.ask_after(place.pool);
+        }
+        let lost = place.end == Some(Ending::Ended(PoolEnd::Lost));
+        let refusal = if lost { wire::native::Refusal::BadTicket } else { wire::native::Refusal::Stale };
+        while let Some(call) = self.core.waiting_for(place.pool).map(|call| call.id) {
+            self.core.finish(call, Outcome::Refused(wire::Refusal::Native(refusal)));
         }
     }
 

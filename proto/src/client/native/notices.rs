@@ -118,8 +118,9 @@ impl Place {
             Some(old) => self.compare(core, &old, elsewhere),
             None => {
                 (self.returns, self.unreachable) = (false, false);
-                if let Some(info) = self.membership.as_ref().map(Membership::info) {
-                    core.entered(self.pool, &if returned { info.returned() } else { info });
+                if let Some(membership) = &self.membership {
+                    let (code, info) = (membership.code(), membership.info());
+                    core.entered(self.pool, code, &if returned { info.returned() } else { info });
                 }
             }
         }
@@ -274,7 +275,7 @@ impl Place {
 
     fn handle_unknown(&mut self, core: &mut Core, count: u32, elsewhere: bool) {
         let Some(session) = self.hears(elsewhere) else { return };
-        let said = session.waits_for(count);
+        let (said, doubted) = (session.waits_for(count), session.doubts(count));
         if elsewhere {
             if said {
                 self.search = Some(Search::new(core, self.interval));
@@ -282,7 +283,7 @@ impl Place {
             return;
         }
         let ordered = self.orders.waits_for(count);
-        if !said && !ordered {
+        if !said && !ordered || doubted {
             core.stats.unexpected += 1;
             return;
         }

@@ -1,6 +1,7 @@
 //! Orders of a member, one at a time (PROTOCOL.md, section 5).
 
 use alloc::collections::VecDeque;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -66,10 +67,10 @@ impl What {
 
 impl Order {
     /// How it ends when its time is over.
-    pub(super) fn timed_out(&self) -> Outcome {
+    pub(super) fn timed_out(&self, broadcaster: SocketAddr) -> Outcome {
         match self.refused {
             Some(refusal) => Outcome::Refused(wire::Refusal::Native(refusal)),
-            None => Outcome::TimedOut { sent: self.sent },
+            None => Outcome::TimedOut { broadcaster, sent: self.sent },
         }
     }
 }
@@ -146,6 +147,11 @@ impl Orders {
             self.begin_anew(core);
         }
         order
+    }
+
+    /// Whether one of them ends the session.
+    pub(super) fn end_it(&self) -> bool {
+        self.0.iter().any(|order| order.what.ends())
     }
 
     /// The spec that the latest order decides.

@@ -11,6 +11,8 @@ pub(super) struct Pace {
     latest: [Option<Instant>; 2],
     /// When a member that had sent at [`STEP`]s would have sent as much.
     full: Instant,
+    /// How often it has sent.
+    sent: u32,
 }
 
 /// While it looks for a broadcaster it sends at most two datagrams in any second (PROTOCOL.md, section 7.1).
@@ -27,6 +29,12 @@ impl Pace {
         let [_, latest] = self.latest;
         self.latest = [latest, Some(now)];
         self.full = self.full.max(now) + STEP;
+        self.sent = self.sent.saturating_add(1);
+    }
+
+    /// How often it has sent so far.
+    pub(super) fn sent(&self) -> u32 {
+        self.sent
     }
 
     /// From when on a member may send that has a session.

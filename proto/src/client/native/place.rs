@@ -1,5 +1,6 @@
 //! A pool that the client is in, comes into, or comes back to.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use super::session::Session;
 use super::shared::Core;
 use super::turn::Turn;
 use crate::client::{PoolEnd, PoolEvent, Saved};
-use crate::wire::native::{PoolSpec, PoolUuid};
+use crate::wire::native::{Joined, PoolSpec, PoolUuid};
 use crate::{Instant, PoolId};
 
 /// Before a broadcaster has said how often it wants pings.
@@ -82,11 +83,38 @@ impl Place {
     }
 
     /// A pool in which a place was offered, which is taken at once.
-    pub(super) fn offered(core: &mut Core, pool: PoolUuid, about: Bytes, session: Session) -> Self {
-        let mut place = Self::empty(pool, about);
+    pub(super) fn offered(
+        core: &mut Core,
+        pool: PoolUuid,
+        about: Bytes,
+        session: Session,
+        pace: Pace,
+    ) -> Self {
+        let mut place = Self { pace, ..Self::empty(pool, about) };
         place.begin_session(session);
         place.advance(core);
         place
+    }
+
+    /// Another call is offered a place in this pool. By that its broadcaster has withdrawn the offer before, unless it was taken:
+    /// so the later one is taken, which the higher number shows.
+    pub(super) fn take_later_offer(
+        &mut self,
+        core: &mut Core,
+        from: SocketAddr,
+        joined: Joined,
+        about: Bytes,
+    ) {
+        let Some(earlier) = self.session.as_ref().filter(|session| !session.paged) else { return };
+        let later = earlier.broadcaster == from && earlier.joined.member < joined.member;
+        if !later || self.has_ticket() {
+            return;
+        }
+        let mut session = Session::new(core, from, joined);
+        session.replace(earlier);
+        self.about = about;
+        self.begin_session(session);
+        self.advance(core);
     }
 
     /// A pool that a program comes back to.
@@ -105,6 +133,18 @@ impl Place {
 
     pub(super) fn id(&self) -> PoolId {
         self.pool.into()
+    }
+
+    /// Who is asked for the place, or has it.
+    pub(super) fn broadcaster(&self) -> Option<SocketAddr> {
+        let turn = self.turn.as_ref().map(Turn::broadcaster);
+        turn.or_else(|| Some(self.session.as_ref()?.broadcaster))
+    }
+
+    /// Who is asked for a place that is not known yet, and what was sent for it.
+    pub(super) fn asked(&self) -> Option<(SocketAddr, u32)> {
+        let broadcaster = self.broadcaster().filter(|_| self.membership.is_none())?;
+        Some((broadcaster, self.pace.sent()))
     }
 
     /// What the member comes back by; none if it has not been told.

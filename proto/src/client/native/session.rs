@@ -3,11 +3,11 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use super::calls::Void;
 use super::pace::Pace;
 use super::roster::Pages;
 use super::shared::Core;
 use crate::Instant;
-use crate::wire;
 use crate::wire::native::{Act, Cookie, Epoch, Joined, Member, Message};
 
 /// After this time a ping or a question that was not answered is sent again, made shorter or longer at random.
@@ -25,6 +25,8 @@ pub(super) struct Session {
     pub(super) joined: Joined,
     /// Of pings, questions and moves.
     count: u32,
+    /// Up to this count an earlier session with the same handle has said something, too.
+    doubtful: u32,
     /// The highest count that was answered.
     answered: u32,
     /// The count of the latest ping.
@@ -58,6 +60,7 @@ impl Session {
             broadcaster,
             joined,
             count: 0,
+            doubtful: 0,
             answered: 0,
             pinged: 0,
             unanswered: 0,
@@ -74,16 +77,29 @@ impl Session {
         }
     }
 
-    /// Which session it is, and the count it has come to.
-    pub(super) fn so_far(&self) -> (wire::native::Session, u32) {
-        (self.joined.session, self.count)
+    /// It, of which a broadcaster says that it is void.
+    pub(super) fn void(&self, pace: Pace) -> Void {
+        Void { session: self.joined.session, count: self.count, pace }
     }
 
-    /// Goes on from that count, if it is that session: whoever said that it was void was not its broadcaster.
-    pub(super) fn go_on(&mut self, (session, count): (wire::native::Session, u32)) {
-        if session == self.joined.session {
-            (self.count, self.answered) = (count, count);
+    /// Goes on from the count of what was void, if it is that session: whoever said so was not its broadcaster.
+    pub(super) fn go_on(&mut self, void: &Void) {
+        if void.session == self.joined.session {
+            (self.count, self.answered) = (void.count, void.count);
         }
+    }
+
+    /// Comes in place of an offer that was withdrawn for it. If it has the same handle, that broadcasters give again at once, what
+    /// was said by the earlier one is answered by `Unknown` to this.
+    pub(super) fn replace(&mut self, earlier: &Self) {
+        if earlier.joined.handle == self.joined.handle {
+            self.doubtful = earlier.doubtful.max(earlier.count);
+        }
+    }
+
+    /// Whether nobody can know this count: an earlier session with the same handle has said it, too.
+    pub(super) fn doubts(&self, count: u32) -> bool {
+        count <= self.doubtful
     }
 
     /// How often to ping.

@@ -19,6 +19,8 @@ pub(super) struct Core {
     pub(super) config: ClientConfig,
     /// Whom calls go to, in turn.
     pub(super) broadcasters: Vec<SocketAddr>,
+    /// Which of them has answered last: calls begin there.
+    pub(super) answered: usize,
     pub(super) now: Instant,
     pub(super) random: Random,
     pub(super) cookies: Cookies,
@@ -34,19 +36,20 @@ pub(super) struct Core {
     pub(super) stats: ClientStats,
 }
 
-/// Broadcasters besides the first.
-const MOST_OTHERS: usize = 3;
+/// Others are ignored.
+pub(super) const MOST_BROADCASTERS: usize = 4;
 
 impl Core {
     pub(super) fn new(config: ClientConfig, broadcaster: SocketAddr, seed: [u8; 32]) -> Self {
         let mut broadcasters = alloc::vec![canonical(broadcaster)];
         for other in config.broadcasters.iter().map(|other| canonical(*other)) {
-            if broadcasters.len() <= MOST_OTHERS && !broadcasters.contains(&other) {
+            if broadcasters.len() < MOST_BROADCASTERS && !broadcasters.contains(&other) {
                 broadcasters.push(other);
             }
         }
         Self {
             broadcasters,
+            answered: 0,
             now: Instant::ZERO,
             random: Random::new(seed),
             cookies: Cookies::default(),
@@ -66,6 +69,13 @@ impl Core {
         let id = CallId(self.next_call);
         self.next_call += 1;
         id
+    }
+
+    /// A broadcaster has answered a request.
+    pub(super) fn note_answer(&mut self, from: SocketAddr) {
+        if let Some(at) = self.broadcasters.iter().position(|broadcaster| *broadcaster == from) {
+            self.answered = at;
+        }
     }
 
     /// Sends a datagram.

@@ -47,6 +47,11 @@ impl Turn {
         self.visit.as_ref().is_some_and(|visit| visit.asked(broadcaster))
     }
 
+    /// Who is asked, or would be first.
+    pub(super) fn broadcaster(&self) -> SocketAddr {
+        self.visit.as_ref().map_or(self.saved.broadcaster, Asking::broadcaster)
+    }
+
     pub(super) fn due_at(&self, pace: &Pace) -> Instant {
         match &self.visit {
             Some(visit) => visit.send_at().max(pace.slow()).min(visit.silent_at()),
@@ -207,6 +212,7 @@ impl Place {
             Ok(Answer { reply, .. }) => reply,
             Err(fault) => return core.spoiled(fault),
         };
+        core.note_answer(from);
         match reply {
             Reply::Cookie(cookie) => visit.take_cookie(core, from, cookie),
             Reply::Joined(joined) => return self.come_back(core, from, joined),

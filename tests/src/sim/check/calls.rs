@@ -172,7 +172,7 @@ impl CallCheck {
                     return Err(format!("M4: shown {pool}, which nobody has made"));
                 }
             }
-            Outcome::TimedOut { sent } => return self.timed_out(&call.request, *sent),
+            Outcome::TimedOut { sent, .. } => return self.timed_out(&call.request, *sent),
             Outcome::Refused(_) | Outcome::Closed | _ => return Ok(()),
         }
         match self.calls.range(..id).find(|(_, other)| other.request == call.request) {

@@ -16,7 +16,8 @@ fn a_request_is_sent_again_by_growing_waits_until_its_time_is_over() {
         assert!((about * 3 / 4..=about * 5 / 4 + 1).contains(wait), "{waits:?}");
     }
     assert!(waits[4..].iter().any(|wait| wait % 1_000 != 0), "some jitter: {waits:?}");
-    let timed_out = Outcome::TimedOut { sent: u32::try_from(sent.len()).unwrap() };
+    let count = u32::try_from(sent.len()).unwrap();
+    let timed_out = Outcome::TimedOut { broadcaster: server(0), sent: count };
     assert_eq!(rig.told(), [ClientEvent::Finished { call, outcome: timed_out }]);
     assert_eq!((rig.now, rig.drain()), (20_000, None));
     assert_eq!(rig.client.stats().resent, sent.len() as u64 - 1);

@@ -339,8 +339,8 @@ fn an_offer_that_is_void_sends_the_call_back_to_its_request() {
     rig.answer(&request, Reply::Joined(offer(2)));
     assert_eq!(rig.last().text, "ping");
     rig.unknown();
-    let again = rig.last();
-    assert_eq!((again.text.as_str(), again.tx, again.cookie), ("join", request.tx, request.cookie));
+    let again = rig.until("join");
+    assert_eq!((again.tx, again.cookie), (request.tx, request.cookie));
     rig.answer(&again, Reply::Joined(offer(3)));
     rig.roster(&pool(&[(1, "a"), (3, "me")]));
     let told = rig.told();
@@ -358,8 +358,7 @@ fn an_offer_that_was_not_void_goes_on_where_it_was() {
     rig.wait(1_300);
     assert_eq!(rig.last().count, 2);
     rig.unknown();
-    let again = rig.last();
-    assert_eq!(again.text, "join");
+    let again = rig.until("join");
     rig.answer(&again, Reply::Joined(offer(2)));
     assert_eq!((rig.last().text.as_str(), rig.last().count), ("ping", 3));
     rig.roster(&pool(&[(2, "me")]));

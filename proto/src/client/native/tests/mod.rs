@@ -3,8 +3,10 @@
 mod calls;
 mod limits;
 mod members;
+mod offers;
 mod orders;
 mod search;
+mod several;
 mod turning;
 
 use alloc::format;

@@ -56,10 +56,10 @@ fn an_order_that_is_not_answered_in_time_makes_room_for_the_next() {
     let close = rig.client.close_pool(rig.time(), id()).unwrap();
     rig.live(7_000);
     let told = rig.told();
-    let [ClientEvent::Finished { outcome: Outcome::TimedOut { sent }, .. }] = &told[..] else {
+    let [ClientEvent::Finished { outcome: Outcome::TimedOut { broadcaster, sent }, .. }] = &told[..] else {
         panic!("{told:?}")
     };
-    assert!(*sent > 8);
+    assert!(*sent > 8 && *broadcaster == server(0));
     assert_eq!((rig.last().text.as_str(), rig.last().count), ("close", 2));
     rig.client.cancel(close);
     rig.sent.clear();
@@ -300,6 +300,9 @@ fn a_pool_that_one_is_in_is_joined_at_once_and_not_entered_twice() {
     assert!(matches!(rig.outcome(), Outcome::Joined(info) if info.members().len() == 2));
     assert_eq!(rig.said(), [] as [&str; 0]);
     rig.client.join(rig.time(), Door::Code(PoolCode::new(7).unwrap()), b"").unwrap();
+    assert!(matches!(rig.outcome(), Outcome::Joined(info) if info.me() == Some(member(1))));
+    assert_eq!(rig.said(), [] as [&str; 0], "its code is known, too");
+    rig.client.join(rig.time(), Door::Code(PoolCode::new(8).unwrap()), b"").unwrap();
     let request = rig.last();
     rig.answer(&request, Reply::Joined(Joined { handle: Handle(5), ..offer(9) }));
     assert!(matches!(rig.outcome(), Outcome::Joined(info) if info.me() == Some(member(1))));
@@ -308,4 +311,77 @@ fn a_pool_that_one_is_in_is_joined_at_once_and_not_entered_twice() {
     rig.client.resume(rig.time(), &saved).unwrap();
     assert!(matches!(rig.outcome(), Outcome::Joined(_)));
     assert_eq!((rig.said(), rig.client.memberships().count()), (vec![], 1));
+}
+
+#[test]
+fn who_joins_behind_an_order_to_leave_comes_when_it_has_left() {
+    for door in [Door::Id(id()), Door::Code(PoolCode::new(7).unwrap())] {
+        let mut rig = Rig::joined_as(2, &pool(&[(1, "a"), (2, "me")]));
+        let now = rig.time();
+        rig.client.leave(now, id()).unwrap();
+        rig.client.join(now, door, b"").unwrap();
+        assert_eq!((rig.last().text.as_str(), rig.sent.len(), rig.told()), ("leave", 1, vec![]));
+        rig.done(Ok(()));
+        assert_eq!(rig.news(), ["Done", "ended: Left"]);
+        let request = rig.last();
+        assert!(request.text.starts_with("join"));
+        rig.answer(&request, Reply::Joined(Joined { session: Session(2), ..offer(3) }));
+        rig.roster(&pool(&[(1, "a"), (3, "")]));
+        assert_eq!((rig.news(), rig.membership().me()), (vec!["joined".to_string()], member(3)));
+    }
+}
+
+#[test]
+fn an_offer_that_comes_before_the_order_to_leave_is_answered_is_taken_behind_it() {
+    let mut rig = Rig::joined_as(2, &pool(&[(1, "a"), (2, "me")]));
+    let now = rig.time();
+    // By a code that it had once.
+    rig.client.join(now, Door::Code(PoolCode::new(8).unwrap()), b"").unwrap();
+    let request = rig.last();
+    rig.client.leave(now, id()).unwrap();
+    let leave = rig.last();
+    rig.answer(&request, Reply::Joined(Joined { session: Session(2), handle: Handle(9), ..offer(3) }));
+    assert_eq!((rig.told(), rig.last()), (vec![], leave));
+    rig.done(Ok(()));
+    assert_eq!(rig.news(), ["Done", "ended: Left"]);
+    assert_eq!(rig.until("join by code").tx, request.tx, "in its own time");
+}
+
+#[test]
+fn who_stays_after_all_is_in_the_pool_for_those_who_have_waited() {
+    let refused = |rig: &mut Rig, count| {
+        rig.notice(server(0), HANDLE, News::Done { count, outcome: Err(Refusal::Limit) });
+    };
+    for (how, ended) in [("cancelled", 0), ("refused", 1), ("timed out", 1)] {
+        let mut rig = host();
+        let saved = rig.membership().save();
+        let call = rig.client.close_pool(rig.time(), id()).unwrap();
+        let count = rig.last().count;
+        rig.live(100);
+        rig.client.resume(rig.time(), &saved).unwrap();
+        assert_eq!(rig.news(), [] as [&str; 0]);
+        match how {
+            "cancelled" => rig.client.cancel(call),
+            "refused" => refused(&mut rig, count),
+            _ => rig.live(8_000),
+        }
+        let told = rig.news();
+        assert_eq!((told.len(), told.last().map(String::as_str)), (ended + 1, Some("joined")), "{told:?}");
+    }
+}
+
+#[test]
+fn what_waits_for_a_pool_that_is_over_is_refused_or_asks_anew() {
+    let mut rig = Rig::joined_as(2, &pool(&[(1, "a"), (2, "me")]));
+    let saved = rig.membership().save();
+    let now = rig.time();
+    rig.client.leave(now, id()).unwrap();
+    rig.client.resume(now, &saved).unwrap();
+    rig.client.join(now, Door::Id(id()), b"").unwrap();
+    rig.last();
+    rig.client.release(id());
+    assert_eq!(rig.said(), ["leave", "leave", "leave", "join"]);
+    let told = rig.news();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0] == "Done" && told[1].starts_with("refused"), "{told:?}");
 }

@@ -386,9 +386,54 @@ fn who_starts_again_comes_back_with_what_it_saved() {
     }
     let mut rig = Rig::new();
     rig.client.resume(rig.time(), &saved).unwrap();
-    rig.wait(8_000);
+    rig.go(15_999);
+    assert_eq!(rig.news(), [] as [&str; 0]);
+    rig.go(16_000);
     assert!(matches!(&rig.news()[..], [timed_out] if timed_out.starts_with("TimedOut")));
     assert_eq!(rig.drain(), None);
+}
+
+#[test]
+fn who_comes_back_has_time_to_find_the_pool_elsewhere_and_to_wait_for_its_members() {
+    let (old, now) = in_pool_of(&[0, 1]);
+    let mut rig = Rig::new();
+    rig.client.resume(rig.time(), &old.membership().save()).unwrap();
+    let probe = rig.until("probe");
+    assert_eq!(probe.to, server(0));
+    while rig.last().to != server(1) {
+        rig.wait(100);
+    }
+    let probe = rig.last();
+    rig.answer(&probe, Reply::Cookie(Cookie::new(6).unwrap()));
+    let resume = rig.until("resume");
+    rig.answer(&resume, Reply::Joined(again()));
+    rig.live(6_000);
+    assert!(rig.now > 8_000 && rig.told().is_empty(), "it has neither come nor timed out");
+    rig.until("ping");
+    rig.roster(&Pool { era: 10, generation: 1, ..now });
+    assert_eq!(rig.news(), ["joined"]);
+}
+
+#[test]
+fn what_times_out_says_how_often_all_were_asked_and_who_was_last() {
+    let (old, _) = in_pool_of(&[0, 1]);
+    for answers in [false, true] {
+        let mut rig = Rig::new();
+        rig.client.resume(rig.time(), &old.membership().save()).unwrap();
+        if answers {
+            let probe = rig.last();
+            rig.answer(&probe, Reply::Cookie(Cookie::new(6).unwrap()));
+            let resume = rig.until("resume");
+            rig.answer(&resume, Reply::Joined(again()));
+        }
+        rig.go(15_500);
+        let last = rig.client.places[0].broadcaster().unwrap();
+        rig.go(16_000);
+        let Outcome::TimedOut { broadcaster, sent } = rig.outcome() else { panic!() };
+        let leaves = if answers { 2 } else { 0 };
+        assert_eq!(u64::from(sent) + leaves, rig.client.stats().sent, "all but the leaving");
+        assert_eq!((broadcaster, sent > 10), (last, true));
+    }
 }
 
 #[test]
