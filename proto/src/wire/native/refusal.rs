@@ -181,7 +181,7 @@ impl fmt::Display for Refusal {
             Self::Busy { wait } => return write!(f, "your address asks too often: wait {wait} ms"),
             Self::Recovering { wait } => return write!(f, "the pool is coming back: wait {wait} ms"),
             Self::BadTicket => "the ticket is not of this broadcaster",
-            Self::Stale => "what it speaks of is over: the pool has ended, or goes on without you",
+            Self::Stale => "that is over",
             Self::NotHost => "only the host may",
             Self::NoSuchMember => "the pool has no such member, or it is you",
             Self::Other(code) => return write!(f, "refused with code {}", code.0),
