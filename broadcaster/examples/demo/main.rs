@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     let ran = match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         // The programs that are to be killed are processes of their own.
         ["serve", address, key] => children::serve(address, key),
-        ["host", broadcaster] => children::host(broadcaster),
+        ["host", broadcaster] => children::host(broadcaster, 3),
         [] => play(),
         ["--help" | "-h"] => {
             println!("{USAGE}");
