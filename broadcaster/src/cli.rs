@@ -28,8 +28,8 @@ pub(crate) struct Cli {
     /// The file with the server's key, with which pools outlive it
     ///
     /// Started again with it, or another server with a copy of it, takes back the members that the first one had. It holds 32
-    /// random bytes, as they are or as 64 hexadecimal digits, and is made if it isn't there, for its owner alone. Whoever reads
-    /// it can be anybody in any pool.
+    /// random bytes, as they are or as 64 hexadecimal digits, and is made if it isn't there, for its owner alone; programs that
+    /// start at once make one. Whoever reads it can be anybody in any pool. A pipe or a device is refused.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
 
@@ -43,8 +43,8 @@ pub(crate) struct Cli {
 
     /// In how many threads it serves, each with a socket of its own at the same port; more than one takes Linux
     ///
-    /// What comes in the native dialect is handled by the first of them, whichever it reaches. The limits below are of all
-    /// together. Answers queued are of each.
+    /// What comes in the native dialect is handled by the first of them, whichever it reaches: without --classic they do nothing.
+    /// The limits below are of all together. Answers queued are of each.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
     pub(crate) threads: usize,
 

@@ -1,8 +1,8 @@
 //! The file with the broadcaster's secret.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use poolmesh_proto::wire::native::Secret;
 
@@ -12,47 +12,86 @@ const LEN: usize = 32;
 /// No file with a secret is longer: digits, and white space around them.
 const LONGEST: u64 = 256;
 
-/// The secret in the file at `path`, which is made, with a new one, if there is none.
+/// The secret in the file at `path`, which is made, with a new one, if there is none. Programs that make it at the same time
+/// have the same secret.
 pub(crate) fn open(path: &Path) -> io::Result<Secret> {
     let told = |what: &str, error: &io::Error| {
         io::Error::new(error.kind(), format!("can't {what} the key file {}: {error}", path.display()))
     };
-    match File::open(path) {
-        Ok(file) => {
-            let mut bytes = Vec::new();
-            file.take(LONGEST).read_to_end(&mut bytes).map_err(|error| told("read", &error))?;
-            warn_if_others_read(path);
-            secret(&bytes).map(Secret::new).ok_or_else(|| {
-                let form = "it takes 32 bytes, as they are or as 64 hexadecimal digits";
-                let error = format!("{} is no key file: {form}, and has {}", path.display(), bytes.len());
-                io::Error::new(io::ErrorKind::InvalidData, error)
-            })
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make(path).map_err(|error| told("make", &error))
-        }
-        Err(error) => Err(told("read", &error)),
+    if is_missing(path).map_err(|error| told("read", &error))? {
+        make(path).map_err(|error| told("make", &error))?;
+    }
+    let bytes = read(path).map_err(|error| told("read", &error))?;
+    warn_if_others_read(path);
+    secret(&bytes).map(Secret::new).ok_or_else(|| {
+        let form = "it takes 32 bytes, as they are or as 64 hexadecimal digits";
+        let error = format!("{} is no key file: {form}, and has {}", path.display(), bytes.len());
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    })
+}
+
+/// Whether nothing is there. What is there has to be a file: from a pipe a program would read for as long as nobody writes, and
+/// from a device whatever it has just then.
+fn is_missing(path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(there) if there.is_file() => Ok(false),
+        Ok(there) if there.is_dir() => Err(io::Error::other("it is a directory")),
+        Ok(_) => Err(io::Error::other("it is no regular file but a pipe, a socket or a device")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
     }
 }
 
-/// Makes a file with a new secret, which nobody else may read.
-fn make(path: &Path) -> io::Result<Secret> {
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Makes a file with a new secret, which nobody else may read; or leaves the one that somebody else has made meanwhile. It is
+/// written beside its place and linked there, so that nobody ever finds half of it, whenever this program is killed.
+fn make(path: &Path) -> io::Result<()> {
     let mut bytes = [0; LEN];
     getrandom::fill(&mut bytes)?;
+    let draft = draft(path)?;
+    let linked = write(&draft, &bytes).and_then(|()| link(&draft, path));
+    // Also if it is where it should be: there it has a name of its own.
+    let _ = fs::remove_file(&draft);
+    if linked? {
+        tracing::info!(file = %path.display(), "made a key");
+    }
+    Ok(())
+}
+
+/// A name beside `path` that nobody else has.
+fn draft(path: &Path) -> io::Result<PathBuf> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", hex(&bytes)));
+    Ok(name.into())
+}
+
+fn write(draft: &Path, secret: &[u8; LEN]) -> io::Result<()> {
     let mut options = File::options();
-    // Not one that has appeared meanwhile: whoever made it uses it.
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    let written = writeln!(file, "{}", hex(&bytes)).and_then(|()| file.sync_all());
-    if let Err(error) = written {
-        // Half a secret would be in the way of the next attempt.
-        let _ = std::fs::remove_file(path);
-        return Err(error);
+    let mut file = options.open(draft)?;
+    writeln!(file, "{}", hex(secret))?;
+    file.sync_all()
+}
+
+/// Has the file at `draft` stand at `path`, too. False if another one stands there, which is not written over.
+fn link(draft: &Path, path: &Path) -> io::Result<bool> {
+    match fs::hard_link(draft, path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => {
+            let hint = "it is made by a hard link; on a file system without them write 32 random bytes there yourself";
+            Err(io::Error::new(error.kind(), format!("{error} ({hint})")))
+        }
     }
-    tracing::info!(file = %path.display(), "made a key");
-    Ok(Secret::new(bytes))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -81,7 +120,7 @@ fn secret(bytes: &[u8]) -> Option<[u8; LEN]> {
 fn warn_if_others_read(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
 
-    let mode = std::fs::metadata(path).map_or(0, |file| file.permissions().mode());
+    let mode = fs::metadata(path).map_or(0, |file| file.permissions().mode());
     if mode & 0o077 != 0 {
         tracing::warn!(file = %path.display(), "others may read the key: chmod 600");
     }
@@ -114,24 +153,47 @@ mod tests {
     #[test]
     fn a_file_is_made_once_and_for_its_owner_alone() {
         let directory = std::env::temp_dir().join(format!("poolmesh-key-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
+        fs::create_dir_all(&directory).unwrap();
         let path = directory.join("key");
         open(&path).unwrap();
-        let made = std::fs::read(&path).unwrap();
+        let made = fs::read(&path).unwrap();
         assert_eq!(made.len(), 2 * LEN + 1);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
         open(&path).unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), made, "it is not made again");
-        std::fs::write(&path, "secret").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), made, "it is not made again");
+        fs::write(&path, "secret").unwrap();
         let error = open(&path).unwrap_err().to_string();
         assert!(error.contains("32 bytes") && error.contains("has 6"), "{error}");
-        assert!(open(&directory).unwrap_err().to_string().contains("can't read"));
+        assert!(open(&directory).unwrap_err().to_string().contains("it is a directory"));
         let nowhere = directory.join("no/such/directory");
         assert!(open(&nowhere).unwrap_err().to_string().contains("can't make"));
-        std::fs::remove_dir_all(&directory).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+    }
+    #[test]
+    fn programs_that_make_it_at_once_have_one_secret_and_leave_nothing_behind() {
+        let directory = std::env::temp_dir().join(format!("poolmesh-keys-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        for round in 0..20 {
+            let path = directory.join(round.to_string());
+            let opened: Vec<Secret> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| open(&path).unwrap())).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            let kept = secret(&read(&path).unwrap()).map(Secret::new);
+            assert!(opened.iter().all(|secret| Some(secret) == kept.as_ref()), "in round {round}");
+        }
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 20);
+        // What stands there is neither written over nor followed.
+        #[cfg(unix)]
+        {
+            let dangling = directory.join("dangling");
+            std::os::unix::fs::symlink(directory.join("nowhere"), &dangling).unwrap();
+            assert!(open(&dangling).unwrap_err().to_string().contains("can't read"));
+        }
+        fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -58,6 +58,9 @@ fn config(cli: &Cli) -> io::Result<BroadcasterConfig> {
 }
 
 fn serve(cli: &Cli, config: BroadcasterConfig) -> io::Result<(BroadcasterStats, SocketStats)> {
+    if cli.threads > 1 && !config.classic {
+        tracing::warn!("--threads does nothing without --classic: one thread handles the native dialect");
+    }
     match (cli.runtime, cli.threads) {
         (Runtime::Smol, _) | (_, 2..) if cli.io == Io::Uring => {
             Err(io::Error::other("--io uring takes --runtime std and one thread"))

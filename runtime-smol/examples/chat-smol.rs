@@ -53,11 +53,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let pool = match &arguments.command {
         Command::Help => return Ok(()),
         Command::List => return list(&client, arguments.classic).await,
-        Command::Create(_) if arguments.classic => client.create().await?,
-        Command::Create(spec) => client.create_with(spec, me).await?,
-        Command::Join(pool) => client.join_with(*pool, me).await?,
-        Command::Code(code) => client.join_with(*code, me).await?,
+        Command::Create(_) if arguments.classic => client.create().await,
+        Command::Create(spec) => client.create_with(spec, me).await,
+        Command::Join(pool) => client.join_with(*pool, me).await,
+        Command::Code(code) => client.join_with(*code, me).await,
     };
+    let pool = pool.map_err(|failed| words::no_pool(&arguments.command, &failed))?;
     Chat::new(client, pool).run(events).await
 }
 
@@ -119,10 +120,12 @@ impl Chat {
         }
         while let Ok(input) = inputs.recv().await {
             let Input::Line(line) = input else { break };
-            match self.act(Typed::read(&line)).await {
+            let typed = Typed::read(&line);
+            let order = typed.order();
+            match self.act(typed).await {
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(failed) => warn(failed),
+                Err(failed) => warn(words::no_order(order, &failed)),
             }
             if telling.is_finished() || following.is_finished() {
                 break; // nobody reads what we say
@@ -147,10 +150,10 @@ impl Chat {
                     warn(format_args!("not sent to {}: {error}", peer.address()));
                 }
             }
+            Typed::Nothing => {}
             Typed::Who => {
-                if let Some(known) = self.client.membership(pool) {
-                    return Ok(print(words::roster(&known)).await.is_ok());
-                }
+                let known = self.client.membership(pool);
+                return Ok(print(words::who(known.as_ref(), self.pool.code().is_some())).await.is_ok());
             }
             Typed::Leave => {
                 if self.client.membership(pool).is_some() {

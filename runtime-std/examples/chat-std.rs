@@ -52,11 +52,12 @@ fn run() -> Result<(), Box<dyn Error>> {
     let pool = match &arguments.command {
         Command::Help => return Ok(()),
         Command::List => return list(&client, arguments.classic),
-        Command::Create(_) if arguments.classic => client.create()?,
-        Command::Create(spec) => client.create_with(spec, me)?,
-        Command::Join(pool) => client.join_with(*pool, me)?,
-        Command::Code(code) => client.join_with(*code, me)?,
+        Command::Create(_) if arguments.classic => client.create(),
+        Command::Create(spec) => client.create_with(spec, me),
+        Command::Join(pool) => client.join_with(*pool, me),
+        Command::Code(code) => client.join_with(*code, me),
     };
+    let pool = pool.map_err(|failed| words::no_pool(&arguments.command, &failed))?;
     Chat::new(client, pool).run(events)
 }
 
@@ -118,10 +119,12 @@ impl Chat {
         }
         for input in inputs {
             let Input::Line(line) = input else { break };
-            match self.act(Typed::read(&line)) {
+            let typed = Typed::read(&line);
+            let order = typed.order();
+            match self.act(typed) {
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(failed) => warn(failed),
+                Err(failed) => warn(words::no_order(order, &failed)),
             }
             if telling.is_finished() || following.is_finished() {
                 break; // nobody reads what we say
@@ -146,10 +149,10 @@ impl Chat {
                     warn(format_args!("not sent to {}: {error}", peer.address()));
                 }
             }
+            Typed::Nothing => {}
             Typed::Who => {
-                if let Some(known) = self.client.membership(pool) {
-                    return Ok(print(words::roster(&known)).is_ok());
-                }
+                let known = self.client.membership(pool);
+                return Ok(print(words::who(known.as_ref(), self.pool.code().is_some())).is_ok());
             }
             Typed::Leave => {
                 if self.client.membership(pool).is_some() {

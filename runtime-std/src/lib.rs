@@ -19,7 +19,8 @@
 //!
 //! [`Client::create_with`] says what the pool is ([`PoolSpec`]), [`Client::join_by_code`] takes the code that somebody read out,
 //! [`Client::events`] tells who comes, goes and is host, [`Client::membership`] all that is known at any time. Several
-//! broadcasters that stand in for each other are [`ClientConfig::broadcasters`].
+//! broadcasters that stand in for each other are [`ClientConfig::broadcasters`]. Why a call failed is [`CallFailed`], of which
+//! [`CallFailed::native_refusal`] and [`CallFailed::is_full`] ask what programs want to know.
 //!
 //! # Coming from gop2p
 //!
@@ -80,14 +81,17 @@ pub use poolmesh_proto as proto;
 pub use poolmesh_proto::driver::{ConnectFailed, PoolNews};
 #[cfg(feature = "record")]
 pub use poolmesh_proto::trace::RecordLimits;
+pub use poolmesh_proto::wire::Words;
 pub use poolmesh_proto::wire::native::{
-    Application, LeaveReason, Member, PoolCode, PoolSpec, Seats, Secret, Term,
+    Address, Application, Epoch, InvalidApplication, InvalidPoolCode, InvalidSpec, LeaveReason, Member,
+    PoolCode, PoolSpec, Refusal as NativeRefusal, Seats, Secret, Term, UnknownCode,
 };
 pub use poolmesh_proto::{
-    BroadcasterConfig, BroadcasterEvent, BroadcasterStats, CallFailed, ClientConfig, CloseReason, Cursor,
-    DialFailure, Door, LinkConfig, ListFilter, Membership, MeshConfig, Message, MessageRef, Packet,
-    PacketError, PacketReader, Payload, PeerId, PoolEnd, PoolEvent, PoolId, PoolInfo, PoolListing,
-    PoolMember, PoolPage, Saved, SendError, Side,
+    AmbiguousArray, BroadcasterConfig, BroadcasterEvent, BroadcasterStats, CallError, CallFailed,
+    ClientConfig, ClientStats, CloseReason, ConnectError, Cursor, DialFailure, Door, Fault, InvalidPoolId,
+    InvalidSaved, Limits, LinkConfig, LinkStats, ListFilter, Membership, MeshConfig, MeshStats, Message,
+    MessageRef, Packet, PacketError, PacketReader, Payload, PeerId, PoolEnd, PoolEvent, PoolId, PoolInfo,
+    PoolListing, PoolMember, PoolPage, Refusal, Saved, SendError, Side,
 };
 pub use poolmesh_sockets::udp::{Meter, SocketStats};
 pub use server::{BroadcasterServer, Stopper};

@@ -72,13 +72,17 @@ pub(crate) fn serve(address: &str, key: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// A member that hosts a pool, and says to all what it is told, until it is killed.
-pub(crate) fn host(broadcaster: &str) -> Outcome<()> {
+/// A member that hosts a pool, and says to all what it is told once so many are linked, until it is killed.
+pub(crate) fn host(broadcaster: &str, guests: usize) -> Outcome<()> {
     let (client, mesh) = (Client::connect(broadcaster)?, Mesh::new());
     let spec = PoolSpec::new(Seats::new(6).ok_or("no seats")?).named("duel")?;
     let pool = client.create_with(&spec, b"ann")?;
     mesh.connect_to_pool(&client, &pool)?;
     println!("{} {}", pool.id(), pool.code().ok_or("no code")?);
+    // Their ends of the links may stand a little before ours, and what is said before that reaches nobody.
+    for _ in 0..guests {
+        mesh.accept().ok_or("no link")?;
+    }
     for line in std::io::stdin().lines() {
         mesh.send_to_all("msg", Packet::new().string(line?));
     }

@@ -24,6 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const INTERVAL: Duration = Duration::from_millis(1_300);
 const TIMEOUT: Duration = Duration::from_millis(2_600);
 
+const USAGE: &str = "\
+usage: demo
+
+Plays a lobby on this machine, in about five seconds: a broadcaster, and peers on both runtimes that meet, talk, and go on when
+the host is killed, and then the broadcaster. It takes no arguments.";
+
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Who sees something, and what.
@@ -35,8 +41,13 @@ fn main() -> ExitCode {
     let ran = match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         // The programs that are to be killed are processes of their own.
         ["serve", address, key] => children::serve(address, key),
-        ["host", broadcaster] => children::host(broadcaster),
-        _ => play(),
+        ["host", broadcaster] => children::host(broadcaster, 3),
+        [] => play(),
+        ["--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => Err(format!("no arguments {other:?}\n{USAGE}").into()),
     };
     match ran {
         Ok(()) => ExitCode::SUCCESS,

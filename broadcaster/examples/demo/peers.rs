@@ -110,7 +110,8 @@ impl Smol {
 
 fn entered(name: &str, runtime: &str, pool: &PoolInfo, links: usize) {
     let role = if pool.is_host() { "hosts" } else { "joins" };
-    println!("{name} ({runtime}) {role} the pool as {} and opens {links} links", pool.you());
+    let links = if links == 1 { "1 link".to_owned() } else { format!("{links} links") };
+    println!("{name} ({runtime}) {role} the pool as {} and opens {links}", pool.you());
 }
 
 fn of_link<P>(event: Event<P>) -> Option<String> {

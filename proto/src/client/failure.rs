@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use super::{Outcome, PoolPage};
-use crate::wire::native::TextTooLong;
+use crate::wire::native::{self, TextTooLong};
 use crate::{PoolId, PoolInfo, Refusal};
 
 /// Why a call can't be made. Always the caller's doing.
@@ -93,6 +93,29 @@ pub enum CallFailed {
     },
     /// The client was closed, before or meanwhile.
     Closed,
+}
+
+impl CallFailed {
+    /// Why the broadcaster refused, in the native dialect.
+    #[must_use]
+    pub fn native_refusal(&self) -> Option<native::Refusal> {
+        match self {
+            Self::Refused(Refusal::Native(refusal)) => Some(*refusal),
+            Self::Refused(_) | Self::Misuse(_) | Self::TimedOut { .. } | Self::Closed => None,
+        }
+    }
+
+    /// Whether the pool has no free seat, in either dialect.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::PoolFull { .. } | Refusal::Native(native::Refusal::Full)))
+    }
+
+    /// Whether there is no such pool (any more), in either dialect.
+    #[must_use]
+    pub fn is_no_such_pool(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::NoSuchPool(_) | Refusal::Native(native::Refusal::NoSuchPool)))
+    }
 }
 
 impl fmt::Display for CallFailed {
@@ -211,5 +234,20 @@ mod tests {
         assert_eq!(Outcome::Joined(pool.clone()).into_list(), Err(CallFailed::Closed));
         assert_eq!(Outcome::Joined(pool).into_done(), Err(CallFailed::Closed));
         assert_eq!(Outcome::Listed(PoolPage::default()).into_pool(), Err(CallFailed::Closed));
+    }
+    #[test]
+    fn what_programs_ask_of_a_refusal_is_a_question_of_both_dialects() {
+        let refused = |refusal| CallFailed::Refused(refusal);
+        let native = |refusal| refused(Refusal::Native(refusal));
+        let pool: PoolId = "p".parse().unwrap();
+        for (failed, asked) in [
+            (native(native::Refusal::Full), (Some(native::Refusal::Full), true, false)),
+            (native(native::Refusal::NoSuchPool), (Some(native::Refusal::NoSuchPool), false, true)),
+            (refused(Refusal::PoolFull { pool, limit: 1 }), (None, true, false)),
+            (refused(Refusal::NoSuchPool(crate::wire::Words::new(b"p"))), (None, false, true)),
+            (CallFailed::Closed, (None, false, false)),
+        ] {
+            assert_eq!((failed.native_refusal(), failed.is_full(), failed.is_no_such_pool()), asked);
+        }
     }
 }

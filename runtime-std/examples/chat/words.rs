@@ -6,14 +6,17 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use poolmesh_proto::driver::PoolNews;
-use poolmesh_proto::wire::native::{LeaveReason, Member, PoolCode, PoolSpec, Seats};
+use poolmesh_proto::wire::native::{LeaveReason, Member, PoolCode, PoolSpec, Refusal, Seats};
 use poolmesh_proto::{
-    ClientConfig, Membership, Message, PeerId, PoolEnd, PoolEvent, PoolId, PoolInfo, PoolListing, PoolMember,
+    CallError, CallFailed, ClientConfig, Membership, Message, PeerId, PoolEnd, PoolEvent, PoolId, PoolInfo,
+    PoolListing, PoolMember,
 };
 
 /// How the program is called.
-pub(crate) const USAGE: &str = "\
-usage: CHAT [--broadcaster ADDR]... [--classic] [--me TEXT] COMMAND
+pub(crate) const USAGE: &str = concat!(
+    "usage: ",
+    env!("CARGO_BIN_NAME"),
+    " [--broadcaster ADDR]... [--classic] [--me TEXT] COMMAND
 
 commands:
   list                                        the pools there are
@@ -27,7 +30,8 @@ options:
 
 in a pool, a line is said to all, but for
   /who /leave /me TEXT, and for its host
-  /kick N /host N /lock /unlock /name TEXT /close";
+  /kick N /host N /lock /unlock /name TEXT /close"
+);
 
 /// What the program was asked for.
 #[derive(Debug)]
@@ -89,7 +93,14 @@ impl Arguments {
             ["create"] => Command::Create(spec),
             ["join", pool] => Command::Join(pool.parse()?),
             ["code", code] => Command::Code(code.parse()?),
-            _ => return Err(USAGE.into()),
+            [] => return Err(format!("it takes a command\n{USAGE}").into()),
+            ["join" | "code"] => {
+                return Err(format!("{} takes the pool to join\n{USAGE}", words.concat()).into());
+            }
+            ["list" | "create", extra, ..] | ["join" | "code", _, extra, ..] => {
+                return Err(format!("{extra:?} is one word too many\n{USAGE}").into());
+            }
+            [other, ..] => return Err(format!("no command {other:?}\n{USAGE}").into()),
         };
         if of_create && (classic || !matches!(command, Command::Create(_))) {
             return Err("--name, --seats and --hidden are of create, in the native dialect".into());
@@ -114,6 +125,8 @@ fn seats(text: &str) -> Result<Seats, String> {
 /// What is typed in a pool.
 #[derive(Debug)]
 pub(crate) enum Typed {
+    /// Nothing but spaces.
+    Nothing,
     Say(Vec<u8>),
     Who,
     Leave,
@@ -129,6 +142,9 @@ pub(crate) enum Typed {
 impl Typed {
     /// Reads a line. Two slashes begin a line with one.
     pub(crate) fn read(line: &[u8]) -> Self {
+        if line.trim_ascii().is_empty() {
+            return Self::Nothing;
+        }
         let Some(command) = line.strip_prefix(b"/") else { return Self::Say(line.to_vec()) };
         if command.starts_with(b"/") {
             return Self::Say(command.to_vec());
@@ -158,7 +174,54 @@ impl Typed {
             )),
         }
     }
+
+    /// How an order is named when it fails.
+    pub(crate) fn order(&self) -> &'static str {
+        match self {
+            Self::Nothing | Self::Say(_) | Self::Unclear(_) => "",
+            Self::Who => "/who",
+            Self::Leave => "/leave",
+            Self::Me(_) => "/me",
+            Self::Kick(_) => "/kick",
+            Self::Host(_) => "/host",
+            Self::Lock(true) => "/lock",
+            Self::Lock(false) => "/unlock",
+            Self::Name(_) => "/name",
+            Self::Close => "/close",
+        }
+    }
 }
+
+/// Why there is no pool to be in.
+pub(crate) fn no_pool(command: &Command, failed: &CallFailed) -> String {
+    match (command, failed.native_refusal()) {
+        (Command::Create(spec), Some(Refusal::Limit)) => {
+            let seats = spec.seats().get();
+            format!(
+                "a pool of {seats} seats, or so long a --me, is more than the broadcaster allows: try fewer --seats"
+            )
+        }
+        (Command::Join(_) | Command::Code(_), Some(Refusal::Limit)) => {
+            "so long a --me is more than the broadcaster allows".to_owned()
+        }
+        _ => failed.to_string(),
+    }
+}
+
+/// Why an order was not carried out.
+pub(crate) fn no_order(order: &str, failed: &CallFailed) -> String {
+    match (order, failed) {
+        (_, CallFailed::Misuse(CallError::NotAMember { .. })) => format!("{order}: {NO_POOL}"),
+        ("/kick", _) if failed.native_refusal() == Some(Refusal::NoSuchMember) => {
+            "/kick: there is no such member, or it is you, who can /leave".to_owned()
+        }
+        _ => format!("{order}: {failed}"),
+    }
+}
+
+/// What there is to say of a pool that is over, while the links stand.
+pub(crate) const NO_POOL: &str =
+    "you are in no pool any more; what you type still goes to those you are linked with";
 
 /// A pool in a list.
 pub(crate) fn listing(pool: &PoolListing) -> String {
@@ -182,11 +245,21 @@ pub(crate) fn entered(pool: &PoolInfo) -> String {
 
 /// A member, as others are shown it.
 pub(crate) fn name(member: &PoolMember) -> String {
+    format!("#{} {}", member.number, called(member))
+}
+
+/// What a member says of itself, or else where it is.
+fn called(member: &PoolMember) -> String {
     let about = String::from_utf8_lossy(&member.about);
-    if about.is_empty() {
-        format!("#{} {}", member.number, member.address)
-    } else {
-        format!("#{} {}", member.number, shown(&about))
+    if about.is_empty() { member.address.to_string() } else { shown(&about) }
+}
+
+/// The answer to `/who`. `native`: the dialect of the chat.
+pub(crate) fn who(pool: Option<&Membership>, native: bool) -> String {
+    match pool {
+        Some(pool) => roster(pool),
+        None if native => format!("* {NO_POOL}"),
+        None => "* in the classic dialect nobody is told who is in a pool".to_owned(),
     }
 }
 
@@ -205,10 +278,10 @@ pub(crate) fn roster(pool: &Membership) -> String {
 
 /// What a pool is.
 fn summary(pool: &Membership) -> String {
-    let spec = pool.spec().as_spec();
+    let spec = pool.spec();
     let (members, seats) = (pool.members().len(), spec.seats().get());
-    let locked = if spec.locked() { ", locked" } else { "" };
-    format!("* {members} of {seats} seats{locked} {}", shown(spec.name().get())).trim_end().to_owned()
+    let locked = if spec.is_locked() { ", locked" } else { "" };
+    format!("* {members} of {seats} seats{locked} {}", shown(spec.name())).trim_end().to_owned()
 }
 
 /// News of a pool, as they are told. `pool` is what is known of it now.
@@ -221,7 +294,7 @@ pub(crate) fn news(news: &PoolNews, pool: Option<&Membership>) -> Option<String>
         PoolNews::Event { event, .. } => match event {
             PoolEvent::Joined(member) => format!("+ {}", name(member)),
             PoolEvent::Left { member, reason } => format!("- {} {}", name(member), left(*reason)),
-            PoolEvent::About(member) => format!("* #{} is {}", member.number, name(member)),
+            PoolEvent::About(member) => format!("* #{} is {} now", member.number, called(member)),
             PoolEvent::Host { you: true, .. } => "* you are host now".to_owned(),
             PoolEvent::Host { member, .. } => format!("* {} is host now", named(*member)),
             PoolEvent::Spec => summary(pool?),
@@ -229,7 +302,10 @@ pub(crate) fn news(news: &PoolNews, pool: Option<&Membership>) -> Option<String>
             PoolEvent::Restored => "* the broadcaster is back, and the pool".to_owned(),
             _ => return None,
         },
-        PoolNews::Ended { pool, reason } => format!("* pool {pool} {}", ended(*reason)),
+        PoolNews::Ended { pool, reason } => {
+            let links = if is_over(news) { "" } else { "; links stand, /leave ends them" };
+            format!("* pool {pool} {}{links}", ended(*reason))
+        }
         _ => return None,
     })
 }

@@ -241,6 +241,12 @@ impl Context<'_> {
         self.machines.client.membership(pool)
     }
 
+    /// As [`Client::latest_spec`](poolmesh_proto::Client::latest_spec).
+    #[must_use]
+    pub fn latest_spec(&self, pool: &PoolId) -> Option<&PoolSpec> {
+        self.machines.client.latest_spec(pool)
+    }
+
     /// As [`Client::cancel`](poolmesh_proto::Client::cancel).
     pub fn cancel(&mut self, call: CallId) {
         self.machines.cancel(self.core, self.now, call);

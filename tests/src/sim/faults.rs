@@ -49,7 +49,49 @@ impl<A: App> World<A> {
         self.start(node, kind);
     }
 
-    /// Starts a broadcaster anew: it has forgotten every pool.
+    /// Starts a broadcaster anew: it has forgotten every pool. Its members bring them back if it has the secret that it had
+    /// before; a config without one has a new one drawn, and then they are lost:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use poolmesh_proto::wire::native::Secret;
+    /// use poolmesh_proto::{BroadcasterConfig, ClientEvent, Outcome, PoolEnd, PoolEvent};
+    /// use poolmesh_testkit::sim::{App, AppEvent, Context, PeerConfig, World};
+    ///
+    /// #[derive(Debug, Default)]
+    /// struct Host {
+    ///     restored: bool,
+    ///     ended: Option<PoolEnd>,
+    /// }
+    ///
+    /// impl App for Host {
+    ///     fn handle(&mut self, event: AppEvent, context: &mut Context<'_>) {
+    ///         match event {
+    ///             AppEvent::Started => { let _call = context.create(); }
+    ///             AppEvent::Client(ClientEvent::Pool { event: PoolEvent::Restored, .. }) => self.restored = true,
+    ///             AppEvent::Client(ClientEvent::PoolEnded { reason, .. }) => self.ended = Some(reason),
+    ///             _ => {}
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// for secret in [Some(Secret::new([7; 32])), None] {
+    ///     let mut config = BroadcasterConfig::default();
+    ///     config.secret = secret.clone();
+    ///     let mut world = World::new(1);
+    ///     let server = world.broadcaster(config.clone());
+    ///     let ann = world.peer(Host::default(), server, PeerConfig::default());
+    ///     world.run_for(Duration::from_secs(5))?;
+    ///     world.restart_broadcaster(server, config); // its key in a file, or none
+    ///     world.run_for(Duration::from_secs(20))?;
+    ///     let ann = world.app(ann).expect("she runs");
+    ///     assert_eq!((ann.restored, ann.ended), match secret {
+    ///         Some(_) => (true, None),
+    ///         None => (false, Some(PoolEnd::Lost)),
+    ///     });
+    /// }
+    /// # Ok::<(), poolmesh_testkit::sim::Violation>(())
+    /// ```
     pub fn restart_broadcaster(&mut self, node: NodeId, config: BroadcasterConfig) {
         self.address_of_broadcaster(node);
         self.crash(node, false);
@@ -171,7 +213,39 @@ impl<A: App> World<A> {
         }
     }
 
-    /// Has a NAT forget its mappings.
+    /// Has a NAT forget its mappings: whoever is behind it has another address from then on, as when a phone goes from one
+    /// network to the next. A member of the native dialect stays who it was:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use poolmesh_proto::{BroadcasterConfig, ClientEvent, Outcome, PoolId};
+    /// # use poolmesh_testkit::sim::{App, AppEvent, Context, NatConfig, PeerConfig, World};
+    /// # #[derive(Debug, Default)]
+    /// # struct Host { pool: Option<PoolId> }
+    /// # impl App for Host {
+    /// #     fn handle(&mut self, event: AppEvent, context: &mut Context<'_>) {
+    /// #         match event {
+    /// #             AppEvent::Started => { let _call = context.create(); }
+    /// #             AppEvent::Client(ClientEvent::Finished { outcome: Outcome::Created(pool), .. }) => self.pool = Some(pool.id()),
+    /// #             _ => {}
+    /// #         }
+    /// #     }
+    /// # }
+    /// let mut world = World::new(1);
+    /// let server = world.broadcaster(BroadcasterConfig::default());
+    /// let nat = world.nat(NatConfig::default());
+    /// let ann = world.peer_behind(nat, Host::default(), server, PeerConfig::default());
+    /// world.run_for(Duration::from_secs(5))?;
+    /// let before = world.native_pools(server);
+    /// world.flush(nat);
+    /// world.run_for(Duration::from_secs(5))?; // her next ping comes from there
+    /// let after = world.native_pools(server);
+    /// assert!(before[0].0 == after[0].0 && before[0].1 != after[0].1, "the pool is the same, her address is not");
+    /// let pool = world.app(ann).and_then(|ann| ann.pool).expect("she hosts");
+    /// let known = world.machines(ann).and_then(|(client, ..)| client.membership(&pool));
+    /// assert!(known.is_some_and(|known| known.is_host() && known.you() == after[0].1[0]));
+    /// # Ok::<(), poolmesh_testkit::sim::Violation>(())
+    /// ```
     pub fn flush(&mut self, nat: NatId) {
         if let Some(nat) = self.core.nats.get_mut(nat.0) {
             nat.flush();

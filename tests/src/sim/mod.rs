@@ -133,9 +133,9 @@
 //!   slow readers, pieces that are lost and sent again; refused, unanswered and half-open connections; a system that
 //!   gives up; flipped bits.
 //! - **Ways**: [`block`](World::block) one direction, [`isolate`](World::isolate) some nodes, put nodes behind a
-//!   [NAT](NatConfig).
+//!   [NAT](NatConfig), and [have it forget](World::flush) who is who.
 //! - **Programs**: [`crash`](World::crash) with or without a word to the others, [`restart`](World::restart) with
-//!   nothing, [`freeze`](World::freeze) and [`thaw`](World::thaw).
+//!   nothing, [`restart_broadcaster`](World::restart_broadcaster) with the secret that it had or without, [`freeze`](World::freeze) and [`thaw`](World::thaw).
 //! - **Clocks**: [`drift`](World::drift), [`jump`](World::jump) ahead and back, stand still.
 //! - **Loops** ([`Lateness`]): outputs drained late, timeouts late, early, twice.
 //! - **Others**: an [`Actor`] is a node that speaks bytes: foreign peers, attackers with forged addresses.
@@ -182,7 +182,7 @@
 //! | A1 | to an address that has shown no cookie which it was given goes no more than came from there: neither datagrams nor bytes, at no moment |
 //! | A2, A3, A5 | what is sent is due, of at most 1,200 bytes, and tagged so that its receiver can tell who said it |
 //! | M1, M2 | somebody is in a roster who proved his address and took the offer; he goes by his own word, by his host's, by another's at his address, or by silence; a client leaves, kicks, hands over, closes, locks and changes only what its program asked it to |
-//! | M3 | what is late, doubled or sent again from anywhere changes nothing: no old message is taken twice, no old ticket of who left or was sent away brings him back |
+//! | M3 | what is late, doubled or sent again from anywhere changes nothing: no old message is taken twice, no old ticket of who was sent away brings him back, nor of who left, but to a pool that is just being brought back (`PROTOCOL.md`, section 7.2) |
 //! | M4 | nobody is told of a pool that no broadcaster has made, also while everybody's address is forged |
 //! | M5 | a term has one host in an era; for a member neither era, number nor term go back while its membership lasts, and a pool that was brought back is of a higher generation |
 //! | P4 | the numbers of members are given once, and ascend |
@@ -210,7 +210,7 @@
 //! | M1 | NATs give everybody behind them other addresses: all are who they were |
 //! | M3 | a program crashes and comes back with what it kept: as the member that it was |
 //! | V4 | a member is cut off: it is gone for all when its time is over, and is told so when it is back |
-//! | M2, M3 | the host sends a member away, a member leaves, by a call, by letting go, by closing: all know it at once and why, and no ticket brings it back, also not to a broadcaster that has forgotten everything |
+//! | M2, M3 | the host sends a member away, a member leaves, by a call, by letting go, by closing: all know it at once and why, and no ticket brings it back to the broadcaster that knows. To one that has forgotten everything the ticket of who was sent away doesn't; who left may come back as himself, as long as that one brings the pool back |
 //! | M5 | the host makes another host, locks and opens the pool, changes it; a member says something else of itself: all know it at once |
 //! | V4 | the host closes the pool, or leaves one that ends with its host: all are told so at once |
 //!

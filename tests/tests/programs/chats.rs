@@ -62,7 +62,7 @@ fn they_talk_and_see_who_comes_and_goes() {
             bob.type_line("//and back: ünï");
             expect(&cleo, &["#2 bob: /and back: ünï"]);
             bob.type_line("/me robert");
-            expect(&cleo, &["* #2 is #2 robert"]);
+            expect(&cleo, &["* #2 is robert now"]);
             cleo.type_line("/leave");
             assert!(cleo.wait().success());
             expect(&ann, &["- #3 cleo left"]);
@@ -104,11 +104,16 @@ fn the_host_rules() {
         expect(&bob, &["* you are host now"]);
         bob.type_line("/nonsense");
         bob.type_line("/kick me");
+        bob.type_line("/kick 2");
+        bob.type_line("   ");
+        bob.type_line("that was nothing");
+        expect(&ann, &["#2 bob: that was nothing"]);
         bob.type_line("/close");
         expect(&ann, &[&format!("* pool {pool} was closed by its host")]);
         assert!(ann.wait().success() && bob.wait().success());
         let errors = bob.errors();
         assert!(errors.contains("no command /nonsense") && errors.contains("/who"), "{errors}");
+        assert!(errors.contains("/kick: there is no such member, or it is you"), "{errors}");
     }
 }
 
@@ -129,7 +134,7 @@ fn what_is_hidden_is_not_listed_and_what_is_classic_is_so() {
 
 #[test]
 fn wrong_words_are_clear_errors() {
-    let (program, address) = broadcaster(&[]);
+    let (program, address) = broadcaster(&["--limit-seats", "8"]);
     let nobody = "11111111-2222-4333-8444-555555555555";
     for name in CHATS {
         for (command, said) in [
@@ -140,6 +145,12 @@ fn wrong_words_are_clear_errors() {
             (&["create", "--seats", "0"], "1 to 1024 seats"),
             (&["list", "--name", "x"], "--name"),
             (&["--nonsense"], "--nonsense"),
+            (&["frob"], "no command \"frob\""),
+            (&["create", "extra"], "\"extra\" is one word too many"),
+            (&["join"], "join takes the pool"),
+            (&[], "it takes a command"),
+            (&["create"], "a pool of 64 seats, or so long a --me"),
+            (&["frob"], &format!("usage: {name} [")),
         ] {
             let mut program = chat(name, &address, command);
             assert!(!program.wait().success(), "{command:?}");
@@ -202,4 +213,29 @@ fn there_may_be_several_broadcasters() {
     let cleo = chat("chat-std", &two, &["join", &pool]);
     entered(&cleo, "#3");
     expect(&cleo, &["link to #1 ann", "link to #2 bob"]);
+}
+
+/// Without its key the broadcaster can't bring the pool back; the chat says so, and goes on over its links.
+#[test]
+#[cfg(unix)]
+fn a_pool_may_be_lost() {
+    for (host, guest, runtime) in MIXED {
+        let flags = ["--runtime", runtime, "--limit-interval", "500ms"];
+        let (program, address) = broadcaster(&flags);
+        let (mut ann, bob, _cleo, (pool, _)) = three(&address, host, guest);
+        program.signal("KILL");
+        drop(program);
+        let _again = Program::start("poolmesh-broadcaster", [&["--listen", &address], &flags[..]].concat());
+        let lost = "is lost: no broadcaster can bring it back; links stand, /leave ends them";
+        expect(&ann, &[&format!("* pool {pool} {lost}")]);
+        ann.type_line("/who");
+        let gone = "you are in no pool any more; what you type still goes to those you are linked with";
+        expect(&ann, &[&format!("* {gone}")]);
+        ann.type_line("/lock");
+        ann.type_line("still here");
+        expect(&bob, &["#1 ann: still here"]);
+        ann.type_line("/leave");
+        assert!(ann.wait().success());
+        assert!(ann.errors().contains(&format!("/lock: {gone}")));
+    }
 }

@@ -66,3 +66,33 @@ fn what_is_no_key_is_a_clear_error() {
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "secret", "it is not written over");
 }
+
+/// It would wait for a pipe's writer for ever, and take whatever a device has just then.
+#[test]
+#[cfg(unix)]
+fn a_pipe_or_a_device_is_refused_at_once() {
+    let directory = Directory::new("pipe");
+    let pipe = directory.file("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for file in [&pipe, "/dev/zero"] {
+        let flags = ["--listen", "127.0.0.1:0", "--key-file", file];
+        let mut program = Program::start("poolmesh-broadcaster", flags);
+        assert!(!program.wait().success());
+        let errors = program.errors();
+        assert!(errors.contains("no regular file") && errors.contains(file), "{errors}");
+    }
+}
+
+#[test]
+fn programs_that_start_at_once_have_one_key_and_all_serve() {
+    let directory = Directory::new("at-once");
+    let file = directory.file("key");
+    let flags = ["--listen", "127.0.0.1:0", "--key-file", &file];
+    let programs: Vec<_> = (0..8).map(|_| Program::start("poolmesh-broadcaster", flags)).collect();
+    for program in &programs {
+        assert!(program.line().starts_with("listening on "));
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap().len(), 65);
+    let there = fs::read_dir(std::path::Path::new(&file).parent().unwrap()).unwrap();
+    assert_eq!(there.count(), 1, "of each there is one");
+}

@@ -112,6 +112,20 @@ fn threads_are_not_recorded() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn threads_for_nothing_are_told_of() {
+    for (flags, told) in
+        [(&["--threads", "2"][..], true), (&["--threads", "2", "--classic"], false), (&[], false)]
+    {
+        let (mut program, _) = broadcaster(flags);
+        program.signal("TERM");
+        assert!(program.wait().success());
+        let errors = program.errors();
+        assert_eq!(errors.contains("--threads does nothing without --classic"), told, "{errors}");
+    }
+}
+
+#[test]
 #[cfg(not(target_os = "linux"))]
 fn threads_elsewhere_are_a_clear_error() {
     let mut program = Program::start("poolmesh-broadcaster", ["--listen", "127.0.0.1:0", "--threads", "2"]);
@@ -198,13 +212,14 @@ fn io_uring_on_smol_or_in_threads_is_refused() {
 
 #[test]
 fn help_is_given_and_nonsense_is_refused() {
-    for name in ["poolmesh-broadcaster", "chat-std", "chat-smol"] {
+    for name in ["poolmesh-broadcaster", "chat-std", "chat-smol", "demo"] {
         let mut help = Program::start(name, ["--help"]);
         assert!(help.wait().success());
-        assert!(!help.rest().is_empty());
+        assert!(help.rest().iter().any(|line| line.to_lowercase().starts_with("usage: ")), "{name}");
         let mut nonsense = Program::start(name, ["--nonsense"]);
         assert!(!nonsense.wait().success());
-        assert!(!nonsense.errors().contains("panicked"));
+        let errors = nonsense.errors();
+        assert!(errors.contains("--nonsense") && !errors.contains("panicked"), "{errors}");
     }
 }
 

@@ -8,7 +8,8 @@ use super::field::{self, Parsed, Put, allowed};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It is beyond what this broadcaster allows.
+    /// The seats, the metadata, the number of broadcasters, or what a member says of itself, is more than this broadcaster
+    /// allows.
     Limit,
     /// The pool is unknown, or of another application, or has no such code.
     NoSuchPool,
@@ -40,7 +41,7 @@ pub enum Refusal {
     Stale,
     /// Only the host may.
     NotHost,
-    /// The pool has no such member.
+    /// The pool has no such member, or it is the host itself, which nobody kicks.
     NoSuchMember,
     /// A code of a later version of the dialect.
     Other(UnknownCode),
@@ -167,7 +168,9 @@ pub(super) fn write_outcome(outcome: Result<(), Refusal>, out: &mut impl Put) {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Limit => "it is beyond what the broadcaster allows",
+            Self::Limit => {
+                "it asks for more than the broadcaster allows: seats, metadata, broadcasters, or what a member says of itself"
+            },
             Self::NoSuchPool => "there is no such pool",
             Self::Full => "the pool has no free seat",
             Self::Locked => "the pool's host lets nobody in",
@@ -180,7 +183,7 @@ impl fmt::Display for Refusal {
             Self::BadTicket => "the ticket is not of this broadcaster",
             Self::Stale => "that is over",
             Self::NotHost => "only the host may",
-            Self::NoSuchMember => "the pool has no such member",
+            Self::NoSuchMember => "the pool has no such member, or it is you",
             Self::Other(code) => return write!(f, "refused with code {}", code.0),
         })
     }

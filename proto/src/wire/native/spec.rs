@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::SocketAddr;
 
 use super::field::{self, Field, Parsed, Put, allowed};
 use super::{Address, Items, Metadata, Name, Seats};
@@ -105,7 +106,7 @@ impl<'a> Field<'a> for Spec<'a> {
 /// use poolmesh_proto::wire::native::{PoolSpec, Seats};
 ///
 /// let spec = PoolSpec::new(Seats::new(8).unwrap()).named("duel")?.hidden(true);
-/// assert_eq!(spec.as_spec().name().get(), "duel");
+/// assert_eq!((spec.name(), spec.seats().get(), spec.is_hidden()), ("duel", 8, true));
 /// # Ok::<(), poolmesh_proto::wire::native::InvalidSpec>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -199,6 +200,47 @@ impl PoolSpec {
         self.broadcasters = written.0.into();
         self.broadcaster_count = u8::try_from(broadcasters.len()).map_err(|_| invalid)?;
         Ok(self)
+    }
+
+    /// Whether no list names the pool.
+    #[must_use]
+    pub const fn is_hidden(&self) -> bool {
+        self.flags & HIDDEN != 0
+    }
+
+    /// Whether nobody is admitted.
+    #[must_use]
+    pub const fn is_locked(&self) -> bool {
+        self.flags & LOCKED != 0
+    }
+
+    /// Whether the pool ends when its host leaves.
+    #[must_use]
+    pub const fn ends_with_host(&self) -> bool {
+        self.flags & ENDS_WITH_HOST != 0
+    }
+
+    /// How many members the pool may have.
+    #[must_use]
+    pub const fn seats(&self) -> Seats {
+        self.seats
+    }
+
+    /// The pool's name, which may be empty.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the pool says of itself: any bytes.
+    #[must_use]
+    pub fn metadata(&self) -> &[u8] {
+        &self.metadata
+    }
+
+    /// The pool's broadcasters, in the order in which members turn to them. None: the one that made it.
+    pub fn broadcasters(&self) -> impl Iterator<Item = SocketAddr> {
+        self.as_spec().broadcasters.into_iter().map(Address::get)
     }
 
     /// The spec as it is written.
@@ -317,6 +359,12 @@ mod tests {
         assert!(alloc::format!("{spec:?}").contains("192.0.2.1:2"), "{spec:?}");
         assert_eq!(read.broadcasters().len(), 2);
         assert_eq!((read.hidden(), read.locked(), read.ends_with_host()), (false, true, false));
+        assert_eq!((spec.is_hidden(), spec.is_locked(), spec.ends_with_host()), (false, true, false));
+        let other = spec.clone().hidden(true).locked(false).ending_with_host(true);
+        assert_eq!((other.is_hidden(), other.is_locked(), other.ends_with_host()), (true, false, true));
+        assert_eq!((spec.seats().get(), spec.name(), spec.metadata()), (2, "ä", &b"m"[..]));
+        let broadcasters: Vec<_> = spec.broadcasters().map(|address| alloc::format!("{address}")).collect();
+        assert_eq!(broadcasters, ["[2001:db8::1]:1", "192.0.2.1:2"]);
     }
 
     #[test]

@@ -24,7 +24,12 @@ fn orders_are_given_one_at_a_time_and_again_until_they_are_answered() {
     rig.notice(server(0), HANDLE, News::Done { count: 1, outcome: Ok(()) });
     assert_eq!((rig.news(), rig.client.stats().unexpected), (vec![], 1), "a copy");
     rig.done(Err(Refusal::Limit));
-    assert_eq!(rig.news(), ["refused: it is beyond what the broadcaster allows"]);
+    assert_eq!(
+        rig.news(),
+        [
+            "refused: it asks for more than the broadcaster allows: seats, metadata, broadcasters, or what a member says of itself"
+        ]
+    );
     rig.sent.clear();
     rig.wait(2_000);
     assert_eq!(rig.said(), [] as [&str; 0]);
