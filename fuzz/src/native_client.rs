@@ -200,7 +200,7 @@ impl World {
         let Some(at) = usize::from(input.u8()).checked_rem(self.saved.len()) else { return };
         let Some(bytes) = self.saved.get(at).cloned() else { return };
         let saved = self.meter.run(|| Saved::from_bytes(&bytes)).expect("it was written by one");
-        self.call(Kind::Join, |client, now| client.resume(now, &saved));
+        self.call(Kind::Resume, |client, now| client.resume(now, &saved));
         self.meter.run(|| drop(saved));
     }
 
@@ -339,7 +339,7 @@ impl World {
     /// All calls end, and all is given back.
     fn finish(&mut self) {
         self.drain();
-        let end = self.clock.latest() + self.config.call_timeout;
+        let end = self.clock.latest() + self.config.call_timeout.saturating_mul(2);
         self.clock.go_to(end);
         self.timeout();
         assert!(self.model.under_way() == 0 || end == Instant::NEVER, "calls that never end");

@@ -12,6 +12,7 @@ pub(super) enum Kind {
     List,
     Create,
     Join,
+    Resume,
     Order,
 }
 
@@ -21,6 +22,13 @@ struct Made {
     at: Instant,
     kind: Kind,
     done: bool,
+}
+
+impl Made {
+    /// When its time is over.
+    fn end(&self, timeout: Duration) -> Instant {
+        self.at + if self.kind == Kind::Resume { timeout.saturating_mul(2) } else { timeout }
+    }
 }
 
 /// A pool as its events tell it.
@@ -112,12 +120,12 @@ impl Model {
         call.done = true;
         match outcome {
             Outcome::Created(info) if call.kind == Kind::Create => self.entered(info),
-            Outcome::Joined(info) if call.kind == Kind::Join => self.entered(info),
+            Outcome::Joined(info) if matches!(call.kind, Kind::Join | Kind::Resume) => self.entered(info),
             Outcome::Listed(_) if call.kind == Kind::List => {}
             Outcome::Done if call.kind == Kind::Order => {}
             Outcome::Refused(_) => {}
             Outcome::TimedOut { .. } => {
-                assert!((call.at + timeout).is_due(now), "{id:?} has timed out early")
+                assert!(call.end(timeout).is_due(now), "{id:?} has timed out early")
             }
             Outcome::Closed => assert!(self.closed),
             Outcome::Created(_) | Outcome::Joined(_) | Outcome::Listed(_) | Outcome::Done | _ => {
@@ -137,7 +145,7 @@ impl Model {
     /// Every call has had its outcome by now, whose time is over.
     pub(super) fn check_calls(&self, now: Instant, timeout: Duration) {
         for call in self.calls.iter().filter(|call| !call.done) {
-            assert!(!(call.at + timeout).is_due(now), "{call:?} has no outcome at {now:?}");
+            assert!(!call.end(timeout).is_due(now), "{call:?} has no outcome at {now:?}");
         }
     }
 
@@ -145,7 +153,7 @@ impl Model {
     pub(super) fn check_deadline(&self, deadline: Option<Instant>, timeout: Duration) {
         let deadline = deadline.unwrap_or(Instant::NEVER);
         for call in self.calls.iter().filter(|call| !call.done) {
-            assert!(deadline <= call.at + timeout, "it sleeps until {deadline:?} over {call:?}");
+            assert!(deadline <= call.end(timeout), "it sleeps until {deadline:?} over {call:?}");
         }
     }
 

@@ -28,10 +28,12 @@ pub struct ClientConfig {
     /// Native: whose pools they are. Default: [`Application::POOLMESH`]. Programs that share a broadcaster and are not to see
     /// each other's pools take different ones.
     pub application: Application,
-    /// Native: other broadcasters, which are asked in turn when the one before has not answered for 2 s. At most 3, others
-    /// are ignored. Default: none.
+    /// Native: other broadcasters, which are asked in turn when the one before has not answered for 2 s, or doesn't have the pool
+    /// that is to be joined. A call begins with the one that has answered last, and the first call with the client's first.
+    /// Each lists its own pools. At most 3, others are ignored. Default: none.
     pub broadcasters: Vec<SocketAddr>,
-    /// Within this time every call has its outcome. Default: 8 s; classic 5 s.
+    /// Within this time every call has its outcome; [`resume`](super::Client::resume) within twice as long. Default: 8 s; classic
+    /// 5 s.
     pub call_timeout: Duration,
     /// After this time without an answer a request is sent again. Default: 250 ms.
     ///

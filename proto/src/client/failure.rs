@@ -7,7 +7,8 @@ use super::{Outcome, PoolPage};
 use crate::wire::native::{self, TextTooLong};
 use crate::{PoolId, PoolInfo, Refusal};
 
-/// Why a call can't be made. Always the caller's doing.
+/// Why a call can't be made. The caller's doing, but for [`NotHost`](Self::NotHost) while the client has not been told yet that it
+/// is host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError {
@@ -28,7 +29,8 @@ pub enum CallError {
         /// The pool.
         pool: PoolId,
     },
-    /// Only the pool's host may, and that is another member.
+    /// Only the pool's host may, and that is another member as far as the client has been told: who was made host waits for
+    /// [`PoolEvent::Host`](super::PoolEvent::Host) with `you`.
     NotHost,
     /// A text is longer than datagrams carry.
     TextTooLong {
@@ -80,7 +82,7 @@ impl From<TextTooLong> for CallError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallFailed {
-    /// The call could not be made, which is the caller's doing.
+    /// The call could not be made.
     Misuse(CallError),
     /// The broadcaster refused.
     Refused(Refusal),

@@ -174,6 +174,11 @@ impl Client {
 
     /// Comes back to a pool with what [`Membership::save`] gave, as the member one was. The outcome is that of a join.
     ///
+    /// It has twice [`ClientConfig::call_timeout`]: a pool that comes back waits two of its broadcaster's intervals for those
+    /// members that have not come yet (6 s, by default), and before that each broadcaster that is silent is waited for, for 2 s.
+    /// Who has broadcasters with longer intervals, or pools with many broadcasters, sets the timeout higher, or resumes again
+    /// when it has timed out.
+    ///
     /// # Errors
     /// If too many calls are under way or there are too many pools, or the client was closed.
     /// [`CallError::NotInDialect`] in the classic dialect.
@@ -209,13 +214,20 @@ impl Client {
 
     /// As the host, makes another member host.
     ///
+    /// The outcome says that the broadcaster has done so. The members are told by themselves, and in no order: the new host
+    /// can give orders when it has [`PoolEvent::Host`] with `you`, and is refused as [`CallError::NotHost`] before, which is
+    /// nobody's mistake then.
+    ///
     /// # Errors
     /// As [`close_pool`](Self::close_pool).
     pub fn hand_over(&mut self, now: Instant, pool: PoolId, member: Member) -> Result<CallId, CallError> {
         self.native()?.hand_over(now, pool, member)
     }
 
-    /// As the host, decides anew what the pool is: the whole spec.
+    /// As the host, decides anew what the pool is: the whole spec. Begin with [`latest_spec`](Self::latest_spec).
+    ///
+    /// Who has become host can when it has [`PoolEvent::Host`] with `you`. Members know the new spec when they have
+    /// [`PoolEvent::Spec`], the host, too.
     ///
     /// # Errors
     /// As [`close_pool`](Self::close_pool).

@@ -136,6 +136,9 @@ impl Client {
 
     /// Comes back to a pool as the member one was, with what [`Membership::save`] gave before the program ended.
     ///
+    /// It has twice [`ClientConfig::call_timeout`]: a pool that comes back waits two of its broadcaster's intervals for those
+    /// members that have not come yet (6 s, by default), and before that each broadcaster that is silent is waited for, for 2 s.
+    ///
     /// # Errors
     /// As [`join`](Self::join).
     pub async fn resume(&self, saved: &Saved) -> Result<PoolInfo, CallFailed> {

@@ -33,7 +33,8 @@ impl Client {
         self.order(|machine, now| machine.kick(now, pool, member))
     }
 
-    /// As the host, makes another member host.
+    /// As the host, makes another member host. It can give orders when it has been told, by
+    /// [`PoolEvent::Host`](crate::PoolEvent::Host) with `you`, and not before.
     ///
     /// # Errors
     /// As [`kick`](Self::kick).
@@ -42,6 +43,7 @@ impl Client {
     }
 
     /// As the host, decides anew what the pool is: the whole spec. Begin with [`latest_spec`](Self::latest_spec).
+    /// Who has become host can when it has been told, by [`PoolEvent::Host`](crate::PoolEvent::Host) with `you`.
     ///
     /// # Errors
     /// As [`close_pool`](Self::close_pool), and if the broadcaster doesn't allow it.

@@ -101,7 +101,8 @@ impl Membership {
     }
 
     /// What to keep to come back as the same member when the program starts again. It changes with everything that changes in
-    /// the pool.
+    /// the pool, and with its session: save it when you have come into the pool, and behind each
+    /// [`PoolEvent`](crate::PoolEvent) of it, `Restored` among them. [`Saved`] says how long it is good.
     #[must_use]
     pub fn save(&self) -> Saved {
         Saved {

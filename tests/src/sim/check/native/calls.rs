@@ -141,7 +141,8 @@ impl NativeCalls {
             // It begins anew.
             self.said.retain(|of, _| PoolId::from(*of) != *pool);
         }
-        let deadline = now + self.config.call_timeout;
+        let times = if matches!(asked, Asked::Resume(_)) { 2 } else { 1 };
+        let deadline = now + self.config.call_timeout.saturating_mul(times);
         self.calls.insert(id, Made { deadline, asked, told: self.told });
         Ok(id)
     }
@@ -303,6 +304,13 @@ impl NativeCalls {
         if !right {
             return Err(format!("V7: {outcome:?} comes of {:?}", call.asked));
         }
+        if let Outcome::TimedOut { broadcaster, .. } = outcome {
+            if !self.broadcasters.contains(broadcaster) {
+                return Err(format!(
+                    "A5: {broadcaster} is said to be silent, which is no broadcaster of its"
+                ));
+            }
+        }
         if let Outcome::Listed(page) = outcome {
             if let Some(pool) = page.ids().find(|pool| !issued.contains(pool)) {
                 return Err(format!("M4: shown {pool}, which nobody has made"));
@@ -311,6 +319,10 @@ impl NativeCalls {
         if let Outcome::Created(info) | Outcome::Joined(info) = outcome {
             if !issued.contains(&info.id()) {
                 return Err(format!("M4: in {}, which nobody has made", info.id()));
+            }
+            let ends = |asked: &Asked| matches!(asked, Asked::Order(of, Order::Leave | Order::Close) if *of == info.id());
+            if let Some((order, _)) = self.calls.range(..id).find(|(_, call)| ends(&call.asked)) {
+                return Err(format!("V7: {id:?} has led into {}, which {order:?} ends", info.id()));
             }
             let Some(host) = info.host_member() else { return Err(format!("V7: {info:?} has no host")) };
             let new =
