@@ -133,6 +133,9 @@ pub(super) fn meet(lobby: &mut Lobby) -> Result<Option<Met>, Violation> {
     }
     let count = members.len();
     lobby.until_agreed(SOON, "V1: a meeting", pool, &members, |_, agreed| agreed.members.len() == count)?;
+    // Calls begin where one was answered last.
+    let has = |node: &&NodeId| lobby.world.native_pools(**node).iter().any(|(id, _)| *id == pool);
+    let home = lobby.broadcasters.iter().find(has).copied().unwrap_or(home);
     let met = Met { pool, home, members };
     // Some dial one at a time, and find out late that nobody behind a NAT is reached.
     let hidden = lobby.peers.iter().filter(|peer| peer.hidden).count() as u32;
