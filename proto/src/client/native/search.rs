@@ -1,4 +1,4 @@
-//! One pool in two places: a member looks whether it is at a broadcaster before its own, too (PROTOCOL.md, section 7.3).
+//! One pool in two places: a member looks whether it is at another broadcaster of the pool, too (PROTOCOL.md, section 7.3).
 
 use alloc::boxed::Box;
 use core::net::SocketAddr;
@@ -94,12 +94,23 @@ fn look(pool: PoolUuid, place: &Place) -> Option<Call<'static>> {
 }
 
 impl Place {
-    /// The broadcaster of that place in the spec's order, if it is before the member's own.
-    fn before_own(&self, at: usize) -> Option<SocketAddr> {
+    /// The next broadcaster in the spec's order from that place on which is not the member's own, and its place.
+    fn other_from(&self, at: usize) -> Option<(usize, SocketAddr)> {
         let (session, membership) = (self.session.as_ref()?, self.membership.as_ref()?);
-        let mut before = membership.spec().as_spec().broadcasters().map(Address::get);
-        let own = before.clone().position(|broadcaster| broadcaster == session.broadcaster)?;
-        if at < own { before.nth(at) } else { None }
+        let all = membership.spec().as_spec().broadcasters().map(Address::get).enumerate();
+        all.skip(at).find(|(_, broadcaster)| *broadcaster != session.broadcaster)
+    }
+
+    /// Whether to go where so many are: where more are, or as many, and the broadcaster of that place is before the own one.
+    /// So nobody comes towards those who go there.
+    fn is_better(&self, at: usize, members: u16) -> bool {
+        let Some((session, membership)) = self.session.as_ref().zip(self.membership.as_ref()) else {
+            return false;
+        };
+        let mut all = membership.spec().as_spec().broadcasters().map(Address::get);
+        let own = all.position(|broadcaster| broadcaster == session.broadcaster);
+        let (here, there) = (membership.members().len(), usize::from(members));
+        there > here || there == here && own.is_none_or(|own| at < own)
     }
 
     pub(super) fn advance_search(&mut self, core: &mut Core) {
@@ -155,10 +166,10 @@ impl Place {
         }
     }
 
-    /// Asks the broadcaster of that place, or rests if there is none before the member's own.
+    /// Asks the broadcaster of that place or the next one, or rests if there is none but the member's own.
     fn look_at(&self, core: &mut Core, search: &mut Search, at: usize) {
-        match self.before_own(at) {
-            Some(broadcaster) => search.step = Step::Looking(at, Asking::new(core, broadcaster)),
+        match self.other_from(at) {
+            Some((at, broadcaster)) => search.step = Step::Looking(at, Asking::new(core, broadcaster)),
             None => self.rest(core, search),
         }
     }
@@ -167,7 +178,7 @@ impl Place {
         *search = Search::new(core, self.interval);
     }
 
-    /// A broadcaster before the member's own has answered.
+    /// Another broadcaster has answered.
     pub(super) fn handle_search(&mut self, core: &mut Core, from: SocketAddr, answer: &UnverifiedAnswer<'_>) {
         let Some(mut search) = self.search.take() else { return };
         let verified = search.asking().map(|asking| asking.verify(from, answer));
@@ -187,7 +198,8 @@ impl Place {
             }
             (Step::Looking(at, _), Reply::Pools { listings, .. }) => {
                 let first = listings.clone().next();
-                if first.is_some_and(|first| first.pool == self.pool && first.listed.is_some()) {
+                let there = first.filter(|first| first.pool == self.pool).and_then(|first| first.listed);
+                if there.is_some_and(|there| self.is_better(*at, there.members)) {
                     search.step = Step::Joining(Asking::new(core, from));
                 } else {
                     let next = *at + 1;

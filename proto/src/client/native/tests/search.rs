@@ -9,9 +9,15 @@ fn spec() -> PoolSpec {
 
 /// Of a pool that came back with fewer members than it had, at the last of its broadcasters.
 fn left_behind() -> Rig {
-    let before = Pool { spec: spec(), ..pool(&[(1, "a"), (2, "me"), (3, "c")]) };
+    left_behind_in(&spec())
+}
+
+/// As that, at a broadcaster that stands anywhere.
+fn left_behind_in(spec: &PoolSpec) -> Rig {
+    let before = Pool { spec: spec.clone(), ..pool(&[(1, "a"), (2, "me"), (3, "c")]) };
     let mut rig = Rig::joined_as(2, &before);
-    let now = Pool { spec: spec(), era: 10, generation: 1, term: 2, host: 2, ..pool(&[(2, "me"), (3, "c")]) };
+    let now =
+        Pool { spec: spec.clone(), era: 10, generation: 1, term: 2, host: 2, ..pool(&[(2, "me"), (3, "c")]) };
     rig.changed(&now, &[]);
     rig.roster(&now);
     assert_eq!(rig.news(), ["- 1 ?", "host 2 of term 2: me"]);
@@ -37,7 +43,7 @@ fn listed(pool: PoolUuid) -> Listing<'static> {
 }
 
 #[test]
-fn who_is_back_with_fewer_looks_at_the_broadcasters_before_its_own_each_ten_intervals() {
+fn who_is_back_with_fewer_looks_at_the_other_broadcasters_each_ten_intervals() {
     let mut rig = left_behind();
     rig.live(22_000);
     assert_eq!(rig.said(), [] as [&str; 0]);
@@ -52,6 +58,25 @@ fn who_is_back_with_fewer_looks_at_the_broadcasters_before_its_own_each_ten_inte
     let wait = first(calls[2].1) - first(calls[0].1);
     assert!((24_000..=42_000).contains(&wait), "{wait}");
     assert_eq!(rig.news(), [] as [&str; 0]);
+}
+
+#[test]
+fn it_goes_where_more_are_or_as_many_before_its_own() {
+    // At the first of its broadcasters (two members), and at the last one.
+    for (order, members, goes) in
+        [([0, 1, 2], 2, false), ([0, 1, 2], 3, true), ([1, 2, 0], 2, true), ([1, 2, 0], 1, false)]
+    {
+        let addresses = order.map(|number| Address::new(server(number)).unwrap());
+        let spec = PoolSpec::default().with_broadcasters(&addresses).unwrap();
+        let mut rig = left_behind_in(&spec);
+        until_it_looks(&mut rig);
+        let look = rig.give_cookie(6);
+        let mut there = listed(uuid());
+        there.listed = there.listed.map(|listed| Listed { members, ..listed });
+        rig.list(&look, &[there]);
+        let joins = rig.last().text == "join";
+        assert_eq!(joins, goes, "{members} members at the second of {order:?}");
+    }
 }
 
 #[test]
