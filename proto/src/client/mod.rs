@@ -123,8 +123,8 @@ impl Client {
 
     /// Asks for a new pool of this spec, to be its host, of which the roster says `about`.
     ///
-    /// A spec without broadcasters gets those that the client was given, if they are several, in their order: so its members
-    /// know whom to turn to.
+    /// A spec without broadcasters gets those that the client was given, if they are several, in their order from the one on that
+    /// makes the pool, behind the last the first: so its members know whom to turn to.
     ///
     /// # Errors
     /// If too many calls are under way or there are too many pools, or the client was closed. [`CallError::TextTooLong`] if

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use super::pace::Pace;
 use super::shared::{Core, MOST_BROADCASTERS};
 use crate::client::{CallError, CallId, Outcome};
 use crate::wire;
-use crate::wire::native::{About, Application, Name, PoolCode, PoolSpec, PoolUuid, Session, Tx};
+use crate::wire::native::{About, Address, Application, Name, PoolCode, PoolSpec, PoolUuid, Session, Tx};
 use crate::{Instant, PoolInfo};
 
 #[derive(Debug)]
@@ -65,10 +66,26 @@ const NO_SUCH_POOL: Outcome = Outcome::Refused(wire::Refusal::Native(wire::nativ
 /// What is asked for.
 #[derive(Debug)]
 pub(super) enum What {
-    List { application: Option<Application>, after: PoolUuid, free: u16, prefix: String },
-    Create { spec: PoolSpec, about: Bytes },
-    Join { pool: PoolUuid, about: Bytes },
-    JoinByCode { code: PoolCode, about: Bytes },
+    List {
+        application: Option<Application>,
+        after: PoolUuid,
+        free: u16,
+        prefix: String,
+    },
+    /// `ours`: the pool's broadcasters are those of the client.
+    Create {
+        spec: PoolSpec,
+        about: Bytes,
+        ours: bool,
+    },
+    Join {
+        pool: PoolUuid,
+        about: Bytes,
+    },
+    JoinByCode {
+        code: PoolCode,
+        about: Bytes,
+    },
 }
 
 impl What {
@@ -82,7 +99,7 @@ impl What {
                 free: *free,
                 prefix: Name::new(prefix).unwrap_or_default(),
             },
-            Self::Create { spec, about } => {
+            Self::Create { spec, about, .. } => {
                 wire::native::Call::Create { application, spec: spec.as_spec(), about: said(about) }
             }
             Self::Join { pool, about } => {
@@ -91,6 +108,18 @@ impl What {
             Self::JoinByCode { code, about } => {
                 wire::native::Call::JoinByCode { application, code: *code, about: said(about) }
             }
+        }
+    }
+
+    /// It is asked for at that broadcaster. A pool's broadcasters begin with the one that makes it: members that have turned to
+    /// another look for the pool at those before theirs.
+    pub(super) fn begin_at(&mut self, core: &Core, at: usize) {
+        let Self::Create { spec, ours: true, .. } = self else { return };
+        let order = core.broadcasters.iter().cycle().skip(at).take(core.broadcasters.len());
+        let broadcasters: Vec<_> = order.copied().filter_map(Address::new).collect();
+        // They are not too many.
+        if let Ok(with) = spec.clone().with_broadcasters(&broadcasters) {
+            *spec = with;
         }
     }
 
@@ -332,6 +361,7 @@ impl Requested {
         if let Some(asked) = self.asked.get_mut(next) {
             *asked = true;
         }
+        self.what.begin_at(core, next);
         self.asking.turn(core, core.broadcaster(next));
         true
     }

@@ -34,7 +34,7 @@ use super::{
     CallError, CallId, ClientConfig, ClientEvent, ClientStats, Door, ListFilter, Outcome, PoolEnd, PoolEvent,
     Saved,
 };
-use crate::wire::native::{About, Address, Member, Name, PoolSpec, PoolUuid};
+use crate::wire::native::{About, Member, Name, PoolSpec, PoolUuid};
 use crate::wire::{self, canonical};
 use crate::{Instant, Machine, Output, PoolId};
 use calls::{Kind, What};
@@ -76,14 +76,10 @@ impl NativeClient {
         self.ready(now)?;
         About::new(about)?;
         self.ensure_place()?;
-        let mut spec = spec.clone();
-        if self.core.broadcasters.len() > 1 && spec.as_spec().broadcasters().len() == 0 {
-            let broadcasters: Vec<_> =
-                self.core.broadcasters.iter().copied().filter_map(Address::new).collect();
-            // They are not too many.
-            spec = spec.clone().with_broadcasters(&broadcasters).unwrap_or(spec);
-        }
-        Ok(self.core.add_request(What::Create { spec, about: Bytes::copy_from_slice(about) }, None))
+        let ours = self.core.broadcasters.len() > 1 && spec.as_spec().broadcasters().len() == 0;
+        let mut what = What::Create { spec: spec.clone(), about: Bytes::copy_from_slice(about), ours };
+        what.begin_at(&self.core, self.core.answered);
+        Ok(self.core.add_request(what, None))
     }
 
     pub(super) fn join(&mut self, now: Instant, door: Door, about: &[u8]) -> Result<CallId, CallError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use poolmesh_proto::wire::native::{Address, Epoch, Member, PoolSpec, Term};
+use poolmesh_proto::wire::native::{Epoch, Member, PoolSpec, Term};
 use poolmesh_proto::{ListFilter, Membership, Outcome, PoolId};
 
 use super::agree::{SOON, demand};
@@ -91,10 +91,9 @@ impl Agreed {
 /// V7: a pool can be made, found and joined, whatever an attacker does. All know the same of it, and are linked, each pair
 /// once.
 pub(super) fn meet(lobby: &mut Lobby) -> Result<Option<Met>, Violation> {
-    let home = lobby.broadcasters.first().copied();
-    let Some(home) = home else { return Ok(None) };
+    let first = lobby.broadcasters.first().copied();
     let mut members: Vec<NodeId> =
-        lobby.peers.iter().filter(|peer| peer.home == home).map(|peer| peer.node).collect();
+        lobby.peers.iter().filter(|peer| Some(peer.home) == first).map(|peer| peer.node).collect();
     if members.is_empty() {
         return Ok(None);
     }
@@ -102,16 +101,17 @@ pub(super) fn meet(lobby: &mut Lobby) -> Result<Option<Met>, Violation> {
     members.swap(0, first);
     let Some((host, others)) = members.split_first() else { return Ok(None) };
     let (host, others) = (*host, others.to_vec());
-    let broadcasters: Vec<Address> =
-        lobby.addresses(&lobby.broadcasters).into_iter().filter_map(Address::new).collect();
     let spec = PoolSpec::default().named("meeting").unwrap_or_default();
-    let spec = spec.with_broadcasters(&broadcasters).unwrap_or_default();
     lobby.with(host, |player, context| player.call(context, |context| context.create_with(&spec, b"host")));
     let info = answer(lobby, host)?;
     let (Some(info), Some(code)) = (info.as_ref(), info.as_ref().and_then(|info| info.code())) else {
         return Ok(None);
     };
     let pool = info.id();
+    // Its client has asked the one that has answered it last.
+    let at = lobby.membership(host, pool).map(Membership::broadcaster);
+    let home = lobby.broadcasters.iter().find(|node| lobby.world.address(**node) == at).copied();
+    let Some(home) = home else { return Ok(None) };
     listed(lobby, host, pool)?;
     let one_by_one = lobby.rng.chance(500_000);
     for (number, node) in others.iter().enumerate() {

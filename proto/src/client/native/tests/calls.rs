@@ -123,18 +123,32 @@ fn a_cookie_is_an_answer_so_the_next_broadcaster_waits() {
 
 #[test]
 fn a_spec_without_broadcasters_gets_those_of_the_client_if_they_are_several() {
-    let named = |rig: &mut Rig, spec: &PoolSpec| {
-        rig.client.create(rig.time(), spec, b"").unwrap();
+    let sent = |rig: &mut Rig| {
         let Output::Transmit(sent) = rig.client.poll_output() else { panic!() };
         let FromClient::Request(request) = FromClient::read(&sent.payload).unwrap() else { panic!() };
         let Call::Create { spec, .. } = request.call else { panic!() };
         spec.broadcasters().map(Address::get).collect::<Vec<_>>()
+    };
+    let named = |rig: &mut Rig, spec: &PoolSpec| {
+        rig.client.create(rig.time(), spec, b"").unwrap();
+        sent(rig)
     };
     assert_eq!(named(&mut Rig::new(), &PoolSpec::default()), []);
     let several = [server(0), server(1), server(2)];
     assert_eq!(named(&mut Rig::with_several(), &PoolSpec::default()), several);
     let own = PoolSpec::default().with_broadcasters(&[Address::new(server(9)).unwrap()]).unwrap();
     assert_eq!(named(&mut Rig::with_several(), &own), [server(9)]);
+    let mut rig = Rig::with_several();
+    let list = rig.client.list(rig.time(), &ListFilter::default()).unwrap();
+    rig.wait(2_100);
+    let second = rig.last();
+    rig.list(&second, &[]);
+    rig.client.cancel(list);
+    assert_eq!(named(&mut rig, &PoolSpec::default()), [server(1), server(2), server(0)], "where it begins");
+    rig.now += 2_000;
+    let now = rig.time();
+    rig.client.handle_timeout(now);
+    assert_eq!(sent(&mut rig), [server(2), server(0), server(1)], "and where it goes on");
     let mut four = Rig::with(|config| config.broadcasters = (0..9).map(server).collect());
     assert_eq!(named(&mut four, &PoolSpec::default()).len(), 4);
 }
