@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use poolmesh_proto::wire::native::{Epoch, Member, PoolSpec, Term};
+use poolmesh_proto::wire::native::{Address, Epoch, Member, PoolSpec, Term};
 use poolmesh_proto::{ListFilter, Membership, Outcome, PoolId};
 
 use super::agree::{SOON, demand};
@@ -101,7 +101,12 @@ pub(super) fn meet(lobby: &mut Lobby) -> Result<Option<Met>, Violation> {
     members.swap(0, first);
     let Some((host, others)) = members.split_first() else { return Ok(None) };
     let (host, others) = (*host, others.to_vec());
-    let spec = PoolSpec::default().named("meeting").unwrap_or_default();
+    let mut spec = PoolSpec::default().named("meeting").unwrap_or_default();
+    if lobby.rng.chance(500_000) {
+        // Whoever makes it may be behind others, then.
+        let all = lobby.addresses(&lobby.broadcasters).into_iter().filter_map(Address::new);
+        spec = spec.with_broadcasters(&all.collect::<Vec<_>>()).unwrap_or_default();
+    }
     lobby.with(host, |player, context| player.call(context, |context| context.create_with(&spec, b"host")));
     let info = answer(lobby, host)?;
     let (Some(info), Some(code)) = (info.as_ref(), info.as_ref().and_then(|info| info.code())) else {
@@ -133,9 +138,6 @@ pub(super) fn meet(lobby: &mut Lobby) -> Result<Option<Met>, Violation> {
     }
     let count = members.len();
     lobby.until_agreed(SOON, "V1: a meeting", pool, &members, |_, agreed| agreed.members.len() == count)?;
-    // Calls begin where one was answered last.
-    let has = |node: &&NodeId| lobby.world.native_pools(**node).iter().any(|(id, _)| *id == pool);
-    let home = lobby.broadcasters.iter().find(has).copied().unwrap_or(home);
     let met = Met { pool, home, members };
     // Some dial one at a time, and find out late that nobody behind a NAT is reached.
     let hidden = lobby.peers.iter().filter(|peer| peer.hidden).count() as u32;
