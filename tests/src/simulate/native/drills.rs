@@ -69,7 +69,7 @@ impl Lobby {
         call: impl FnOnce(&mut crate::sim::Context<'_>) -> super::player::Called,
     ) -> Result<Option<Outcome>, Violation> {
         self.with(node, |player, context| player.call(context, call));
-        self.world.run_until(Duration::from_secs(9), |world| {
+        self.world.run_until(Duration::from_secs(17), |world| {
             let player = world.app(node).and_then(super::lobby::Program::player);
             player
                 .is_none_or(|player| player.meeting().outcome.is_some() || player.meeting().failed.is_some())

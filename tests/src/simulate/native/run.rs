@@ -70,7 +70,8 @@ fn cable(lobby: &mut Lobby, tallies: &mut Tallies) -> Result<(), Violation> {
         lobby.with(node, Player::act_once);
         lobby.world.run_for(Duration::from_millis(200))?;
     }
-    lobby.world.run_for(lobby.setup.peer.client.call_timeout)?;
+    let time = all_have_ended(lobby);
+    lobby.world.run_for(time)?;
     for node in peers(lobby) {
         let Some(own) = lobby.with(node, |player, _| player.take_tally()) else { continue };
         let ended = own.answered + own.timed_out;
@@ -89,10 +90,16 @@ fn cable(lobby: &mut Lobby, tallies: &mut Tallies) -> Result<(), Violation> {
     Ok(())
 }
 
+/// After this time every call has its outcome: to resume takes twice as long as others may.
+fn all_have_ended(lobby: &Lobby) -> Duration {
+    lobby.setup.peer.client.call_timeout * 2
+}
+
 /// Everyone lets go of everything. What was under way ends, nothing is left.
 fn rest(lobby: &mut Lobby) -> Result<(), Violation> {
     lobby.each(|player, context| player.rest(context, true));
-    lobby.world.run_for(lobby.setup.peer.client.call_timeout + Duration::from_secs(2))?;
+    let time = all_have_ended(lobby) + Duration::from_secs(2);
+    lobby.world.run_for(time)?;
     // A pool of which the answer came late was not left with the others.
     lobby.each(|player, context| player.rest(context, true));
     lobby.world.run_for(Duration::from_secs(2))?;
