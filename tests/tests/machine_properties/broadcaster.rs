@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::{Request, Response, classic};
+use poolmesh_proto::wire::{Dialect, Request, Response, classic};
 use poolmesh_proto::{
     Broadcaster, BroadcasterConfig, BroadcasterEvent, Instant, Machine, Output, PoolId, RandomSource,
 };
@@ -40,7 +40,10 @@ fn ask() -> impl Strategy<Value = Ask> {
         2 => Just(Ask::List),
         4 => (0..9usize).prop_map(Ask::Ping),
         4 => (0..9usize).prop_map(Ask::Join),
-        1 => vec(any::<u8>(), 0..60).prop_map(Ask::Bytes),
+        // What begins as the other dialect is for `lobby`.
+        1 => vec(any::<u8>(), 0..60)
+            .prop_filter("of the classic dialect", |bytes| Dialect::of(bytes) == Dialect::Classic)
+            .prop_map(Ask::Bytes),
         1 => (0..7u8, vec(any::<u8>(), 0..1_200)).prop_map(|(kind, rest)| Ask::Bytes([vec![kind], rest].concat())),
     ]
 }
