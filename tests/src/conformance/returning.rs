@@ -59,6 +59,7 @@ impl<A: Runtime, B: Runtime> Pair<A, B> {
         a.connect_to_pool(&one, &created).unwrap();
         let joined = two.join_with(pool, b"two").unwrap();
         b.connect_to_pool(&two, &joined).unwrap();
+        until("the link stands at both ends", || a.peers().len() == 1 && b.peers().len() == 1);
         one.hand_over(pool, joined.me().unwrap()).unwrap();
         until("it is host", || two.membership(pool).is_some_and(|known| known.is_host()));
         agree(pool, &[&one], &[&two]);

@@ -88,7 +88,10 @@ impl Over {
             return (!own).then_some(0);
         };
         let epoch = ticket.epoch;
-        let holds = if ended.era == Some(epoch.era()) {
+        // If nobody had been told of it yet when it ended, its era was learnt later.
+        let made = (ticket.generation, ticket.base) == (ended.generation, ended.base);
+        let is_of_era = ended.era.map_or(made, |era| era == epoch.era());
+        let holds = if is_of_era {
             ended.silent.is_some_and(|purged| purged <= epoch.number())
         } else if let Some(base) = ended.base.filter(|base| base.era() == epoch.era()) {
             base.number() < epoch.number()
