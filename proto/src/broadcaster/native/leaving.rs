@@ -53,7 +53,8 @@ impl Native {
         if is_live {
             self.note_left(desk, pool, gone.member, address, reason);
         }
-        let silent = reason == LeaveReason::TimedOut && self.all_are_silent(desk, pool);
+        // One that is not back yet is no pool that could end.
+        let silent = is_live && reason == LeaveReason::TimedOut && self.all_are_silent(desk, pool);
         if let Some(pool) = self.pools.get_mut(pool) {
             pool.silent = silent;
         }

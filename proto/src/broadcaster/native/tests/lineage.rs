@@ -220,6 +220,25 @@ fn a_pool_that_ended_because_nobody_was_heard_any_more_is_brought_back() {
 }
 
 #[test]
+fn who_comes_back_alone_and_falls_silent_before_the_pool_is_back_keeps_nobody_out() {
+    let mut before = lobby(|_| {});
+    let mut all = before.pool(3, &spec(8));
+    let mut lobby = lobby_of(99, |config| config.limits.interval = core::time::Duration::from_secs(9));
+    lobby.now = before.now;
+    forget(&mut all);
+    back(&mut lobby, &mut all[0]);
+    lobby.wait(12_000);
+    lobby.wait(10_000);
+    assert_eq!((lobby.machine.pool_count(), lobby.machine.stats().pools_restored), (0, 0));
+    for client in &mut all {
+        client.tx += 1;
+        back(&mut lobby, client);
+    }
+    page_at_once(&mut lobby, &mut all);
+    assert_eq!(agreed(&all), [1, 2, 3]);
+}
+
+#[test]
 fn of_pools_that_have_ended_as_many_are_remembered_as_there_may_be() {
     let mut before = lobby(|_| {});
     let mut all: Vec<Client> = (1..4).map(|port| before.host(port, &spec(8))).collect();
