@@ -32,6 +32,9 @@ impl Ended {
     }
 }
 
+/// So many are kept at least, however few pools there may be.
+const LEAST: usize = 1_024;
+
 /// The latest of them.
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -42,15 +45,13 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, all: BTreeMap::new(), order: VecDeque::new() }
+    /// Of a broadcaster that may have so many pools.
+    pub(super) fn new(pools: usize) -> Self {
+        Self { most: pools.max(LEAST), all: BTreeMap::new(), order: VecDeque::new() }
     }
 
     /// A pool has ended.
     pub(super) fn note(&mut self, name: Name, ended: Ended) {
-        if self.most == 0 {
-            return;
-        }
         if self.all.insert(name, ended).is_none() {
             self.order.push_back(name);
         }
@@ -68,5 +69,23 @@ impl Memory {
             None if !began_here => Some(0),
             Some(_) | None => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_are_kept() {
+        let mut memory = Memory::new(0);
+        let name = |number: usize| (Application::POOLMESH, PoolUuid::new((number as u128).to_be_bytes()));
+        let ended = Ended { era: 7, generation: 3, base: Epoch::new(6, 9), silent: None };
+        for number in 0..=LEAST {
+            memory.note(name(number), ended);
+            memory.note(name(number), ended);
+        }
+        assert_eq!((memory.all.len(), memory.order.len()), (LEAST, LEAST));
+        assert!(!memory.all.contains_key(&name(0)) && memory.all.contains_key(&name(1)));
     }
 }

@@ -163,7 +163,7 @@ impl State {
     pub(super) fn new(limits: Rc<Limits>, keys: Rc<Keys>) -> Self {
         Self {
             rates: Rates::new(&limits),
-            over: Over::new(limits.pools),
+            over: Over::new(limits.pools.max(1_024)),
             limits,
             keys,
             now: Instant::ZERO,

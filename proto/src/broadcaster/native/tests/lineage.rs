@@ -239,25 +239,6 @@ fn who_comes_back_alone_and_falls_silent_before_the_pool_is_back_keeps_nobody_ou
 }
 
 #[test]
-fn of_pools_that_have_ended_as_many_are_remembered_as_there_may_be() {
-    let mut before = lobby(|_| {});
-    let mut all: Vec<Client> = (1..4).map(|port| before.host(port, &spec(8))).collect();
-    forget(&mut all);
-    let old = all.clone();
-    let mut lobby = lobby_of(99, |config| config.limits.pools = 2);
-    lobby.now = before.now;
-    for client in &mut all {
-        back(&mut lobby, client);
-        lobby.act(client, Act::Close);
-    }
-    let refused = old.into_iter().map(|mut client| {
-        client.tx += 1;
-        matches!(lobby.resume(&mut client), Got::Refused(Refusal::Stale))
-    });
-    assert_eq!(refused.collect::<Vec<_>>(), [false, true, true], "the first is forgotten");
-}
-
-#[test]
 fn who_speaks_from_elsewhere_and_proves_nothing_keeps_nobody_alive() {
     let mut lobby = lobby(|_| {});
     let mut all = lobby.pool(2, &spec(8));
