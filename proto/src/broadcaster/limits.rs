@@ -14,7 +14,7 @@ use core::time::Duration;
 /// - 200 a member on IPv4 and 250 on IPv6, and what it says of itself; of those 130 are kept for the next when it has left.
 ///   Who is offered a place takes as much, and so does, beyond `members`, who is offered another place than it has, until
 ///   it takes it;
-/// - 300 a pool, and its name, its metadata and 19 for each broadcaster that it names; of those 190 are kept for the next
+/// - 300 a pool, and its name, its metadata and 19 for each broadcaster that it names; of those 206 are kept for the next
 ///   when it has ended;
 /// - while a pool comes back, 120 more for each member, and its spec again for each ticket;
 /// - 120 for each pool that was brought back and has ended, or of which nobody was heard any more: for as many as there may be
@@ -25,7 +25,7 @@ use core::time::Duration;
 ///   ([`BroadcasterConfig`](super::BroadcasterConfig));
 /// - 256 KiB for itself.
 ///
-/// 100,000 members in pools of eight take 176 bytes each, and their pools 270.
+/// 100,000 members in pools of eight take 176 bytes each, and their pools 286.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
