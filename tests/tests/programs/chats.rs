@@ -163,7 +163,7 @@ fn wrong_words_are_clear_errors() {
     for mut silent in silent {
         assert!(!silent.wait().success());
         let errors = silent.errors();
-        assert!(errors.contains(&format!("no answer from {address}")), "{errors}");
+        assert!(errors.contains(&format!("no answer in time from {address}")), "{errors}");
     }
 }
 

@@ -102,6 +102,6 @@ fn an_unknown_pool_and_a_silent_broadcaster_are_clear_errors() {
         let mut silent = chat(name, &address, &["list"]);
         assert!(!silent.wait().success());
         let errors = silent.errors();
-        assert!(errors.contains(&format!("no answer from {address}")), "{errors}");
+        assert!(errors.contains(&format!("no answer in time from {address}")), "{errors}");
     }
 }
