@@ -160,7 +160,7 @@ fn refusal() -> BoxedStrategy<Value> {
 
 fn listings() -> BoxedStrategy<Value> {
     let numbers = (code(), any::<u16>(), 1..=1_024u16);
-    let listing = (any::<[u8; 16]>(), any::<[bool; 2]>(), numbers, name(), raw(512));
+    let listing = (any::<[u8; 16]>(), any::<[bool; 2]>(), numbers, name(), raw(480));
     (vec(listing, 0..3), any::<bool>()).prop_map(|(mut listings, more)| {
         listings.sort();
         listings.dedup_by_key(|listing| listing.0);
