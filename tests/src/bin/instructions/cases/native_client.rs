@@ -101,7 +101,7 @@ fn hand_in(client: &mut Client, inputs: &[Input]) {
 pub(super) fn all() {
     let (made, pings) = inputs(TIMES);
     count_with(
-        "client, native create: cookie, offer and page",
+        "client, native create, with cookie, offer and page",
         MAKERS,
         || (0..MAKERS).map(|_| client()).collect::<Vec<_>>(),
         |clients| clients.iter_mut().for_each(|client| hand_in(client, &made)),
