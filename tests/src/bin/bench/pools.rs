@@ -92,6 +92,8 @@ impl Ping {
 /// [`MAKING`].
 fn filled(count: u32) -> Fallible<(Broadcaster<impl RandomSource>, Vec<Ping>)> {
     let mut config = BroadcasterConfig::default().with_classic();
+    // One source asks for all.
+    config.classic_answers_in_a_row = u32::MAX;
     config.max_pools = count as usize;
     config.max_peers_total = (count * PEERS) as usize;
     let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
