@@ -25,8 +25,12 @@ impl Ended {
             return self.silent.is_some_and(|purged| ticket.epoch.number() >= purged);
         }
         match self.base.filter(|base| base.era() == ticket.epoch.era()) {
-            // It went on elsewhere when it had come here.
-            Some(base) => ticket.epoch.number() > base.number(),
+            // It went on elsewhere when it had come here. Or nobody who was there when it came heard so, before all fell
+            // silent, and nobody was sent away.
+            Some(base) => {
+                let was_there = self.silent == Some(0) && ticket.epoch == base;
+                ticket.epoch.number() > base.number() || was_there
+            }
             None => ticket.generation > self.generation,
         }
     }

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use poolmesh_proto::wire::native::{
     Answer as Answered, Challenge, Change, FromBroadcaster, Handle, Items, Joined, MAX_DATAGRAM, Member,
-    News, Page, PageStart, PoolSpec, Refusal, Reply, State as Said, Ticket, UnverifiedAnswer,
+    News, Page, PageStart, PoolSpec, PoolUuid, Refusal, Reply, State as Said, Ticket, UnverifiedAnswer,
     UnverifiedNotice,
 };
 
 use super::due::{Answer, Due, Notice};
-use super::line::Content;
+use super::line::{Content, Line};
 use super::state::{Place, Stage, State};
 use crate::model::Kind;
 
@@ -204,19 +204,25 @@ impl State {
             Notice::Pong(_) | Notice::Done(..) | Notice::Ended(_) => false,
         })?;
         let (Notice::Page(_, id, _, from) | Notice::PongOrPage(_, id, from)) = due else { return Ok("page") };
-        let Some(Stage::Live(line)) = self.pools.get_mut(&id).map(|pool| &mut pool.stage) else {
-            // It has ended since.
-            return Ok("page, over");
-        };
+        self.learns_era(&page.state);
         let entries = Content::entries(page.entries);
         let fits = |content: &Content| is_page(content, start, page, &entries, len);
+        // It was brought back once more, since.
+        let is = |(of, line): &&mut (PoolUuid, Line)| *of == id && line.generation == page.state.generation;
+        if let Some((_, past)) = self.past.iter_mut().find(is) {
+            past.observe(&page.state, 0, fits)?;
+            return Ok("page, past");
+        }
+        let Some(Stage::Live(line)) = self.pools.get_mut(&id).map(|pool| &mut pool.stage) else {
+            self.over.learns(id, &page.state);
+            return Ok("page, over");
+        };
         let index = line.observe(&page.state, from, fits)?;
         let spec = line.now().spec.clone();
         let spec = match page.start {
             PageStart::First(spec) => PoolSpec::from(spec),
             PageStart::From(_) => spec,
         };
-        self.learns_era(&page.state);
         self.sealed(place, &page.state, &spec)?;
         if let Some(own) = self.own(place) {
             own.knows = own.knows.max(index);
@@ -283,6 +289,8 @@ impl State {
         }
         self.due.clear();
         self.gone.clear();
+        self.past.clear();
+        self.ended = 0;
         for place in self.places.values().filter(|place| place.offered.is_none()) {
             let Some(Stage::Live(line)) = self.pools.get(&place.pool).map(|pool| &pool.stage) else {
                 continue;

@@ -36,6 +36,8 @@ pub(super) struct Luck {
     pub(super) rate: bool,
     /// And may guess codes.
     pub(super) codes: bool,
+    /// What has just ended, and was not told so yet, takes no room from others.
+    pub(super) room: bool,
 }
 
 /// What a broadcaster of the native dialect says.

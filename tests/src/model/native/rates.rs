@@ -64,7 +64,9 @@ pub(super) struct Rates {
     of: BTreeMap<IpAddr, Bucket>,
     /// As if all sources shared one place.
     all: Bucket,
-    wrong: BTreeMap<IpAddr, Vec<Instant>>,
+    wrong: BTreeMap<IpAddr, Wrong>,
+    /// Of all sources.
+    all_wrong: Wrong,
     /// How often sources were beyond their rates, and how often they were told so.
     beyond: u64,
     told: u64,
@@ -81,6 +83,7 @@ impl Rates {
             of: BTreeMap::new(),
             all,
             wrong: BTreeMap::new(),
+            all_wrong: Wrong::default(),
             beyond: 0,
             told: 0,
         }
@@ -125,29 +128,50 @@ impl Rates {
 
     /// Somebody asked for a code of no pool.
     pub(super) fn wrong_code(&mut self, from: SocketAddr, now: Instant) {
-        let wrong = self.wrong.entry(source(from)).or_default();
-        wrong.retain(|at| !(*at + MINUTE).is_due(now));
-        wrong.push(now);
+        self.all_wrong.note(now);
+        self.wrong.entry(source(from)).or_default().note(now);
     }
 
-    /// Whether somebody may ask for codes: for certain, for certain not, or maybe. From which moment on a minute is counted
-    /// is the broadcaster's affair.
+    /// Whether somebody may ask for codes: for certain, for certain not, or maybe.
     pub(super) fn codes(&self, from: SocketAddr, now: Instant) -> Option<bool> {
-        let within = |at: &&Instant| !(**at + MINUTE).is_due(now);
-        let all = self.wrong.values().flatten().filter(within).count();
-        let own = self.wrong.get(&source(from)).map_or(0, |wrong| wrong.iter().filter(within).count());
-        let (least, most) = match self.places {
-            1 => (all, all),
-            MANY.. => (own, own),
-            _ => (own, all),
-        };
-        if least >= 2 * self.codes {
-            Some(false)
-        } else if most < self.codes {
-            Some(true)
-        } else {
-            None
+        let beyond = |wrong: &Wrong| wrong.in_minute(now) >= self.codes;
+        let own = self.wrong.get(&source(from));
+        match self.places {
+            1 => Some(!beyond(&self.all_wrong)),
+            MANY.. => Some(!own.is_some_and(beyond)),
+            // Who shares a minute with whom is not known: it may have begun by a code of another's.
+            _ if own.map_or(0, |own| own.lately(now)) >= 2 * self.codes => Some(false),
+            _ if self.all_wrong.lately(now) < self.codes => Some(true),
+            _ => None,
         }
+    }
+}
+
+/// Wrong codes. A minute begins with the first, and the next one with the first behind it.
+#[derive(Clone, Debug, Default)]
+struct Wrong {
+    begin: Instant,
+    count: usize,
+    /// Those of a minute back from now.
+    latest: Vec<Instant>,
+}
+
+impl Wrong {
+    fn note(&mut self, now: Instant) {
+        self.latest.retain(|at| !(*at + MINUTE).is_due(now));
+        self.latest.push(now);
+        if self.in_minute(now) == 0 {
+            (self.begin, self.count) = (now, 0);
+        }
+        self.count += 1;
+    }
+
+    fn in_minute(&self, now: Instant) -> usize {
+        if (self.begin + MINUTE).is_due(now) { 0 } else { self.count }
+    }
+
+    fn lately(&self, now: Instant) -> usize {
+        self.latest.iter().filter(|at| !(**at + MINUTE).is_due(now)).count()
     }
 }
 

@@ -82,19 +82,26 @@ impl Over {
         }
     }
 
+    /// It is told of a pool that has ended.
+    pub(super) fn learns(&mut self, pool: PoolUuid, said: &TicketState) {
+        let made = |ended: &Ended| (said.generation, said.base) == (ended.generation, ended.base);
+        if let Some((_, ended)) = self.pools.iter_mut().find(|(id, ended)| *id == pool && made(ended)) {
+            ended.era = Some(said.epoch.era());
+        }
+    }
+
     /// The highest generation of a pool that a ticket may bring back. `own`: the ticket's era began here.
     pub(super) fn allows(&self, pool: PoolUuid, ticket: &TicketState, own: bool) -> Option<u32> {
         let Some((_, ended)) = self.pools.iter().find(|(id, _)| *id == pool) else {
             return (!own).then_some(0);
         };
         let epoch = ticket.epoch;
-        // If nobody had been told of it yet when it ended, its era was learnt later.
-        let made = (ticket.generation, ticket.base) == (ended.generation, ended.base);
-        let is_of_era = ended.era.map_or(made, |era| era == epoch.era());
-        let holds = if is_of_era {
+        let holds = if ended.era == Some(epoch.era()) {
             ended.silent.is_some_and(|purged| purged <= epoch.number())
         } else if let Some(base) = ended.base.filter(|base| base.era() == epoch.era()) {
-            base.number() < epoch.number()
+            // Who was there when it began here may not have heard so.
+            let was_there = ended.silent == Some(0) && base == epoch;
+            base.number() < epoch.number() || was_there
         } else {
             ended.generation < ticket.generation
         };
@@ -179,7 +186,9 @@ impl State {
     /// Another ticket is the base, from which nothing is published until the pool is back.
     fn rebase(&mut self, id: PoolUuid, base: Box<(Ticket, poolmesh_proto::wire::native::PoolSpec)>) {
         let Some(pool) = self.pools.get_mut(&id) else { return };
-        pool.stage = Stage::Gathering;
+        if let Stage::Live(line) = std::mem::replace(&mut pool.stage, Stage::Gathering) {
+            self.past.push((id, line));
+        }
         let Some(recovery) = &mut pool.recovery else { return };
         let out: Vec<Member> = recovery
             .come

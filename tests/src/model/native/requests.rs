@@ -26,12 +26,16 @@ impl State {
             Call::JoinByCode { .. } => self.rates.codes(from, self.now),
             Call::List { .. } | Call::Create { .. } | Call::Join { .. } | Call::Resume { .. } => Some(true),
         };
+        let takes_room = !matches!(request.call, Call::List { .. });
+        let room = if takes_room && self.may_lack_room() { None } else { Some(true) };
         let both = |known: Option<bool>| known.map_or_else(|| vec![true, false], |known| vec![known]);
         let mut lucks = Vec::new();
         for cookie in both(good) {
             for rate in if cookie { both(within) } else { vec![true] } {
                 for codes in if cookie && rate { both(codes) } else { vec![true] } {
-                    lucks.push(Luck { cookie, rate, codes });
+                    for room in if cookie && rate && codes { both(room) } else { vec![true] } {
+                        lucks.push(Luck { cookie, rate, codes, room });
+                    }
                 }
             }
         }
@@ -52,6 +56,7 @@ impl State {
             return self.due.push(answer(Answer::Cookie(self.now), true));
         }
         self.rates.asks(from, luck.rate);
+        self.room = luck.room;
         if !luck.rate || !luck.codes {
             // Of requests beyond a rate some are answered; of codes beyond theirs, all.
             let must = luck.rate;
@@ -108,6 +113,18 @@ impl State {
         Answer::Joined(self.add(place))
     }
 
+    /// Whether there is room only if what has just ended takes none.
+    fn may_lack_room(&self) -> bool {
+        let (pools, members) = (self.pools.len(), self.places.len());
+        let may = |there: usize, ended: usize, most: usize| there < most && there + ended >= most;
+        may(pools, self.ended, self.limits.pools) || may(members, self.gone.len(), self.limits.members)
+    }
+
+    /// How much of what has just ended takes room still.
+    fn untold(&self, ended: usize) -> usize {
+        if self.room { 0 } else { ended }
+    }
+
     /// What all who come in have to be within.
     fn limits(&self, from: SocketAddr, about: &[u8], spec: Option<Spec<'_>>) -> BTreeSet<Refusal> {
         let limits = &self.limits;
@@ -121,12 +138,13 @@ impl State {
         let own = source(from);
         if let Some(spec) = spec {
             beyond(self.is_too_much(spec), Refusal::Limit);
-            beyond(self.pools.len() >= limits.pools, Refusal::TooManyPools);
+            beyond(self.pools.len() + self.untold(self.ended) >= limits.pools, Refusal::TooManyPools);
             let pools = self.pools.values().filter(|pool| pool.source == own).count();
             beyond(pools >= limits.pools_per_source, Refusal::TooManyPoolsOfSource);
         }
         let members = self.places.values().filter(|place| place.before.is_none());
-        beyond(members.clone().count() >= limits.members, Refusal::TooManyMembers);
+        let taken = members.clone().count() + self.untold(self.gone.len());
+        beyond(taken >= limits.members, Refusal::TooManyMembers);
         let members = members.filter(|place| source(place.address) == own).count();
         beyond(members >= limits.members_per_source, Refusal::TooManyMembersOfSource);
         refusals

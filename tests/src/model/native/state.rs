@@ -143,6 +143,12 @@ pub(super) struct State {
     pub(super) places: BTreeMap<u64, Place>,
     /// Sessions that are over, of which something may have to be told still.
     pub(super) gone: Vec<Place>,
+    /// How many pools have ended of which somebody may have to be told still.
+    pub(super) ended: usize,
+    /// Whether these take no room from others.
+    pub(super) room: bool,
+    /// What pools were that were brought back anew since, of which something may be told still.
+    pub(super) past: Vec<(PoolUuid, Line)>,
     next_place: u64,
     /// The eras that began here, with their generations.
     pub(super) eras: BTreeMap<u64, u32>,
@@ -171,6 +177,9 @@ impl State {
             pools: BTreeMap::new(),
             places: BTreeMap::new(),
             gone: Vec::new(),
+            ended: 0,
+            room: true,
+            past: Vec::new(),
             next_place: 0,
             eras: BTreeMap::new(),
             due: Vec::new(),
@@ -310,6 +319,7 @@ impl State {
     fn ends_as(&mut self, id: PoolUuid, by: Option<u64>, (heard, silent): (Option<Instant>, Option<u32>)) {
         self.remember(id, silent);
         self.pools.remove(&id);
+        self.ended += 1;
         let names: Vec<u64> =
             self.places.iter().filter(|(_, place)| place.pool == id).map(|(name, _)| *name).collect();
         for name in names {

@@ -220,6 +220,43 @@ fn a_pool_that_ended_because_nobody_was_heard_any_more_is_brought_back() {
 }
 
 #[test]
+fn a_pool_of_which_nobody_heard_that_it_was_back_is_brought_back_once_more() {
+    for kicks in [false, true] {
+        let mut before = lobby(|_| {});
+        let mut all = before.pool(3, &spec(8));
+        let mut lobby = another(&before);
+        forget(&mut all);
+        let mut unheard = all.clone();
+        for client in &mut all {
+            back(&mut lobby, client);
+        }
+        page_at_once(&mut lobby, &mut all);
+        if kicks {
+            let third = Member::new(3).unwrap();
+            lobby.act(&mut all[0], Act::Kick(third));
+        }
+        // It stands still, and what it has said is lost.
+        lobby.wait(60_000);
+        for client in &mut all {
+            lobby.got(client);
+        }
+        assert_eq!((lobby.machine.pool_count(), lobby.machine.stats().pools_restored), (0, 1));
+        for client in &mut unheard {
+            client.tx += 100;
+            if kicks {
+                assert_eq!(lobby.resume(client), Got::Refused(Refusal::Stale), "it may be who was sent away");
+            } else {
+                back(&mut lobby, client);
+            }
+        }
+        if !kicks {
+            page_at_once(&mut lobby, &mut unheard);
+            assert_eq!((agreed(&unheard), unheard[0].state.unwrap().generation), (vec![1, 2, 3], 2));
+        }
+    }
+}
+
+#[test]
 fn who_comes_back_alone_and_falls_silent_before_the_pool_is_back_keeps_nobody_out() {
     let mut before = lobby(|_| {});
     let mut all = before.pool(3, &spec(8));
