@@ -170,6 +170,7 @@ impl State {
                 })
                 .map(|_| outcome.map_or_else(named, |()| "done")),
             News::Ended(reason) => {
+                self.untold.retain(|untold| untold.told != place.told);
                 self.told(to, &place, |what| *what == Notice::Ended(reason)).map(|_| "ended")
             }
             News::Page(page) => self.paged(to, &place, &page, len),
@@ -290,7 +291,7 @@ impl State {
         self.due.clear();
         self.gone.clear();
         self.past.clear();
-        self.ended = 0;
+        self.untold.clear();
         for place in self.places.values().filter(|place| place.offered.is_none()) {
             let Some(Stage::Live(line)) = self.pools.get(&place.pool).map(|pool| &pool.stage) else {
                 continue;

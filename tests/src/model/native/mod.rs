@@ -36,7 +36,7 @@ pub(super) struct Luck {
     pub(super) rate: bool,
     /// And may guess codes.
     pub(super) codes: bool,
-    /// What has just ended, and was not told so yet, takes no room from others.
+    /// Who may have to be told that a pool has ended takes no room from others.
     pub(super) room: bool,
 }
 

@@ -113,16 +113,9 @@ impl State {
         Answer::Joined(self.add(place))
     }
 
-    /// Whether there is room only if what has just ended takes none.
+    /// Whether it may make a difference what those take who need not be told.
     fn may_lack_room(&self) -> bool {
-        let (pools, members) = (self.pools.len(), self.places.len());
-        let may = |there: usize, ended: usize, most: usize| there < most && there + ended >= most;
-        may(pools, self.ended, self.limits.pools) || may(members, self.gone.len(), self.limits.members)
-    }
-
-    /// How much of what has just ended takes room still.
-    fn untold(&self, ended: usize) -> usize {
-        if self.room { 0 } else { ended }
+        self.in_the_way(false).count() > self.in_the_way(true).count()
     }
 
     /// What all who come in have to be within.
@@ -136,16 +129,19 @@ impl State {
         };
         beyond(about.len() > limits.about, Refusal::Limit);
         let own = source(from);
+        let untold = self.in_the_way(self.room);
         if let Some(spec) = spec {
             beyond(self.is_too_much(spec), Refusal::Limit);
-            beyond(self.pools.len() + self.untold(self.ended) >= limits.pools, Refusal::TooManyPools);
+            let ended: BTreeSet<usize> = untold.clone().map(|untold| untold.ended).collect();
+            beyond(self.pools.len() + ended.len() >= limits.pools, Refusal::TooManyPools);
             let pools = self.pools.values().filter(|pool| pool.source == own).count();
             beyond(pools >= limits.pools_per_source, Refusal::TooManyPoolsOfSource);
         }
         let members = self.places.values().filter(|place| place.before.is_none());
-        let taken = members.clone().count() + self.untold(self.gone.len());
+        let taken = members.clone().count() + untold.clone().count();
         beyond(taken >= limits.members, Refusal::TooManyMembers);
-        let members = members.filter(|place| source(place.address) == own).count();
+        let members = members.filter(|place| source(place.address) == own).count()
+            + untold.filter(|untold| untold.source == own).count();
         beyond(members >= limits.members_per_source, Refusal::TooManyMembersOfSource);
         refusals
     }

@@ -143,9 +143,9 @@ pub(super) struct State {
     pub(super) places: BTreeMap<u64, Place>,
     /// Sessions that are over, of which something may have to be told still.
     pub(super) gone: Vec<Place>,
-    /// How many pools have ended of which somebody may have to be told still.
-    pub(super) ended: usize,
-    /// Whether these take no room from others.
+    /// Who is to be told that a pool has ended: they and it take room until then.
+    pub(super) untold: Vec<Untold>,
+    /// Whether those who need not be told take none.
     pub(super) room: bool,
     /// What pools were that were brought back anew since, of which something may be told still.
     pub(super) past: Vec<(PoolUuid, Line)>,
@@ -177,7 +177,7 @@ impl State {
             pools: BTreeMap::new(),
             places: BTreeMap::new(),
             gone: Vec::new(),
-            ended: 0,
+            untold: Vec::new(),
             room: true,
             past: Vec::new(),
             next_place: 0,
@@ -319,16 +319,18 @@ impl State {
     fn ends_as(&mut self, id: PoolUuid, by: Option<u64>, (heard, silent): (Option<Instant>, Option<u32>)) {
         self.remember(id, silent);
         self.pools.remove(&id);
-        self.ended += 1;
+        let ended = self.untold.last().map_or(0, |last| last.ended + 1);
         let names: Vec<u64> =
             self.places.iter().filter(|(_, place)| place.pool == id).map(|(name, _)| *name).collect();
         for name in names {
             let Some(place) = self.places.remove(&name) else { continue };
             if place.offered.is_none() && by != Some(name) {
                 let mut due = Due::ended(&place, EndReason::PoolEnded);
-                if heard == Some(place.seen) {
+                let may = heard == Some(place.seen);
+                if may {
                     due.may();
                 }
+                self.untold.push(Untold { ended, told: place.told, source: source(place.address), may });
                 self.due.push(due);
             }
             self.gone.push(place);
@@ -354,6 +356,24 @@ impl State {
     /// After how long, from now.
     pub(super) fn after(&self, time: Duration) -> Instant {
         self.now + time
+    }
+}
+
+/// Somebody is to be told that a pool has ended.
+#[derive(Clone, Debug)]
+pub(super) struct Untold {
+    /// Which of those that have.
+    pub(super) ended: usize,
+    pub(super) told: Option<(Handle, Session, Key)>,
+    pub(super) source: IpAddr,
+    /// It may be left out.
+    may: bool,
+}
+
+impl State {
+    /// Those who take room still, if those who may be left out take none.
+    pub(super) fn in_the_way(&self, room: bool) -> impl Iterator<Item = &Untold> + Clone {
+        self.untold.iter().filter(move |untold| !(untold.may && room))
     }
 }
 
