@@ -67,7 +67,7 @@ pub struct Limits {
     /// Pools that are looked at for one page of a list. Default: 512.
     pub list_scan: usize,
     /// Places of the table in which is kept what sources may ask. Default: 16,384. Which sources share a place depends on
-    /// a random key. It takes 24 bytes a place.
+    /// a random key. It takes 24 bytes a place. At least 1, and at most 1,048,576: what is more is taken as that.
     pub sources: usize,
 }
 

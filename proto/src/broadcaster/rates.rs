@@ -58,6 +58,9 @@ pub(super) struct Asked {
     pub(super) wrong_since: Instant,
 }
 
+/// The table has so many places at most: they are taken at once.
+const MOST: usize = 1 << 20;
+
 /// The table.
 #[derive(Debug)]
 pub(super) struct Rates {
@@ -66,9 +69,9 @@ pub(super) struct Rates {
 }
 
 impl Rates {
-    /// At least one place. The key says which sources share one.
+    /// At least one place, and at most [`MOST`]. The key says which sources share one.
     pub(super) fn new(places: usize, key: Key) -> Self {
-        Self { key, places: vec![Asked::default(); places.max(1)] }
+        Self { key, places: vec![Asked::default(); places.clamp(1, MOST)] }
     }
 
     /// The place of a source.
@@ -85,6 +88,13 @@ mod tests {
     use alloc::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn the_table_is_never_larger_than_it_may_be() {
+        let key = Key::ZERO;
+        let places = [0, 1, 7, MOST, MOST + 1, usize::MAX].map(|places| Rates::new(places, key).places.len());
+        assert_eq!(places, [1, 1, 7, MOST, MOST, MOST]);
+    }
 
     #[test]
     fn so_many_at_once_and_then_so_many_a_second() {

@@ -111,8 +111,8 @@ impl What {
         }
     }
 
-    /// It is asked for at that broadcaster. A pool's broadcasters begin with the one that makes it: members that have turned to
-    /// another look for the pool at those before theirs.
+    /// It is asked for at that broadcaster. A pool's broadcasters begin with the one that makes it: of two places with as many
+    /// members, that of the earlier broadcaster is the pool's.
     pub(super) fn begin_at(&mut self, core: &Core, at: usize) {
         let Self::Create { spec, ours: true, .. } = self else { return };
         let order = core.broadcasters.iter().cycle().skip(at).take(core.broadcasters.len());
