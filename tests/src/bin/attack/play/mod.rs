@@ -4,6 +4,7 @@ mod cable;
 mod flood;
 mod guess;
 mod honest;
+mod hosts;
 mod replay;
 mod restart;
 
@@ -34,6 +35,7 @@ enum Play {
     Replay(replay::Options),
     Guess(guess::Options),
     Restart(restart::Options),
+    Hosts(hosts::Options),
     Cable(cable::Options),
 }
 
@@ -49,6 +51,7 @@ impl Cli {
             Play::Replay(options) => replay::play(&options),
             Play::Guess(options) => guess::play(&options),
             Play::Restart(options) => restart::play(&options),
+            Play::Hosts(options) => hosts::play(&options),
             Play::Cable(options) => cable::play(&options),
         }
     }
