@@ -17,8 +17,9 @@ use crate::runtime::{Client, Mesh, Peer, Runtime};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-/// The times of those who come back are fixed: two datagrams a second, a ping again after a second. What their broadcaster
-/// waits for them is two intervals.
+/// The times of those who come back are fixed: two datagrams a second, a ping again after a second. Their broadcaster
+/// publishes the pool when as many have come as it had members, or after two intervals; their tickets hold for the timeout
+/// or 10 s, whichever is longer (PROTOCOL.md, section 7.2).
 fn with_key<R: Runtime>() -> BroadcasterConfig {
     let mut config = broadcaster_config::<R>();
     config.secret = Some(Secret::new([7; 32]));

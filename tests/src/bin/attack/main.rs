@@ -11,6 +11,7 @@ mod enclosure;
 mod flood;
 mod forge;
 mod guesser;
+mod linked;
 mod packet;
 mod party;
 mod play;
@@ -26,8 +27,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Any reason why something failed.
+type Reason = Box<dyn Error + Send + Sync>;
+
 /// What can fail for any reason, which is then said.
-type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
+type Fallible<T> = Result<T, Reason>;
 
 fn main() -> ExitCode {
     match play::Cli::parse().play() {

@@ -118,6 +118,11 @@ impl Client {
         }
     }
 
+    /// Says nothing any more, as a program that was killed: not even that it leaves.
+    pub(crate) fn fall_silent(&mut self) {
+        (self.call, self.seat) = (None, None);
+    }
+
     /// What it knows of its pool.
     pub(crate) fn roster(&self) -> Option<&Roster> {
         self.seat.as_ref().and_then(Seat::roster)

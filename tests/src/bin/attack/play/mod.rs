@@ -4,6 +4,8 @@ mod cable;
 mod flood;
 mod guess;
 mod honest;
+mod hosts;
+mod links;
 mod replay;
 mod restart;
 
@@ -15,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::Fallible;
 use crate::crowd::Crowd;
 use crate::enclosure::Enclosure;
+use crate::linked;
 use crate::server::Server;
 
 /// Attacks a broadcaster, in a network of its own
@@ -34,6 +37,10 @@ enum Play {
     Replay(replay::Options),
     Guess(guess::Options),
     Restart(restart::Options),
+    Hosts(hosts::Options),
+    Links(links::Options),
+    #[command(hide = true)]
+    Linked(linked::Options),
     Cable(cable::Options),
 }
 
@@ -49,6 +56,9 @@ impl Cli {
             Play::Replay(options) => replay::play(&options),
             Play::Guess(options) => guess::play(&options),
             Play::Restart(options) => restart::play(&options),
+            Play::Hosts(options) => hosts::play(&options),
+            Play::Links(options) => links::play(&options),
+            Play::Linked(options) => linked::run(&options),
             Play::Cable(options) => cable::play(&options),
         }
     }
