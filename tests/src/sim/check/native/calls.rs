@@ -80,6 +80,8 @@ struct Mirror {
     epoch: Option<Epoch>,
     term: Option<Term>,
     me: Option<Member>,
+    /// At which broadcaster.
+    at: Option<SocketAddr>,
 }
 
 /// How many orders are remembered.
@@ -325,8 +327,15 @@ impl NativeCalls {
                 return Err(format!("V7: {id:?} has led into {}, which {order:?} ends", info.id()));
             }
             let Some(host) = info.host_member() else { return Err(format!("V7: {info:?} has no host")) };
-            let new =
-                || Mirror { members: Vec::new(), host, missed: false, epoch: None, term: None, me: None };
+            let new = || Mirror {
+                members: Vec::new(),
+                host,
+                missed: false,
+                epoch: None,
+                term: None,
+                me: None,
+                at: None,
+            };
             let mirror = self.pools.entry(info.id()).or_insert_with(new);
             mirror.members = info.members().to_vec();
             mirror.host = host;
@@ -440,8 +449,10 @@ impl Mirror {
         }
         book.knows(membership)?;
         let (epoch, term, id) = (membership.epoch(), membership.term(), membership.id());
-        // Where the pool was in two places, the member has joined it anew in one of them.
-        let same = self.me == Some(membership.me());
+        // Where the pool was in two places, the member has joined it anew in one of them; by chance under the number that it had
+        // in the other.
+        let may_have_joined = self.at != Some(membership.broadcaster()) && epoch.number() > 1;
+        let same = self.me == Some(membership.me()) && !may_have_joined;
         if let (Some(old), Some(old_term), true) = (self.epoch, self.term, same) {
             let generation = |epoch: Epoch| book.generation(id, epoch.era());
             let back = if old.era() == epoch.era() {
@@ -456,6 +467,7 @@ impl Mirror {
             }
         }
         (self.epoch, self.term, self.me) = (Some(epoch), Some(term), Some(membership.me()));
+        self.at = Some(membership.broadcaster());
         Ok(())
     }
 }
