@@ -216,6 +216,20 @@ fn to_move_takes_the_cookie_of_that_address() {
 }
 
 #[test]
+fn who_moves_is_heard_by_that() {
+    let mut lobby = lobby(|_| {});
+    let all = lobby.pool(1, &spec(8));
+    lobby.wait(9_000);
+    let mut moved = Client { from: address(9), ..all[0].clone() };
+    let [Got::Prove(_, _, cookie)] = lobby.ping(&mut moved)[..] else { panic!() };
+    assert!(matches!(lobby.act(&mut moved, Act::Move(cookie))[..], [Got::Page { .. }, Got::Changed { .. }]));
+    lobby.wait(9_999);
+    assert_eq!(lobby.machine.member_count(), 1);
+    lobby.wait(1);
+    assert_eq!(lobby.machine.member_count(), 0);
+}
+
+#[test]
 fn who_moves_to_another_member_s_address_replaces_it() {
     let mut lobby = lobby(|_| {});
     let mut all = lobby.pool(3, &spec(8));

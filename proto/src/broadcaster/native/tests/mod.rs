@@ -8,3 +8,4 @@ mod lobby;
 mod members;
 mod orders;
 mod recovery;
+mod waiting;

@@ -125,6 +125,18 @@ fn what_another_broadcaster_says_is_over_is_over_when_its_own_is_silent() {
 }
 
 #[test]
+fn what_another_broadcaster_says_is_over_is_over_if_its_own_could_not_help_before() {
+    let (mut rig, _) = in_pool_of(&[0, 1]);
+    rig.until("ping");
+    rig.unknown();
+    let resume = rig.last();
+    rig.refuse(&resume, Refusal::BadTicket);
+    let probe = rig.until("probe");
+    rig.refuse(&probe, Refusal::Stale);
+    assert_eq!((rig.news(), rig.drain()), (vec!["ended: Forgotten".to_string()], None));
+}
+
+#[test]
 fn what_another_broadcaster_says_is_over_goes_on_at_its_own() {
     let (mut rig, now) = in_pool_of(&[0, 1]);
     let probe = rig.until("probe");
