@@ -403,3 +403,18 @@ fn a_pool_that_ends_with_its_host_is_brought_back_if_nobody_was_heard_any_more()
     all_back(&mut lobby, &mut all);
     assert_eq!((agreed(&all), all[0].state.unwrap().host.get()), (vec![1, 2, 3], 1));
 }
+
+#[test]
+fn who_heard_of_nothing_behind_the_kick_brings_back_a_pool_that_fell_silent() {
+    let mut lobby = lobby(|_| {});
+    let mut all = lobby.pool(3, &spec(8));
+    lobby.act(&mut all[0], Act::Kick(Member::new(3).unwrap()));
+    all.truncate(2);
+    lobby.meet(&mut all);
+    let state = all[0].state.unwrap();
+    assert_eq!(state.epoch.number(), state.purged);
+    lobby.wait(60_000);
+    lobby.mail.clear();
+    all_back(&mut lobby, &mut all);
+    assert_eq!(agreed(&all), [1, 2]);
+}

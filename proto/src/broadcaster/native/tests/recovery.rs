@@ -409,14 +409,19 @@ fn of_two_with_one_number_the_first_stays() {
 
 #[test]
 fn of_two_who_are_offered_one_number_the_first_to_come_stays() {
-    let (mut ours, mut theirs) = two_with_one_number();
-    let mut third = lobby_of(5, |_| {});
-    for client in [&mut ours, &mut theirs] {
-        joined(&third.resume(client));
+    for theirs_first in [true, false] {
+        let (mut first, mut other) = two_with_one_number();
+        let mut third = lobby_of(5, |_| {});
+        if theirs_first {
+            core::mem::swap(&mut first, &mut other);
+        }
+        for client in [&mut first, &mut other] {
+            joined(&third.resume(client));
+        }
+        assert_eq!(third.ping(&mut first), [Got::Pong(1)]);
+        assert!(matches!(third.ping(&mut other)[..], [Got::Unknown(..)]));
+        assert_eq!(third.machine.member_count(), 1);
     }
-    assert_eq!(third.ping(&mut theirs), [Got::Pong(1)]);
-    assert!(matches!(third.ping(&mut ours)[..], [Got::Unknown(..)]));
-    assert_eq!(third.machine.member_count(), 1);
 }
 
 #[test]

@@ -257,3 +257,58 @@ fn who_was_sent_away_stays_out_when_a_higher_base_comes() {
     lobby.mail.clear();
     assert_eq!(lobby.resume(&mut again(&kicked, 9_000)), Got::Refused(Refusal::Stale));
 }
+
+// Rule 4: tickets hold no longer; what else there is goes on.
+#[test]
+fn when_a_recovery_is_over_offers_by_tickets_are_void_and_nothing_is_published() {
+    let (mut all, mut lobby) = lost(3);
+    back(&mut lobby, &mut all[0]);
+    lobby.wait(6_000);
+    lobby.wait(3_000);
+    page_at_once(&mut lobby, &mut all[..1]);
+    let epoch = all[0].epoch();
+    joined(&lobby.resume(&mut all[1]));
+    let mut newcomer = Client::new(50);
+    joined(&lobby.join(&mut newcomer, all[0].joined.unwrap().pool));
+    lobby.wait(1_000);
+    assert_eq!(lobby.machine.stats().offers_void, 1);
+    lobby.ping(&mut all[0]);
+    assert_eq!((all[0].epoch(), lobby.machine.stats().pools_restored), (epoch, 1));
+    assert!(matches!(lobby.ping(&mut all[1])[..], [Got::Unknown(..)]));
+    assert!(matches!(lobby.ping(&mut newcomer)[..], [Got::Page { .. }, Got::Changed { .. }]));
+}
+
+// Rule 5.
+#[test]
+fn who_is_out_by_the_base_when_it_takes_its_offer_is_unknown() {
+    let mut first = lobby(|_| {});
+    let mut all = first.pool(4, &spec(8));
+    let mut kicked = all.pop().unwrap();
+    first.act(&mut all[0], Act::Kick(Member::new(4).unwrap()));
+    first.meet(&mut all);
+    let mut lobby = another(&first);
+    forget(&mut all);
+    forget(from_mut(&mut kicked));
+    joined(&lobby.resume(&mut kicked));
+    back(&mut lobby, &mut all[0]);
+    let unknown = Got::Unknown(kicked.joined.unwrap().handle, 1);
+    assert_eq!((lobby.ping(&mut kicked), lobby.machine.member_count()), ([unknown].to_vec(), 1));
+}
+
+// Rule 6: nothing is published, so nothing has changed when it is, either.
+#[test]
+fn what_happens_before_it_is_published_is_no_change() {
+    let (mut all, mut lobby) = lost(3);
+    for client in &mut all[..2] {
+        back(&mut lobby, client);
+    }
+    let mut moved = Client { from: address(9), ..all[0].clone() };
+    let [Got::Prove(_, _, cookie)] = lobby.ping(&mut moved)[..] else { panic!() };
+    assert_eq!(lobby.act(&mut moved, Act::Move(cookie)), [Got::Pong(3)], "there is no page yet");
+    lobby.act(&mut all[1], Act::Leave);
+    assert_eq!((lobby.events.len(), lobby.machine.stats().members_left), (0, 0));
+    lobby.mail.clear();
+    lobby.wait(6_000);
+    let got = lobby.got(&mut moved);
+    assert!(matches!(&got[..], [Got::Changed { changes, .. }] if changes.is_empty()), "{got:?}");
+}
