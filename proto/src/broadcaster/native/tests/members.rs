@@ -81,6 +81,7 @@ fn a_member_that_is_silent_has_left_exactly_then() {
     lobby.wait(5_000);
     lobby.ping(&mut all[0]);
     lobby.ping(&mut all[2]);
+    assert_eq!(lobby.machine.stats().pings, 5, "by three of them offers were taken");
     lobby.wait(4_999);
     assert_eq!(lobby.machine.member_count(), 3);
     lobby.wait(1);

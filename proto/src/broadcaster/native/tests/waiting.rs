@@ -163,8 +163,7 @@ fn who_comes_when_it_was_published_is_a_change_and_no_other_era() {
 fn what_happens_when_it_was_just_published_is_told_by_an_epoch_of_its_own() {
     let (mut all, mut lobby) = lost(2);
     back(&mut lobby, &mut all[0]);
-    joined(&lobby.resume(&mut all[1]));
-    lobby.hand_in(all[1].from, &take(&all[1]));
+    lobby.now = lobby.now + Duration::from_secs(6);
     let about = all[0].message(1, Act::About(About::new(b"x").unwrap()));
     lobby.hand_in(all[0].from, &about);
     let told: Vec<_> = lobby
@@ -214,8 +213,8 @@ fn a_higher_base_leaves_offers_to_members_and_none_to_newcomers() {
         joined(&lobby.resume(client));
     }
     assert_eq!(lobby.ping(&mut all[1]), [Got::Pong(1)]);
-    assert!(matches!(lobby.ping(&mut newcomer)[..], [Got::Unknown(..)]));
     assert!(matches!(lobby.ping(&mut all[2])[..], [Got::Page { .. }, Got::Changed { .. }]));
+    assert!(matches!(lobby.ping(&mut newcomer)[..], [Got::Unknown(..)]));
 }
 
 // Section 9: while a recovery lasts, who has left comes back, if it was not sent away.
@@ -311,4 +310,29 @@ fn what_happens_before_it_is_published_is_no_change() {
     lobby.wait(6_000);
     let got = lobby.got(&mut moved);
     assert!(matches!(&got[..], [Got::Changed { changes, .. }] if changes.is_empty()), "{got:?}");
+}
+
+// Section 4: a pool has 1,024 members at most, whatever tickets there are.
+#[test]
+fn no_more_come_back_than_a_pool_can_have() {
+    let (all, from) = lost(1);
+    let mut lobby = lobby_of(99, |config| {
+        (config.limits.members_per_source, config.limits.seats) = (2_000, 1_024);
+    });
+    lobby.now = from.now;
+    let (ticket, spec) = all[0].ticket.clone().unwrap();
+    let count = Seats::MAX;
+    for number in 1..=count + 1 {
+        let mut client = Client::new(number);
+        let state =
+            State { next: Member::new(5_000).unwrap(), count: Seats::new(count).unwrap(), ..ticket.state };
+        let mut ticket = Ticket { member: Member::new(number.into()).unwrap(), state, ..ticket };
+        ticket.state.seal = Keys::of(&SECRET).seal(&ticket, &spec.as_spec());
+        client.ticket = Some((ticket, spec.clone()));
+        joined(&lobby.resume(&mut client));
+        lobby.hand_in(client.from, &take(&client));
+        lobby.drain();
+        lobby.mail.clear();
+        assert_eq!(lobby.machine.member_count(), usize::from(number.min(count)));
+    }
 }

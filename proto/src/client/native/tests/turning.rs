@@ -8,13 +8,13 @@ fn several(servers: &[u8]) -> PoolSpec {
 }
 
 /// In a pool of these broadcasters, at the first of them that the client has.
-fn in_pool_of(servers: &[u8]) -> (Rig, Pool) {
+pub(super) fn in_pool_of(servers: &[u8]) -> (Rig, Pool) {
     let now = Pool { spec: several(servers), ..pool(&[(1, "a"), (2, "me")]) };
     (Rig::joined_as(2, &now), now)
 }
 
 /// What a resumed member is offered.
-fn again() -> Joined {
+pub(super) fn again() -> Joined {
     Joined { handle: Handle(88), session: Session(2), ..offer(2) }
 }
 
