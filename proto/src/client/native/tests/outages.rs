@@ -131,3 +131,40 @@ fn a_broadcaster_speaks_for_its_own_sessions_alone() {
     rig.notice(server(1), HANDLE, News::Ended(EndReason::Kicked));
     assert_eq!((rig.said(), rig.news(), rig.client.stats().unexpected), (vec![], vec![], 2));
 }
+
+#[test]
+fn any_answer_in_the_old_session_ends_the_search_but_none_that_was_taken_before() {
+    for done in [false, true] {
+        let (mut rig, now) = in_pool_of(&[0, 1]);
+        let first = rig.until("ping");
+        rig.notice(server(0), HANDLE, News::Pong { count: first.count });
+        rig.client.set_about(rig.time(), id(), b"new").unwrap();
+        let about = rig.last();
+        let ping = silent(&mut rig);
+        assert_eq!(rig.news(), ["Unreachable"]);
+        rig.notice(server(0), HANDLE, News::Pong { count: first.count });
+        rig.page_at(&first, &now, None, &now.members, false);
+        assert_eq!(rig.news(), [] as [&str; 0], "a copy");
+        if done {
+            rig.notice(server(0), HANDLE, News::Done { count: about.count, outcome: Ok(()) });
+            assert_eq!(rig.news(), ["Restored", "Done"]);
+        } else {
+            rig.page_at(&ping, &now, None, &now.members, false);
+            assert_eq!(rig.news(), ["Restored"]);
+        }
+        rig.sent.clear();
+        rig.wait(2_500);
+        assert!(rig.said().iter().all(|said| said.starts_with("ping") || said.starts_with("about")));
+    }
+}
+
+#[test]
+fn who_turns_does_not_say_where_it_is() {
+    let (mut rig, _) = in_pool_of(&[0]);
+    let ping = rig.until("ping");
+    rig.challenge(&ping, None);
+    rig.sent.clear();
+    rig.challenge(&ping, Cookie::new(9));
+    rig.wait(200);
+    assert_eq!((rig.said(), rig.client.stats().unexpected), (vec![], 1));
+}

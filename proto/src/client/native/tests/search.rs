@@ -288,10 +288,16 @@ fn who_is_asked_to_wait_again_elsewhere_waits_again() {
 fn the_rest_of_a_roster_elsewhere_is_asked_for_there_and_what_was_ordered_is_given_there() {
     let mut rig = left_behind();
     let ping = entering(&mut rig);
-    let now = rig.time();
-    rig.client.set_about(now, id(), b"new").unwrap();
-    rig.drain();
-    assert!(rig.sent.iter().any(|sent| (sent.to, sent.text.as_str()) == (server(0), "about new")));
+    rig.client.set_about(rig.time(), id(), b"old").unwrap();
+    let about = rig.last();
+    assert_eq!((about.to, about.text.as_str()), (server(0), "about old"));
+    // Who is elsewhere has not been given any.
+    rig.notice(server(1), Handle(5), News::Done { count: about.count, outcome: Ok(()) });
+    assert_eq!(rig.news(), [] as [&str; 0]);
+    rig.notice(server(0), HANDLE, News::Done { count: about.count, outcome: Ok(()) });
+    assert_eq!(rig.news(), ["Done"]);
+    rig.client.set_about(rig.time(), id(), b"new").unwrap();
+    assert_eq!((rig.last().text.as_str(), rig.last().count), ("about new", 2));
     let other = Pool { number: 30, spec: spec(), host: 1, ..pool(&[(1, "a"), (8, "me")]) };
     rig.page_at(&ping, &other, None, &[(1, "a")], true);
     let ask = rig.until("ask");
@@ -310,4 +316,25 @@ fn what_nobody_waits_for_while_it_looks_is_unexpected_and_strangers_are_not_hear
     rig.refuse(&Sent { to: server(5), ..look }, Refusal::Stale);
     let stats = rig.client.stats();
     assert_eq!((stats.unexpected, stats.foreign, stats.forged), (1, 1, 0));
+}
+
+#[test]
+fn what_ends_elsewhere_ends_nothing_here() {
+    let mut rig = left_behind();
+    entering(&mut rig);
+    rig.notice(server(1), Handle(5), News::Ended(EndReason::PoolEnded));
+    rig.sent.clear();
+    rig.live(20_000);
+    assert_eq!((rig.said(), rig.news()), (vec![], vec![]));
+    assert_eq!(rig.membership().me(), member(2));
+}
+
+#[test]
+fn who_is_asked_elsewhere_whether_it_is_here_answers_there() {
+    let mut rig = left_behind();
+    let ping = entering(&mut rig);
+    rig.sent.clear();
+    rig.challenge(&ping, Cookie::new(9));
+    let moved = rig.last();
+    assert_eq!((moved.to, moved.handle, moved.text.as_str()), (server(1), Some(Handle(5)), "move 9"));
 }
