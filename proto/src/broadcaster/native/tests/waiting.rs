@@ -166,14 +166,11 @@ fn what_happens_when_it_was_just_published_is_told_by_an_epoch_of_its_own() {
     lobby.now = lobby.now + Duration::from_secs(6);
     let about = all[0].message(1, Act::About(About::new(b"x").unwrap()));
     lobby.hand_in(all[0].from, &about);
-    let told: Vec<_> = lobby
-        .got(&mut all[0])
-        .into_iter()
-        .filter_map(|got| match got {
-            Got::Changed { state, changes } => Some((state.epoch.number(), changes)),
-            _ => None,
-        })
-        .collect();
+    let got = lobby.got(&mut all[0]).into_iter().filter_map(|got| {
+        let Got::Changed { state, changes } = got else { return None };
+        Some((state.epoch.number(), changes))
+    });
+    let told: Vec<_> = got.collect();
     assert_eq!(told, [(1, Vec::new()), (2, [Told::About(1, b"x".to_vec())].to_vec())]);
 }
 

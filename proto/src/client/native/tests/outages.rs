@@ -115,7 +115,7 @@ fn what_nobody_waits_for_while_it_turns_is_unexpected_and_strangers_are_not_hear
     let (mut rig, _) = in_pool_of(&[0, 1]);
     let resume = forgotten(&mut rig);
     rig.refuse(&Sent { tx: Tx::new(resume.tx.unwrap().get() ^ 1), ..resume.clone() }, Refusal::Stale);
-    rig.refuse(&Sent { to: server(5), ..resume.clone() }, Refusal::Stale);
+    rig.refuse(&Sent { to: server(5), ..resume }, Refusal::Stale);
     let stats = rig.client.stats();
     assert_eq!((stats.unexpected, stats.foreign, stats.forged), (1, 1, 0));
     assert_eq!(rig.news(), [] as [&str; 0]);
@@ -127,7 +127,7 @@ fn a_broadcaster_speaks_for_its_own_sessions_alone() {
     rig.join(2, &pool(&[(1, "a"), (2, "me")]));
     let ping = rig.until("ping");
     rig.sent.clear();
-    rig.challenge(&Sent { to: server(1), ..ping.clone() }, None);
+    rig.challenge(&Sent { to: server(1), ..ping }, None);
     rig.notice(server(1), HANDLE, News::Ended(EndReason::Kicked));
     assert_eq!((rig.said(), rig.news(), rig.client.stats().unexpected), (vec![], vec![], 2));
 }
