@@ -82,14 +82,16 @@ mod tests {
 
     #[test]
     fn the_latest_are_kept() {
-        let mut memory = Memory::new(0);
         let name = |number: usize| (Application::POOLMESH, PoolUuid::new((number as u128).to_be_bytes()));
         let ended = Ended { era: 7, generation: 3, base: Epoch::new(6, 9), silent: None };
-        for number in 0..=LEAST {
-            memory.note(name(number), ended);
-            memory.note(name(number), ended);
+        for (pools, kept) in [(0, LEAST), (LEAST + 1, LEAST + 1)] {
+            let mut memory = Memory::new(pools);
+            for number in 0..=kept {
+                memory.note(name(number), ended);
+                memory.note(name(number), ended);
+            }
+            assert_eq!((memory.all.len(), memory.order.len()), (kept, kept));
+            assert!(!memory.all.contains_key(&name(0)) && memory.all.contains_key(&name(1)));
         }
-        assert_eq!((memory.all.len(), memory.order.len()), (LEAST, LEAST));
-        assert!(!memory.all.contains_key(&name(0)) && memory.all.contains_key(&name(1)));
     }
 }

@@ -288,3 +288,170 @@ fn who_speaks_from_elsewhere_and_proves_nothing_keeps_nobody_alive() {
     assert_eq!(lobby.machine.member_count(), 1, "nobody was heard from its address");
     joined(&lobby.join(&mut Client::new(50), all[0].joined.unwrap().pool));
 }
+
+/// All come back to a broadcaster, and have the roster of the new era.
+fn all_back<R: RandomSource>(lobby: &mut Lobby<R>, all: &mut [Client]) {
+    forget(all);
+    for client in all.iter_mut() {
+        back(lobby, client);
+    }
+    page_at_once(lobby, all);
+}
+
+#[test]
+fn an_era_is_later_than_the_epoch_it_was_brought_back_from_whoever_comes_first() {
+    let mut first = lobby(|_| {});
+    let mut all = first.pool(3, &spec(8));
+    let mut behind = all[2].clone();
+    let mut second = another(&first);
+    all_back(&mut second, &mut all);
+    // Only two have heard of that.
+    let mut lobby = a_third(&second);
+    forget(from_mut(&mut behind));
+    assert_eq!(back(&mut lobby, &mut behind), [Got::Pong(1)]);
+    all[2] = behind;
+    forget(&mut all);
+    for client in &mut all[..2] {
+        back(&mut lobby, client);
+    }
+    page_at_once(&mut lobby, &mut all);
+    assert_eq!((agreed(&all), all[0].state.unwrap().generation), (vec![1, 2, 3], 2));
+}
+
+#[test]
+fn who_has_not_heard_of_an_era_in_which_somebody_was_sent_away_stays_out() {
+    let mut first = lobby(|_| {});
+    let mut all = first.pool(4, &spec(8));
+    let mut behind = all[2].clone();
+    let mut second = another(&first);
+    all_back(&mut second, &mut all);
+    second.act(&mut all[0], Act::Kick(Member::new(4).unwrap()));
+    second.meet(&mut all[..2]);
+    let mut lobby = a_third(&second);
+    forget(&mut all);
+    back(&mut lobby, &mut all[0]);
+    // It may be the one who was sent away.
+    forget(from_mut(&mut behind));
+    assert_eq!(lobby.resume(&mut behind), Got::Refused(Refusal::Stale));
+}
+
+#[test]
+fn of_two_eras_brought_back_from_one_the_higher_base_tells_however_many_were_there() {
+    let mut home = lobby(|_| {});
+    let (mut old, mut others) = of_a_former_host(&mut home);
+    let pool = old.joined.unwrap().pool;
+    let mut side = another(&home);
+    back(&mut side, &mut old);
+    for port in 20..23 {
+        guest(&mut side, port, pool);
+    }
+    side.meet(from_mut(&mut old));
+    let mut main = lobby_of(4, |_| {});
+    main.now = home.now;
+    all_back(&mut main, &mut others);
+    let [one, other] = [&old, &others[0]].map(|client| client.ticket.as_ref().unwrap().0.state);
+    assert!(one.count > other.count && one.base.unwrap().era() == other.base.unwrap().era());
+    // Whoever comes first.
+    let mut lobby = a_third(&home);
+    forget(from_mut(&mut old));
+    forget(&mut others);
+    assert_eq!(back(&mut lobby, &mut old), [Got::Pong(1)]);
+    for other in &mut others {
+        back(&mut lobby, other);
+    }
+    assert!(matches!(lobby.ping(&mut old)[..], [Got::Unknown(..)]));
+    page_at_once(&mut lobby, &mut others);
+    assert_eq!(agreed(&others), [2, 3]);
+}
+
+#[test]
+fn of_two_eras_that_know_nothing_of_each_other_the_higher_generation_tells() {
+    let mut home = lobby(|_| {});
+    let mut all = home.pool(3, &spec(8));
+    let mut old = all.remove(2);
+    home.act(&mut all[0], Act::About(About::new(b"later").unwrap()));
+    home.meet(&mut all);
+    // Two are back, twice, and the third never hears of it.
+    let mut second = another(&home);
+    forget(&mut all);
+    for client in &mut all {
+        back(&mut second, client);
+    }
+    second.wait(6_000);
+    page_at_once(&mut second, &mut all);
+    let mut third = a_third(&second);
+    all_back(&mut third, &mut all);
+    assert_eq!(all[0].state.unwrap().generation, 2);
+    let mut lobby = lobby_of(4, |_| {});
+    forget(from_mut(&mut old));
+    assert_eq!(back(&mut lobby, &mut old), [Got::Pong(1)]);
+    forget(&mut all);
+    for client in &mut all {
+        back(&mut lobby, client);
+    }
+    assert!(matches!(lobby.ping(&mut old)[..], [Got::Unknown(..)]));
+    page_at_once(&mut lobby, &mut all);
+    assert_eq!((agreed(&all), all[0].state.unwrap().generation), (vec![1, 2], 3));
+}
+
+#[test]
+fn what_was_brought_back_from_an_older_epoch_is_no_base_behind_what_went_on() {
+    let mut home = lobby(|_| {});
+    let (mut old, mut others) = of_a_former_host(&mut home);
+    let mut elsewhere = another(&home);
+    all_back(&mut elsewhere, from_mut(&mut old));
+    assert_eq!(old.state.unwrap().generation, 1);
+    let mut lobby = a_third(&home);
+    all_back(&mut lobby, &mut others);
+    forget(from_mut(&mut old));
+    assert_eq!(lobby.resume(&mut old), Got::Refused(Refusal::Stale));
+}
+
+#[test]
+fn where_it_has_ended_a_pool_comes_back_by_a_higher_generation_and_by_no_other() {
+    let mut first = lobby(|_| {});
+    let mut all = first.pool(2, &spec(8));
+    let mut there = all.clone();
+    let mut second = another(&first);
+    all_back(&mut second, &mut all);
+    second.act(&mut all[0], Act::Close);
+    assert_eq!(second.machine.pool_count(), 0);
+    second.mail.clear();
+    // The same generation, of another era than it had here and than that was brought back from.
+    let mut elsewhere = a_third(&first);
+    all_back(&mut elsewhere, &mut there);
+    forget(&mut there);
+    for client in &mut there {
+        assert_eq!(second.resume(client), Got::Refused(Refusal::Stale));
+    }
+    let mut elsewhere = lobby_of(4, |_| {});
+    all_back(&mut elsewhere, &mut there);
+    all_back(&mut second, &mut there);
+    assert_eq!((agreed(&there), there[0].state.unwrap().generation), (vec![1, 2], 3));
+}
+
+#[test]
+fn a_pool_that_ends_with_its_host_is_brought_back_if_nobody_was_heard_any_more() {
+    let mut lobby = lobby(|_| {});
+    let mut all = lobby.pool(3, &spec(8).ending_with_host(true));
+    lobby.wait(60_000);
+    assert_eq!(lobby.machine.pool_count(), 0, "the line was cut, or the broadcaster stood still");
+    lobby.mail.clear();
+    all_back(&mut lobby, &mut all);
+    assert_eq!((agreed(&all), all[0].state.unwrap().host.get()), (vec![1, 2, 3], 1));
+}
+
+#[test]
+fn who_heard_of_nothing_behind_the_kick_brings_back_a_pool_that_fell_silent() {
+    let mut lobby = lobby(|_| {});
+    let mut all = lobby.pool(3, &spec(8));
+    lobby.act(&mut all[0], Act::Kick(Member::new(3).unwrap()));
+    all.truncate(2);
+    lobby.meet(&mut all);
+    let state = all[0].state.unwrap();
+    assert_eq!(state.epoch.number(), state.purged);
+    lobby.wait(60_000);
+    lobby.mail.clear();
+    all_back(&mut lobby, &mut all);
+    assert_eq!(agreed(&all), [1, 2]);
+}

@@ -81,6 +81,7 @@ fn a_member_that_is_silent_has_left_exactly_then() {
     lobby.wait(5_000);
     lobby.ping(&mut all[0]);
     lobby.ping(&mut all[2]);
+    assert_eq!(lobby.machine.stats().pings, 5, "by three of them offers were taken");
     lobby.wait(4_999);
     assert_eq!(lobby.machine.member_count(), 3);
     lobby.wait(1);
@@ -213,6 +214,20 @@ fn to_move_takes_the_cookie_of_that_address() {
     // At home, too.
     let mut home = Client { count: 3, ..all[1].clone() };
     assert!(matches!(lobby.act(&mut home, Act::Move(cookie))[..], [Got::Prove(..)]));
+}
+
+#[test]
+fn who_moves_is_heard_by_that() {
+    let mut lobby = lobby(|_| {});
+    let all = lobby.pool(1, &spec(8));
+    lobby.wait(9_000);
+    let mut moved = Client { from: address(9), ..all[0].clone() };
+    let [Got::Prove(_, _, cookie)] = lobby.ping(&mut moved)[..] else { panic!() };
+    assert!(matches!(lobby.act(&mut moved, Act::Move(cookie))[..], [Got::Page { .. }, Got::Changed { .. }]));
+    lobby.wait(9_999);
+    assert_eq!(lobby.machine.member_count(), 1);
+    lobby.wait(1);
+    assert_eq!(lobby.machine.member_count(), 0);
 }
 
 #[test]

@@ -8,3 +8,5 @@ mod lobby;
 mod members;
 mod orders;
 mod recovery;
+mod seats;
+mod waiting;

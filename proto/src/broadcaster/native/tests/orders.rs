@@ -1,5 +1,6 @@
 //! Orders, hosts, and the ends of pools.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::lobby::*;
@@ -286,4 +287,63 @@ fn changes_that_do_not_fit_a_datagram_are_told_by_several_epochs() {
     lobby.meet(&mut all);
     assert_eq!(agreed(&all).len(), 12);
     assert_eq!(all[0].epoch().unwrap().number(), number + 2, "eight fit one");
+}
+
+#[test]
+fn only_a_kick_is_noted_as_one() {
+    let mut lobby = lobby(|_| {});
+    let mut all = lobby.pool(4, &spec(8));
+    let moved = Client { from: address(9), ..all[2].clone() };
+    all[2] = moved;
+    let [Got::Prove(_, _, cookie)] = lobby.ping(&mut all[2])[..] else { panic!() };
+    lobby.act(&mut all[2], Act::Move(cookie));
+    let other = spec(7);
+    for act in [Act::About(About::new(b"x").unwrap()), Act::Change(other.as_spec()), Act::Hand(member(2))] {
+        lobby.act(&mut all[0], act);
+    }
+    lobby.meet(&mut all);
+    assert_eq!((agreed(&all), all[0].state.unwrap().purged), (vec![1, 2, 3, 4], 0));
+    lobby.act(&mut all[1], Act::Kick(member(4)));
+    lobby.meet(&mut all[..3]);
+    let state = all[0].state.unwrap();
+    assert_eq!(state.purged, state.epoch.number());
+}
+
+#[test]
+fn an_order_of_count_0_is_none() {
+    let mut lobby = lobby(|_| {});
+    let mut all = lobby.pool(1, &spec(8));
+    let order = all[0].message(0, Act::About(About::new(b"x").unwrap()));
+    assert_eq!(lobby.send(&mut all[0], &order), []);
+    assert_eq!(lobby.machine.stats().dropped_replayed, 1);
+}
+
+#[test]
+fn who_fell_silent_does_not_bring_back_what_was_closed_behind_it() {
+    let mut lobby = lobby(|_| {});
+    let mut all = lobby.pool(2, &spec(8));
+    lobby.stay(&mut all[..1], 10_000);
+    assert_eq!((lobby.machine.member_count(), lobby.machine.stats().members_left), (1, 1));
+    lobby.act(&mut all[0], Act::Close);
+    lobby.mail.clear();
+    assert_eq!(lobby.resume(&mut all[1]), Got::Refused(Refusal::Stale));
+}
+
+#[test]
+fn who_leaves_while_a_change_is_told_does_not_keep_it_from_others() {
+    let mut lobby = lobby(|_| {});
+    let mut all = lobby.pool(4, &spec(8));
+    let about = all[3].message(1, Act::About(About::new(b"x").unwrap()));
+    lobby.hand_in(all[3].from, &about);
+    // The answer, and what the first of them is told. The second is next.
+    for _ in 0..2 {
+        let crate::Output::Transmit(sent) = crate::Machine::poll_output(&mut lobby.machine) else { panic!() };
+        lobby.mail.entry(sent.destination).or_default().push(sent.payload.to_vec());
+    }
+    assert!(lobby.mail.contains_key(&address(1)) && !lobby.mail.contains_key(&address(2)));
+    lobby.hand_in(all[1].from, &all[1].message(1, Act::Leave));
+    lobby.got(&mut all[1].clone());
+    all.remove(1);
+    lobby.meet(&mut all);
+    assert_eq!((agreed(&all), &all[0].roster[2].about[..]), (vec![1, 3, 4], &b"x"[..]));
 }

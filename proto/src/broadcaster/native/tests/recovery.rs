@@ -170,7 +170,7 @@ fn a_higher_base_has_its_own_spec_whatever_was_ordered_meanwhile() {
 }
 
 /// The host as it was when it was alone.
-fn lobby_early<R: RandomSource>(lobby: &Lobby<R>, all: &[Client]) -> Client {
+pub(super) fn lobby_early<R: RandomSource>(lobby: &Lobby<R>, all: &[Client]) -> Client {
     let now = lobby.now;
     let mut before = lobby_of(7, |_| {});
     before.now = now;
@@ -376,11 +376,10 @@ fn an_older_generation_stays_out() {
     assert_eq!((agreed(&all), all[0].state.unwrap().generation), ([1, 2].to_vec(), 2));
 }
 
-#[test]
-fn of_two_with_one_number_the_first_stays() {
-    // Both places have given the number 3.
+/// Two members of one pool in two places, both of which have given the number 3.
+fn two_with_one_number() -> (Client, Client) {
     let mut first = lobby(|_| {});
-    let mut all = first.pool(2, &spec(8));
+    let all = first.pool(2, &spec(8));
     let mut second = another(&first);
     let mut there = all.clone();
     forget(&mut there);
@@ -396,11 +395,33 @@ fn of_two_with_one_number_the_first_stays() {
     first.ping(&mut ours);
     second.ping(&mut theirs);
     assert_eq!((ours.member(), theirs.member()), (3, 3));
-    let mut third = lobby_of(5, |_| {});
     (ours.cookie, theirs.cookie) = (None, None);
+    (ours, theirs)
+}
+
+#[test]
+fn of_two_with_one_number_the_first_stays() {
+    let (mut ours, mut theirs) = two_with_one_number();
+    let mut third = lobby_of(5, |_| {});
     assert_eq!(back(&mut third, &mut theirs), [Got::Pong(1)]);
     assert_eq!(third.resume(&mut ours), Got::Refused(Refusal::Stale));
-    all.clear();
+}
+
+#[test]
+fn of_two_who_are_offered_one_number_the_first_to_come_stays() {
+    for theirs_first in [true, false] {
+        let (mut first, mut other) = two_with_one_number();
+        let mut third = lobby_of(5, |_| {});
+        if theirs_first {
+            core::mem::swap(&mut first, &mut other);
+        }
+        for client in [&mut first, &mut other] {
+            joined(&third.resume(client));
+        }
+        assert_eq!(third.ping(&mut first), [Got::Pong(1)]);
+        assert!(matches!(third.ping(&mut other)[..], [Got::Unknown(..)]));
+        assert_eq!(third.machine.member_count(), 1);
+    }
 }
 
 #[test]

@@ -409,3 +409,13 @@ fn what_is_forged_is_counted_and_changes_nothing() {
     assert_eq!((stats.forged, stats.foreign, stats.spoiled), (2, 1, 1));
     assert_eq!((rig.news(), rig.said()), (vec![], vec![]));
 }
+
+#[test]
+fn a_change_of_who_is_not_there_does_not_fit_whatever_the_count_is() {
+    let now = pool(&[(1, "a"), (2, "me")]);
+    let mut rig = Rig::joined_as(2, &now);
+    let next = Pool { number: 2, ..now };
+    rig.changed(&next, &[Change::About { member: member(9), about: About::new(b"x").unwrap() }]);
+    assert_eq!((rig.said(), rig.news()), (vec!["ask 0".to_string()], vec![]));
+    assert_eq!(rig.membership().epoch().number(), 1);
+}

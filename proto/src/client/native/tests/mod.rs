@@ -5,6 +5,7 @@ mod limits;
 mod members;
 mod offers;
 mod orders;
+mod outages;
 mod search;
 mod several;
 mod turning;

@@ -174,7 +174,7 @@ fn a_place_that_is_void_or_not_entered_in_time_is_given_up() {
             assert_eq!(rig.said(), [] as [&str; 0]);
         } else {
             // The one elsewhere doesn't answer; the member's own does.
-            let end = rig.now + 12_000;
+            let (end, mut leaves) = (rig.now + 12_000, 0);
             while rig.now < end {
                 rig.wait(50);
                 for sent in rig.take_sent() {
@@ -183,9 +183,11 @@ fn a_place_that_is_void_or_not_entered_in_time_is_given_up() {
                     } else {
                         assert!(sent.to == server(1) && ["ping", "leave"].contains(&sent.text.as_str()));
                         assert_eq!(sent.text == "leave", sent.at >= join.at + 8_000, "{sent:?}");
+                        leaves += usize::from(sent.text == "leave");
                     }
                 }
             }
+            assert_eq!(leaves, 2);
         }
         assert_eq!((rig.news(), rig.membership().me()), (vec![], member(2)));
     }
@@ -214,4 +216,125 @@ fn a_turn_gives_up_what_was_found() {
     let leaves: Vec<_> = leaves.iter().filter(|sent| sent.text == "leave").collect();
     assert!(leaves.len() == 2 && leaves.iter().all(|sent| sent.to == server(1)));
     assert_eq!((rig.news(), rig.drain()), (vec!["ended: Kicked".to_string()], None));
+}
+
+/// It is offered a place elsewhere, and asks for the roster there.
+fn entering(rig: &mut Rig) -> Sent {
+    let look = until_it_looks(rig);
+    rig.list(&look, &[listed(uuid())]);
+    let join = rig.last();
+    rig.answer(&join, Reply::Joined(Joined { handle: Handle(5), session: Session(3), ..offer(8) }));
+    let ping = rig.last();
+    assert_eq!((ping.to, ping.handle), (server(1), Some(Handle(5))));
+    ping
+}
+
+#[test]
+fn who_is_forgotten_while_it_enters_elsewhere_gives_that_up_for_good() {
+    let mut rig = left_behind();
+    entering(&mut rig);
+    while rig.last().to != server(0) {
+        rig.wait(50);
+    }
+    rig.sent.retain(|sent| sent.to == server(0));
+    rig.unknown();
+    let sent = rig.take_sent();
+    let leaves = sent.iter().filter(|sent| (sent.to, sent.text.as_str()) == (server(1), "leave"));
+    assert_eq!(leaves.count(), 2);
+    let resume = rig.until("resume");
+    rig.answer(&resume, Reply::Joined(Joined { handle: Handle(88), ..offer(2) }));
+    rig.until("ping");
+    rig.roster(&Pool { spec: spec(), era: 11, generation: 2, ..pool(&[(2, "me"), (3, "c")]) });
+    rig.sent.clear();
+    rig.live(60_000);
+    assert_eq!(rig.said(), [] as [&str; 0], "all are back");
+}
+
+#[test]
+fn a_join_elsewhere_that_is_not_answered_is_given_up() {
+    let mut rig = left_behind();
+    let look = until_it_looks(&mut rig);
+    rig.list(&look, &[listed(uuid())]);
+    let join = rig.last();
+    rig.sent.clear();
+    rig.live(20_000);
+    let sent = rig.take_sent();
+    assert!(sent.len() > 2 && sent.iter().all(|sent| sent.tx == join.tx && sent.at < join.at + 2_000));
+}
+
+#[test]
+fn who_is_asked_to_wait_again_elsewhere_waits_again() {
+    for joins in [false, true] {
+        let mut rig = left_behind();
+        let mut asked = until_it_looks(&mut rig);
+        if joins {
+            rig.list(&asked, &[listed(uuid())]);
+            asked = rig.last();
+        }
+        for _ in 0..3 {
+            rig.refuse(&asked, Refusal::Busy { wait: 1_000 });
+            rig.sent.clear();
+            rig.live(900);
+            assert_eq!(rig.said(), [] as [&str; 0]);
+            while rig.sent.is_empty() {
+                rig.live(50);
+            }
+            asked = rig.sent[0].clone();
+        }
+    }
+}
+
+#[test]
+fn the_rest_of_a_roster_elsewhere_is_asked_for_there_and_what_was_ordered_is_given_there() {
+    let mut rig = left_behind();
+    let ping = entering(&mut rig);
+    rig.client.set_about(rig.time(), id(), b"old").unwrap();
+    let about = rig.last();
+    assert_eq!((about.to, about.text.as_str()), (server(0), "about old"));
+    // Who is elsewhere has not been given any.
+    rig.notice(server(1), Handle(5), News::Done { count: about.count, outcome: Ok(()) });
+    assert_eq!(rig.news(), [] as [&str; 0]);
+    rig.notice(server(0), HANDLE, News::Done { count: about.count, outcome: Ok(()) });
+    assert_eq!(rig.news(), ["Done"]);
+    rig.client.set_about(rig.time(), id(), b"new").unwrap();
+    assert_eq!((rig.last().text.as_str(), rig.last().count), ("about new", 2));
+    let other = Pool { number: 30, spec: spec(), host: 1, ..pool(&[(1, "a"), (8, "me")]) };
+    rig.page_at(&ping, &other, None, &[(1, "a")], true);
+    let ask = rig.until("ask");
+    assert_eq!((ask.to, ask.text.as_str()), (server(1), "ask 2"));
+    rig.page_at(&ask, &other, Some(2), &[(8, "me")], false);
+    assert_eq!(rig.membership().me(), member(8));
+    let about = rig.until("about");
+    assert_eq!((about.to, about.handle, about.count), (server(1), Some(Handle(5)), 1));
+}
+
+#[test]
+fn what_nobody_waits_for_while_it_looks_is_unexpected_and_strangers_are_not_heard() {
+    let mut rig = left_behind();
+    let look = until_it_looks(&mut rig);
+    rig.refuse(&Sent { tx: Tx::new(look.tx.unwrap().get() ^ 1), ..look.clone() }, Refusal::Stale);
+    rig.refuse(&Sent { to: server(5), ..look }, Refusal::Stale);
+    let stats = rig.client.stats();
+    assert_eq!((stats.unexpected, stats.foreign, stats.forged), (1, 1, 0));
+}
+
+#[test]
+fn what_ends_elsewhere_ends_nothing_here() {
+    let mut rig = left_behind();
+    entering(&mut rig);
+    rig.notice(server(1), Handle(5), News::Ended(EndReason::PoolEnded));
+    rig.sent.clear();
+    rig.live(20_000);
+    assert_eq!((rig.said(), rig.news()), (vec![], vec![]));
+    assert_eq!(rig.membership().me(), member(2));
+}
+
+#[test]
+fn who_is_asked_elsewhere_whether_it_is_here_answers_there() {
+    let mut rig = left_behind();
+    let ping = entering(&mut rig);
+    rig.sent.clear();
+    rig.challenge(&ping, Cookie::new(9));
+    let moved = rig.last();
+    assert_eq!((moved.to, moved.handle, moved.text.as_str()), (server(1), Some(Handle(5)), "move 9"));
 }

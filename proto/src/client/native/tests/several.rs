@@ -150,3 +150,18 @@ fn calls_begin_where_a_member_has_found_its_pool() {
     rig.client.list(time, &ListFilter::default()).unwrap();
     assert_eq!((rig.last().text.as_str(), rig.last().to), ("list", server(1)));
 }
+
+#[test]
+fn who_was_asked_before_has_nobody_wait_for_the_one_that_is_asked_now() {
+    let mut rig = Rig::with_several();
+    rig.client.join(rig.time(), Door::Id(id()), b"me").unwrap();
+    let first = rig.last();
+    while rig.last().to == first.to {
+        rig.wait(50);
+    }
+    rig.refuse(&first, Refusal::Busy { wait: 5_000 });
+    rig.sent.clear();
+    rig.wait(600);
+    let sent = rig.take_sent();
+    assert!(!sent.is_empty() && sent.iter().all(|sent| sent.to == server(1)));
+}

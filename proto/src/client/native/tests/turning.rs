@@ -8,13 +8,13 @@ fn several(servers: &[u8]) -> PoolSpec {
 }
 
 /// In a pool of these broadcasters, at the first of them that the client has.
-fn in_pool_of(servers: &[u8]) -> (Rig, Pool) {
+pub(super) fn in_pool_of(servers: &[u8]) -> (Rig, Pool) {
     let now = Pool { spec: several(servers), ..pool(&[(1, "a"), (2, "me")]) };
     (Rig::joined_as(2, &now), now)
 }
 
 /// What a resumed member is offered.
-fn again() -> Joined {
+pub(super) fn again() -> Joined {
     Joined { handle: Handle(88), session: Session(2), ..offer(2) }
 }
 
@@ -122,6 +122,18 @@ fn what_another_broadcaster_says_is_over_is_over_when_its_own_is_silent() {
         }
         assert_eq!(rig.news(), ["ended: Forgotten"]);
     }
+}
+
+#[test]
+fn what_another_broadcaster_says_is_over_is_over_if_its_own_could_not_help_before() {
+    let (mut rig, _) = in_pool_of(&[0, 1]);
+    rig.until("ping");
+    rig.unknown();
+    let resume = rig.last();
+    rig.refuse(&resume, Refusal::BadTicket);
+    let probe = rig.until("probe");
+    rig.refuse(&probe, Refusal::Stale);
+    assert_eq!((rig.news(), rig.drain()), (vec!["ended: Forgotten".to_string()], None));
 }
 
 #[test]
