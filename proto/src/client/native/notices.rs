@@ -10,7 +10,8 @@ use super::shared::Core;
 use crate::client::{Outcome, PoolEnd, PoolEvent};
 use crate::wire;
 use crate::wire::native::{
-    Challenge, Change, Cookie, EndReason, Epoch, Items, News, Page, Refusal, State, Ticket, UnverifiedNotice,
+    Challenge, Change, Cookie, EndReason, Epoch, Items, LeaveReason, News, Page, Refusal, State, Ticket,
+    UnverifiedNotice,
 };
 
 impl Place {
@@ -27,7 +28,7 @@ impl Place {
             Ok(News::Page(page)) => self.handle_page(core, &page, elsewhere),
             Ok(News::Done { count, outcome }) => self.handle_done(core, count, outcome, elsewhere),
             Ok(News::Changed { state, changes }) => self.handle_changed(core, &state, changes, elsewhere),
-            Ok(News::Ended(_)) if elsewhere => self.search = Some(Search::new(core, self.interval)),
+            Ok(News::Ended(_)) if elsewhere => self.lose_elsewhere(core),
             Ok(News::Ended(reason)) => self.end(match reason {
                 EndReason::Kicked => PoolEnd::Kicked,
                 EndReason::Replaced => PoolEnd::Replaced,
@@ -137,12 +138,11 @@ impl Place {
             self.tell(core, PoolEvent::Spec);
         }
         let (before, now) = (&old.ticket.state, &new.ticket.state);
-        if now.generation > before.generation && !elsewhere {
-            let fewer = now.count < before.count;
-            self.search = fewer.then(|| Search::new(core, self.interval));
-        }
+        // Why they are gone is not known.
+        let fewer = now.count < before.count && !elsewhere;
         self.membership = Some(new);
         self.tell_host(core, before);
+        self.look_for(core, fewer.then_some(old.members.len()));
     }
 
     fn tell_host(&mut self, core: &mut Core, before: &State) {
@@ -191,7 +191,9 @@ impl Place {
     fn follow(&mut self, core: &mut Core, state: &State, changes: Items<'_, Change<'_>>) {
         let Some(mut membership) = self.membership.take() else { return };
         let mut fits = true;
+        let (had, mut silent) = (membership.members.len(), false);
         for new in changes {
+            silent |= matches!(new, Change::Left { reason: LeaveReason::TimedOut, .. });
             match change(&mut membership.members, &mut membership.spec, new) {
                 Ok(event) => {
                     if event == PoolEvent::Spec {
@@ -215,6 +217,7 @@ impl Place {
         }
         self.membership = Some(membership);
         self.tell_host(core, &before);
+        self.look_for(core, silent.then_some(had));
     }
 
     fn handle_done(&mut self, core: &mut Core, count: u32, outcome: Result<(), Refusal>, elsewhere: bool) {
@@ -278,7 +281,7 @@ impl Place {
         let (said, doubted) = (session.waits_for(count), session.doubts(count));
         if elsewhere {
             if said {
-                self.search = Some(Search::new(core, self.interval));
+                self.lose_elsewhere(core);
             }
             return;
         }

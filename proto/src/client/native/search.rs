@@ -22,6 +22,8 @@ const OFFER: Duration = Duration::from_secs(8);
 pub(super) struct Search {
     /// When it looks next.
     next_at: Instant,
+    /// How many members the pool had. With as many nobody is missing.
+    had: usize,
     step: Step,
 }
 
@@ -38,9 +40,13 @@ enum Step {
 
 impl Search {
     /// To begin after a while.
-    pub(super) fn new(core: &mut Core, interval: Duration) -> Self {
+    fn new(core: &mut Core, interval: Duration, had: usize) -> Self {
         let wait = core.random.around(interval.saturating_mul(INTERVALS));
-        Self { next_at: core.now + wait, step: Step::Waiting }
+        Self { next_at: core.now + wait, had, step: Step::Waiting }
+    }
+
+    fn is_on_its_way(&self) -> bool {
+        matches!(self.step, Step::Joining(_) | Step::Entering(..))
     }
 
     fn asking(&self) -> Option<&Asking> {
@@ -175,7 +181,26 @@ impl Place {
     }
 
     fn rest(&self, core: &mut Core, search: &mut Search) {
-        *search = Search::new(core, self.interval);
+        *search = Search::new(core, self.interval, search.had);
+    }
+
+    /// The place elsewhere is none any more.
+    pub(super) fn lose_elsewhere(&mut self, core: &mut Core) {
+        let had = self.search.as_ref().map(|search| search.had);
+        self.search = had.map(|had| Search::new(core, self.interval, had));
+    }
+
+    /// The roster is another. `missing`: how many members there were, if some are gone that may be elsewhere.
+    pub(super) fn look_for(&mut self, core: &mut Core, missing: Option<usize>) {
+        let now = self.membership.as_ref().map_or(0, |membership| membership.members().len());
+        if let Some(search) = &mut self.search {
+            search.had = search.had.max(missing.unwrap_or(0));
+            if now >= search.had && !search.is_on_its_way() {
+                self.search = None;
+            }
+        } else if let Some(had) = missing.filter(|had| *had > now && self.other_from(0).is_some()) {
+            self.search = Some(Search::new(core, self.interval, had));
+        }
     }
 
     /// Another broadcaster has answered.

@@ -80,17 +80,51 @@ fn it_goes_where_more_are_or_as_many_before_its_own() {
 }
 
 #[test]
-fn who_is_back_with_all_or_was_never_gone_does_not_look() {
+fn who_misses_nobody_does_not_look() {
     let before = Pool { spec: spec(), ..pool(&[(1, "a"), (2, "me")]) };
-    let same = Pool { era: 10, generation: 1, ..before.clone() };
-    let fewer = Pool { number: 2, members: vec![(2, "me")], host: 2, ..before.clone() };
-    for now in [same, fewer] {
+    let back = Pool { era: 10, generation: 1, ..before.clone() };
+    let mut rig = Rig::joined_as(2, &before);
+    rig.wait(3_800);
+    rig.roster(&back);
+    rig.live(60_000);
+    // Somebody leaves who says so.
+    let left = Pool { number: 2, members: vec![(2, "me")], host: 2, ..back.clone() };
+    rig.changed(&left, &[Change::Left { member: member(1), reason: LeaveReason::Left }]);
+    rig.live(60_000);
+    assert!(rig.said().iter().all(|said| said.starts_with("ping")));
+}
+
+#[test]
+fn who_misses_somebody_looks_until_as_many_are_there_again() {
+    let before = Pool { spec: spec(), ..pool(&[(1, "a"), (2, "me"), (3, "c")]) };
+    let fewer = Pool { number: 2, members: vec![(2, "me"), (3, "c")], host: 2, ..before.clone() };
+    let told: &[_] = &[Change::Left { member: member(1), reason: LeaveReason::TimedOut }];
+    // Told that one fell silent; and told nothing, so that the page doesn't say why he is gone.
+    for told in [told, &[]] {
         let mut rig = Rig::joined_as(2, &before);
-        rig.wait(3_800);
-        rig.roster(&now);
+        if told.is_empty() {
+            rig.wait(3_800);
+            rig.roster(&fewer);
+        } else {
+            rig.changed(&fewer, told);
+        }
+        until_it_looks(&mut rig);
+        let again = Pool { number: 3, members: vec![(2, "me"), (3, "c"), (4, "d")], ..fewer.clone() };
+        rig.changed(&again, &[Change::Joined(Pool::entry(4, "d"))]);
+        rig.sent.clear();
         rig.live(60_000);
-        assert!(rig.said().iter().all(|said| said.starts_with("ping")));
+        assert!(rig.said().iter().all(|said| said.starts_with("ping")), "{:?}", rig.said());
     }
+}
+
+#[test]
+fn who_has_no_other_broadcaster_to_ask_looks_nowhere() {
+    let before = pool(&[(1, "a"), (2, "me")]);
+    let fewer = Pool { number: 2, members: vec![(2, "me")], host: 2, ..before.clone() };
+    let mut rig = Rig::joined_as(2, &before);
+    rig.changed(&fewer, &[Change::Left { member: member(1), reason: LeaveReason::TimedOut }]);
+    rig.live(60_000);
+    assert!(rig.said().iter().all(|said| said.starts_with("ping")));
 }
 
 #[test]
