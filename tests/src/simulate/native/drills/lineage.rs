@@ -7,10 +7,14 @@ use poolmesh_proto::{Outcome, Saved};
 
 use super::super::agree::{SOON, demand};
 use super::super::lobby::Lobby;
-use super::super::meeting::Met;
+use super::super::meeting::{Met, answer};
 use super::orders::guest;
 use super::{Agreed, a_ping, is_refused};
 use crate::sim::{NodeId, Violation};
+
+/// After this time somebody who is new to a broadcaster was mostly offered a place, and has not taken it: a cookie comes and goes
+/// before.
+const OFFERED: Duration = Duration::from_millis(38);
 
 /// A pool as it was at first.
 struct Old {
@@ -52,8 +56,13 @@ pub(super) fn old_ticket_comes_first(lobby: &mut Lobby, met: &Met) -> Result<(),
     if kicked {
         let number = old.number;
         lobby.done(host, |context| context.kick(pool, number))?;
-        lobby.until_agreed(SOON, "M2: a member was sent away", pool, &others, |_, agreed| {
-            !agreed.members.contains(&number)
+        lobby.until_agreed(SOON, "M2: a member was sent away", pool, &others, |lobby, agreed| {
+            lobby.ended(old.node).is_some() && !agreed.members.contains(&number)
+        })?;
+        // Nor does it come back while tickets hold.
+        let outcome = lobby.ask(old.node, |context| context.resume(&old.saved))?;
+        demand(lobby, is_refused(outcome.as_ref(), Refusal::Stale), || {
+            format!("M3: {outcome:?} came of a ticket of {}, which was sent away", old.node)
         })?;
     }
     // Nobody else comes before what it brings back is published, and joined by one who has lost what it had.
@@ -69,11 +78,28 @@ pub(super) fn old_ticket_comes_first(lobby: &mut Lobby, met: &Met) -> Result<(),
         let time = lobby.interval() * 2 + SOON;
         lobby.world.run_for(time)?;
     }
+    // Of several broadcasters it would turn to the next meanwhile.
+    let late = lobby.broadcasters.len() < 2 && lobby.rng.chance(500_000);
     if let Some(node) = joins {
         lobby.restart_peer(node);
-        lobby.ask(node, |context| context.join_with(pool, b"new"))?;
+        if late {
+            // It is offered a place, and takes it when that is void.
+            lobby.with(node, |player, context| {
+                player.call(context, |context| context.join_with(pool, b"new"));
+            });
+            lobby.world.run_for(OFFERED)?;
+            lobby.world.freeze(node, false);
+        } else {
+            lobby.ask(node, |context| context.join_with(pool, b"new"))?;
+        }
     }
     stay.iter().filter(|_| published).for_each(|node| lobby.world.thaw(*node));
+    if let Some(node) = joins.filter(|_| late) {
+        lobby.world.run_for(SOON * 2)?;
+        lobby.world.thaw(node);
+        answer(lobby, node)?;
+        lobby.with(node, |_, context| context.release(pool));
+    }
     let out: Vec<Member> = joined.into_iter().chain(Some(old.number).filter(|_| changed || kicked)).collect();
     // What comes so late is published with its first member, who may not be the host.
     let host = (was.host, was.term.get());
