@@ -1,5 +1,6 @@
 //! What must come of one thing that happens to a pool in fair weather.
 
+mod lineage;
 mod orders;
 mod outages;
 
@@ -19,7 +20,7 @@ pub(super) fn drill(lobby: &mut Lobby, met: &Met) -> Result<(), Violation> {
     if met.members.len() < 2 {
         return Ok(());
     }
-    match lobby.rng.below(14) {
+    match lobby.rng.below(16) {
         0 => outages::host_falls_silent(lobby, met),
         1 => outages::comes_back_with_key(lobby, met),
         2 => outages::comes_back_without_key(lobby, met),
@@ -33,7 +34,9 @@ pub(super) fn drill(lobby: &mut Lobby, met: &Met) -> Result<(), Violation> {
         10 => orders::say(lobby, met),
         11 => orders::close(lobby, met),
         12 => orders::leave(lobby, met),
-        _ => orders::end_with_host(lobby, met),
+        13 => orders::end_with_host(lobby, met),
+        14 => lineage::old_ticket_comes_first(lobby, met),
+        _ => lineage::branches_meet(lobby, met),
     }
 }
 

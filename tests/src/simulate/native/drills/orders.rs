@@ -10,7 +10,7 @@ use super::{AT_ONCE, all_told_left, is_refused};
 use crate::sim::{NodeId, Violation};
 
 /// Some member that is not host.
-fn guest(lobby: &mut Lobby, met: &Met) -> Option<NodeId> {
+pub(super) fn guest(lobby: &mut Lobby, met: &Met) -> Option<NodeId> {
     let host = lobby.host(met)?;
     let others = Lobby::others(met, &[host]);
     if others.is_empty() { None } else { Some(*lobby.rng.pick(&others)) }
