@@ -60,6 +60,8 @@ struct World {
     deadline: Option<Instant>,
     /// When it sent something, while it looked for a broadcaster and did nothing else.
     searching: VecDeque<Instant>,
+    /// A call was cancelled since the last drain.
+    cancelled: bool,
     saved: Vec<Vec<u8>>,
     /// Nothing waits to be polled.
     drained: bool,
@@ -79,6 +81,7 @@ impl World {
             clock: Clock::default(),
             deadline: None,
             searching: VecDeque::new(),
+            cancelled: false,
             saved: Vec::new(),
             drained: true,
         }
@@ -209,6 +212,8 @@ impl World {
             self.act(|client| client.cancel(call));
             self.model.cancelled(call);
         }
+        // What was sent for it before may go out yet.
+        self.cancelled = true;
         self.searching.clear();
     }
 
@@ -307,7 +312,7 @@ impl World {
         assert_eq!(again, Output::Wait(deadline), "a second drain yields nothing");
         let client = self.client.as_mut().expect("it is there until the end");
         self.model.check_pools(client);
-        self.drained = true;
+        (self.drained, self.cancelled) = (true, false);
         sent + told
     }
 
@@ -321,7 +326,7 @@ impl World {
         if datagram.get(1) == Some(&LEAVE) {
             return;
         }
-        if !self.model.only_searches() {
+        if !self.model.only_searches() || self.cancelled {
             return self.searching.clear();
         }
         let now = self.clock.latest();
