@@ -31,7 +31,11 @@ impl Lineage {
             return;
         };
         assert_eq!(state.base.is_none(), state.generation == 0, "{state:?}");
-        let Some(base) = state.base else { return };
+        let Some(base) = state.base else {
+            // Its maker has made it anew, by the request that made it first.
+            self.generations.remove(&pool.bytes());
+            return;
+        };
         let came: Vec<_> = came.iter().filter(|one| one.pool == pool).collect();
         let era = (pool.bytes(), state.epoch.era());
         let base = match self.eras.get(&era) {
