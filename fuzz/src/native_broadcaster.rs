@@ -4,6 +4,7 @@
 mod attack;
 mod calls;
 mod ledger;
+mod lineage;
 mod player;
 mod seen;
 
@@ -134,6 +135,7 @@ impl World {
 
     /// A new broadcaster, which knows nothing but the secret.
     fn start(&mut self, secret: u8) {
+        self.keep_tickets();
         let old = self.broadcaster.take();
         self.meter.run(|| drop(old));
         assert_eq!(self.meter.bytes(), 0, "a broadcaster that is gone keeps something");
@@ -196,6 +198,7 @@ impl World {
                 self.start(7);
                 self.resume_some(input);
             }
+            224..=239 => self.branch(input),
             _ => self.timeout(),
         }
     }
@@ -376,6 +379,11 @@ fn config(input: &mut Input<'_>) -> (BroadcasterConfig, bool) {
     limits.interval = Duration::from_millis(50);
     limits.timeout = Duration::from_millis(200);
     limits.offer = Duration::from_millis(100);
+    if choices & 0x60 == 0x20 {
+        // A recovery is over before who has come may be silent for too long.
+        limits.timeout = Duration::from_secs(20);
+        limits.offer = Duration::from_secs(8);
+    }
     if choices & 0x18 == 0x18 {
         limits.pools = input.one_to(6);
         limits.pools_per_source = input.one_to(6);

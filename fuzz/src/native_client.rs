@@ -26,6 +26,9 @@ const MOST_STEPS: usize = 64;
 /// The type of a member's message that it leaves.
 const LEAVE: u8 = 0x18;
 
+/// That of a broadcaster's page.
+const PAGE: u8 = 0x91;
+
 /// Does what the bytes say, sometimes to two of them. Every call ends once, in time; what is told of pools comes to
 /// what the client knows of them; it says only what it may, and to whom it may, in order; while it looks for a
 /// broadcaster it sends at most two datagrams a second; what is forged does nothing; memory stays within what is stated;
@@ -60,6 +63,10 @@ struct World {
     deadline: Option<Instant>,
     /// When it sent something, while it looked for a broadcaster and did nothing else.
     searching: VecDeque<Instant>,
+    /// A call was cancelled since the last drain.
+    cancelled: bool,
+    /// A page came since the last drain.
+    paged: bool,
     saved: Vec<Vec<u8>>,
     /// Nothing waits to be polled.
     drained: bool,
@@ -79,6 +86,8 @@ impl World {
             clock: Clock::default(),
             deadline: None,
             searching: VecDeque::new(),
+            cancelled: false,
+            paged: false,
             saved: Vec::new(),
             drained: true,
         }
@@ -209,6 +218,8 @@ impl World {
             self.act(|client| client.cancel(call));
             self.model.cancelled(call);
         }
+        // What was sent for it before may go out yet.
+        self.cancelled = true;
         self.searching.clear();
     }
 
@@ -243,6 +254,9 @@ impl World {
     fn receive(&mut self, from: SocketAddr, datagram: &[u8]) {
         let now = self.clock.now();
         self.act(|client| client.handle_datagram(now, from, datagram));
+        if datagram.get(1) == Some(&PAGE) {
+            self.paged = true;
+        }
     }
 
     /// What has another's tag, or comes from elsewhere, does nothing.
@@ -307,7 +321,10 @@ impl World {
         assert_eq!(again, Output::Wait(deadline), "a second drain yields nothing");
         let client = self.client.as_mut().expect("it is there until the end");
         self.model.check_pools(client);
-        self.drained = true;
+        if self.paged {
+            self.model.paged();
+        }
+        (self.drained, self.cancelled, self.paged) = (true, false, false);
         sent + told
     }
 
@@ -321,7 +338,7 @@ impl World {
         if datagram.get(1) == Some(&LEAVE) {
             return;
         }
-        if !self.model.only_searches() {
+        if !self.model.only_searches() || self.cancelled || self.paged {
             return self.searching.clear();
         }
         let now = self.clock.latest();

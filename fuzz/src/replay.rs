@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use poolmesh_proto::trace::{Entry, Input, PeerStart, Recorder, Replay, Start, entries};
+use poolmesh_proto::wire::Dialect;
 use poolmesh_proto::{BroadcasterConfig, ClientConfig, Instant, MeshConfig};
 
 use crate::memory::Live;
@@ -16,6 +17,11 @@ const PLAYED_ENTRIES: usize = 96;
 
 /// What a program may take for itself, in bytes: a broadcaster takes most, see [`BroadcasterConfig`].
 const PROGRAM: usize = 128 * 1_024;
+
+/// What a broadcaster takes besides for the native dialect, once something came that says it is of that: of itself, and a
+/// place of the table of sources.
+const NATIVE: usize = 256 * 1_024;
+const SOURCE: usize = 24;
 
 /// Plays the entries that the bytes are, behind the starts of a broadcaster and a peer.
 ///
@@ -68,7 +74,7 @@ fn play(all: &[Entry], twice: bool) {
     }
     let finished = replay.finish();
     let count = 1 + usize::from(twin.is_some());
-    live.check(count * most(all));
+    live.check(most(all).saturating_mul(count));
     if let Some(twin) = &mut twin {
         assert_eq!(twin.finish(), finished);
     }
@@ -79,14 +85,24 @@ fn play(all: &[Entry], twice: bool) {
 #[expect(clippy::wildcard_enum_match_arm, reason = "what holds nothing of any length")]
 fn most(all: &[Entry]) -> usize {
     let (mut programs, mut links, mut addresses, mut sent, mut told) = (0, 0, 0, 0, 0);
+    let (mut native, mut is_native) = (0, false);
     for entry in all {
         match &entry.input {
-            Input::Start(_) => programs += 1,
+            Input::Start(start) => {
+                programs += 1;
+                if let Start::Broadcaster(config) = start {
+                    let table = config.limits.sources.saturating_mul(SOURCE);
+                    native = table.saturating_add(NATIVE).saturating_add(native);
+                }
+            }
             Input::Dialed(_) | Input::Accepted(_) => links += 1,
             Input::Send { name, payload, .. } | Input::SendToAll { name, payload } => {
                 sent += name.len() + payload.len() + 12;
             }
-            Input::Datagram { datagram, .. } => told += datagram.len(),
+            Input::Datagram { datagram, .. } => {
+                told += datagram.len();
+                is_native |= Dialect::of(datagram) == Dialect::Native;
+            }
             Input::Bytes(_, bytes) => told += bytes.len(),
             Input::Connect(all) => addresses += all.len(),
             Input::Enter(pool) => addresses += pool.peers().len(),
@@ -95,5 +111,6 @@ fn most(all: &[Entry]) -> usize {
         }
     }
     let apart = (programs + 1) * PROGRAM + all.len() * 2_048 + addresses * 1_024;
-    apart + told * 128 + links * (8 * 1_024 + 4 * sent)
+    let native = if is_native { native } else { 0 };
+    native.saturating_add(apart + told * 128 + links * (8 * 1_024 + 4 * sent))
 }

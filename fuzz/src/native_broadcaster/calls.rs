@@ -112,7 +112,8 @@ impl World {
         let latest = self.clock.latest();
         for joined in self.ledger.living(latest) {
             let shown = joined.application == application(0) && !self.ledger.may_be_hidden(joined.pool);
-            assert!(!shown || self.lives > 1 || named.contains(&joined.pool), "{joined:?} is not named");
+            let shown = shown && !self.ledger.may_recover(joined.pool);
+            assert!(!shown || named.contains(&joined.pool), "{joined:?} is not named");
         }
     }
 
@@ -180,6 +181,16 @@ impl World {
         }
     }
 
+    /// Whoever is in a pool keeps what brings it back, to come by it much later.
+    pub(super) fn keep_tickets(&mut self) {
+        let places = |player: &Player| player.places.iter().rev().find_map(Place::ticket);
+        for (ticket, roster) in self.players.iter().filter_map(places) {
+            if self.tickets.len() < KEPT && self.tickets.iter().all(|(known, _)| *known != ticket) {
+                self.tickets.push((ticket, roster));
+            }
+        }
+    }
+
     /// All have lost their broadcaster, and what they say arrives.
     pub(super) fn resume_all(&mut self) {
         self.resume_those(|_| true);
@@ -191,9 +202,27 @@ impl World {
         self.resume_those(|player| which & 1 << player != 0);
     }
 
+    /// Some come back by what was kept, of one life of the broadcaster or of several: to this one or to the next.
+    pub(super) fn branch(&mut self, input: &mut Input<'_>) {
+        let (which, first) = (input.u8(), input.u8());
+        if which >= 128 {
+            self.start(7);
+        }
+        for player in (0..super::PLAYERS as u8).filter(|player| which & 1 << player != 0) {
+            let Some(at) = usize::from(first.wrapping_add(player)).checked_rem(self.tickets.len()) else {
+                return;
+            };
+            let Some((ticket, roster)) = self.tickets.get(at).cloned() else { return };
+            let (spec, about) = (roster.spec.as_spec(), About::default());
+            self.call(player, Call::Resume { ticket, spec, about });
+            self.pump(super::Mail::Arrives);
+        }
+    }
+
     fn resume_those(&mut self, which: impl Fn(u8) -> bool) {
         for player in (0..super::PLAYERS as u8).filter(|player| which(*player)) {
-            let ticket = self.player(player).places.last().and_then(Place::ticket);
+            // What it has of its latest place is of no use until that has a roster.
+            let ticket = self.player(player).places.iter().rev().find_map(Place::ticket);
             if let Some((ticket, roster)) = ticket {
                 let (spec, about) = (roster.spec.as_spec(), About::default());
                 self.call(player, Call::Resume { ticket, spec, about });

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use poolmesh_proto::wire::native::{
     Act, Answer, Call, FromBroadcaster, FromClient, Joined, Key, LONGEST_TO_UNPROVEN, LeaveReason,
-    MAX_DATAGRAM, Message, News, Notice, PoolUuid, Reply, Tx,
+    MAX_DATAGRAM, Message, News, Notice, PoolUuid, Reply, State, Tx,
 };
 use poolmesh_proto::wire::{Dialect, canonical};
 use poolmesh_proto::{BroadcasterEvent, Instant, PoolId};
+
+use super::lineage::{Came, Lineage, is_in};
 
 /// What an address that has not proven itself sent and was sent, in datagrams and bytes.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ struct Account {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) joined: Joined,
+    /// What the ticket said for which it was offered.
+    ticket: Option<State>,
     at: SocketAddr,
     offered: Instant,
     /// When something new was said last, when it was of what was answered last, and when something may have been taken.
@@ -34,6 +38,14 @@ pub(super) struct Session {
     messages: u32,
     /// It may have ended for a reason that is not silence.
     disturbed: bool,
+    /// Or because somebody has come by a ticket of which its own is no part.
+    outdone: bool,
+}
+
+impl Session {
+    fn may_be_over(&self) -> bool {
+        self.disturbed || self.outdone
+    }
 }
 
 /// What has to come of a datagram.
@@ -53,6 +65,8 @@ pub(super) struct Ledger {
     accounts: BTreeMap<SocketAddr, Account>,
     cookies: BTreeSet<(SocketAddr, u64)>,
     requests: BTreeMap<(SocketAddr, Tx), Vec<Key>>,
+    tickets: BTreeMap<(SocketAddr, Tx), State>,
+    lineage: Lineage,
     pub(super) sessions: Vec<Session>,
     timeout: Duration,
     offer: Duration,
@@ -74,6 +88,8 @@ impl Ledger {
             accounts: BTreeMap::new(),
             cookies: BTreeSet::new(),
             requests: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            lineage: Lineage::default(),
             sessions: Vec::new(),
             timeout,
             offer,
@@ -98,6 +114,9 @@ impl Ledger {
                 let cookie = request.cookie.map_or(0, |cookie| cookie.get());
                 account.proven |= self.cookies.contains(&(from, cookie));
                 self.asked += usize::from(account.proven);
+                if let Call::Resume { ticket, .. } = request.call {
+                    self.tickets.insert((from, request.tx), ticket.state);
+                }
                 if let Call::Create { spec, .. } | Call::Resume { spec, .. } = request.call {
                     self.ends |= spec.ends_with_host();
                     if spec.hidden() {
@@ -128,7 +147,7 @@ impl Ledger {
         let dead = self.is_dead(at, now);
         let Some(session) = self.sessions.get_mut(at) else { return Due::Anything };
         if dead {
-            return if session.disturbed { Due::Anything } else { Due::Unknown };
+            return if session.may_be_over() { Due::Anything } else { Due::Unknown };
         }
         let (pool, member) = (session.joined.pool, session.joined.member);
         session.messages += 1;
@@ -141,8 +160,8 @@ impl Ledger {
         }
         session.said = if new { Some(now) } else { session.said };
         let heard = session.taken.is_some_and(|taken| !(taken + self.timeout).is_due(now));
-        let stands = heard && !session.disturbed;
-        let (own, at_home, joined) = (session.at == from, session.at, session.joined);
+        let stands = heard && !session.may_be_over();
+        let (own, at_home, joined, ticket) = (session.at == from, session.at, session.joined, session.ticket);
         let comes = session.taken.is_none();
         let answered = new && own && stands && matches!(message.act, Act::Ping(_));
         if let Act::Move(cookie) = message.act {
@@ -157,6 +176,7 @@ impl Ledger {
         }
         if comes {
             self.disturb(|other| other.at == at_home && other.joined.pool == pool && other.joined != joined);
+            self.outdo(&joined, ticket);
         }
         // What is over by that, or may be.
         match message.act {
@@ -190,6 +210,14 @@ impl Ledger {
         }
     }
 
+    /// Somebody comes, by a ticket perhaps: who is there by another may be out.
+    fn outdo(&mut self, by: &Joined, ticket: Option<State>) {
+        let Some(ticket) = ticket else { return };
+        for one in self.sessions.iter_mut().filter(|one| one.joined.pool == by.pool && one.joined != *by) {
+            one.outdone |= one.ticket.is_none_or(|other| !is_in(&other, &ticket));
+        }
+    }
+
     /// Something goes out.
     pub(super) fn outgoing(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) {
         if Dialect::of(datagram) == Dialect::Classic {
@@ -220,7 +248,7 @@ impl Ledger {
                     .filter_map(|one| Some((verified(one)?, one.joined)))
                     .next()
                     .expect("a tag of a session that was offered");
-                self.told(&told, &joined);
+                self.told(now, &told, &joined);
             }
             FromBroadcaster::Challenge(challenge) => {
                 if let Some(cookie) = challenge.prove {
@@ -254,6 +282,7 @@ impl Ledger {
         });
         self.sessions.push(Session {
             joined: *joined,
+            ticket: self.tickets.get(&(to, answer.tx)).copied(),
             at: to,
             offered: now,
             said: None,
@@ -263,6 +292,7 @@ impl Ledger {
             orders: 0,
             messages: 0,
             disturbed: false,
+            outdone: false,
         });
     }
 
@@ -271,7 +301,7 @@ impl Ledger {
         let BroadcasterEvent::MemberLeft { pool, member, reason, .. } = event else { return };
         let is = |one: &&Session| PoolId::from(one.joined.pool) == *pool && one.joined.member == *member;
         let mut sessions = self.sessions.iter().filter(is);
-        let disturbed = self.ends || sessions.clone().any(|one| one.disturbed);
+        let disturbed = self.ends || sessions.clone().any(Session::may_be_over);
         let heard = |one: &Session| one.taken.is_some_and(|taken| !(taken + self.timeout).is_due(now));
         let silent = *reason == LeaveReason::TimedOut && !sessions.any(heard);
         assert!(disturbed || silent, "{event:?} at {now:?}, of {:?}", self.sessions);
@@ -282,16 +312,35 @@ impl Ledger {
         self.hidden.contains(&pool.bytes())
     }
 
+    /// Whether a pool may be coming back: somebody has come by a ticket.
+    pub(super) fn may_recover(&self, pool: PoolUuid) -> bool {
+        self.sessions.iter().any(|one| one.joined.pool == pool && one.ticket.is_some())
+    }
+
     /// The members that are there for certain.
     pub(super) fn living(&self, now: Instant) -> impl Iterator<Item = &Joined> {
         let lives = move |one: &&Session| {
             let taken = one.taken.is_some_and(|taken| !(taken + self.timeout).is_due(now));
-            taken && !one.disturbed && !self.ends
+            taken && !one.may_be_over() && !self.ends
         };
         self.sessions.iter().filter(lives).map(|one| &one.joined)
     }
 
-    fn told(&mut self, notice: &Notice<'_>, joined: &Joined) {
+    /// Who may be a member, and by which ticket.
+    fn came(&self, now: Instant) -> Vec<Came> {
+        let came = |one: &Session| {
+            one.maybe?;
+            let taken = one.taken.is_some_and(|taken| !(taken + self.timeout).is_due(now));
+            let is_there = taken && !one.disturbed && !self.ends;
+            let Joined { pool, member, .. } = one.joined;
+            Some(Came { pool, member, ticket: one.ticket, is_there })
+        };
+        self.sessions.iter().filter_map(came).collect()
+    }
+
+    fn told(&mut self, now: Instant, notice: &Notice<'_>, joined: &Joined) {
+        let came = self.came(now);
+        self.lineage.told(joined.pool, &notice.news, &came);
         let one = self.sessions.iter_mut().find(|one| one.joined == *joined);
         if let (News::Pong { .. } | News::Page(_) | News::Done { .. }, Some(one)) = (&notice.news, one) {
             // It is a member, or has just left.

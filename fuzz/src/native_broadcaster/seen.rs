@@ -94,6 +94,11 @@ impl Seen {
         let epoch = self.state(pool, state);
         let known = epoch.spec.get_or_insert_with(|| spec.clone());
         assert_eq!(*known, spec, "equal epochs, other specs");
+        let base = state.base.filter(|_| state.epoch.number() == 1);
+        let base = base.and_then(|base| self.epochs.get(&(pool.bytes(), base.era(), base.number())));
+        if let Some(known) = base.and_then(|base| base.spec.as_ref()) {
+            assert_eq!(*known, spec, "brought back with another spec: {state:?}");
+        }
     }
 
     fn part(&mut self, pool: PoolUuid, state: &State, part: Part) {

@@ -40,6 +40,8 @@ struct Pool {
     /// Something was not told.
     missed: bool,
     silent: bool,
+    /// It looks for a broadcaster: none has told it of the pool since it was silent.
+    searches: bool,
 }
 
 #[derive(Debug, Default)]
@@ -93,7 +95,14 @@ impl Model {
 
     /// Whether the only pool there is has lost its broadcaster, and nothing else is done.
     pub(super) fn only_searches(&self) -> bool {
-        self.under_way() == 0 && self.pools.len() == 1 && self.pools.values().all(|pool| pool.silent)
+        self.under_way() == 0 && self.pools.len() == 1 && self.pools.values().all(|pool| pool.searches)
+    }
+
+    /// A broadcaster tells of a pool: whoever was looking for one has found it, or nothing comes of it.
+    pub(super) fn paged(&mut self) {
+        for pool in self.pools.values_mut() {
+            pool.searches = false;
+        }
     }
 
     /// Something is told, at the latest time that was handed in.
@@ -138,7 +147,7 @@ impl Model {
     fn entered(&mut self, info: &PoolInfo) {
         let of = |one: &poolmesh_proto::PoolMember| (one.number.get(), (one.address, one.about.to_vec()));
         let members = info.members().iter().map(of).collect();
-        let new = Pool { members, host: None, missed: false, silent: false };
+        let new = Pool { members, host: None, missed: false, silent: false, searches: false };
         self.pools.entry(info.id()).or_insert(new);
     }
 
@@ -201,13 +210,14 @@ impl Pool {
                 self.members.get_mut(&one.number.get()).expect("somebody who is there").0 = one.address;
             }
             PoolEvent::Host { member, term, .. } => self.host = Some((member.get(), term.get())),
-            PoolEvent::Missed => self.missed = true,
+            // That a broadcaster was found may be among it.
+            PoolEvent::Missed => (self.missed, self.silent, self.searches) = (true, false, false),
             PoolEvent::Unreachable => {
                 assert!(!self.silent, "unreachable twice");
-                self.silent = true;
+                (self.silent, self.searches) = (true, true);
             }
             // It may have been away for too short to be missed.
-            PoolEvent::Restored => self.silent = false,
+            PoolEvent::Restored => (self.silent, self.searches) = (false, false),
             PoolEvent::Spec | _ => {}
         }
     }
