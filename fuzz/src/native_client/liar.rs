@@ -338,6 +338,7 @@ impl Given {
             epoch: Epoch::new(era, number).expect("it is not 0"),
             generation: u32::from(rest / 128),
             base: Epoch::new(era ^ 1, u32::from(rest % 2)),
+            came: u16::from(rest % 2),
             term: Term::new(u32::from(rest / 32) + 1).expect("it is not 0"),
             host: member(host),
             next: Member::new(8).expect("it is not 0"),

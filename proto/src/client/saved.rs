@@ -137,6 +137,7 @@ pub(crate) mod tests {
             epoch: Epoch::new(7, 7).unwrap(),
             generation: 0,
             base: None,
+            came: 0,
             term: Term::new(1).unwrap(),
             host: member,
             next: Member::new(2).unwrap(),

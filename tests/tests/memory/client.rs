@@ -46,6 +46,7 @@ fn state(number: u32, count: u32) -> State {
         epoch: Epoch::new(9, number).unwrap(),
         generation: 0,
         base: None,
+        came: 0,
         term: Term::new(1).unwrap(),
         host: member(1),
         next: member(u32::MAX),

@@ -102,10 +102,10 @@ fn epoch() -> impl Strategy<Value = Value> {
 
 fn state() -> BoxedStrategy<Value> {
     let epochs = (epoch(), prop_oneof![Just(Value::Null), epoch()]);
-    (epochs, [short(), short()], [some(), some(), some()], 1..=1_024u16, id())
-        .prop_map(|((epoch, base), [generation, purged], [term, host, next], count, seal)| {
+    (epochs, any::<u16>(), [short(), short()], [some(), some(), some()], 1..=1_024u16, id())
+        .prop_map(|((epoch, base), came, [generation, purged], [term, host, next], count, seal)| {
             json!({
-                "epoch": epoch, "generation": generation, "base": base, "term": term, "host": host, "next": next,
+                "epoch": epoch, "generation": generation, "base": base, "came": came, "term": term, "host": host, "next": next,
                 "purged": purged, "count": count, "seal": seal,
             })
         })

@@ -33,7 +33,11 @@ fn cookies() {
 #[test]
 fn ids_of_pools_and_keys_of_sessions() {
     for vector in list("pools") {
-        let made = keys(&vector).pool(Tx::new(long(&vector["tx"])).unwrap(), address(&vector["maker"]));
+        let made = keys(&vector).pool(
+            Tx::new(long(&vector["tx"])).unwrap(),
+            address(&vector["maker"]),
+            Cookie::new(long(&vector["cookie"])).unwrap(),
+        );
         assert_eq!(made, pool(&vector["pool"]));
     }
     for vector in list("sessions") {

@@ -228,6 +228,7 @@ fn state(value: &Value) -> State {
         epoch: epoch(&value["epoch"]),
         generation: number(&value["generation"]),
         base: there(&value["base"]).map(epoch),
+        came: number(&value["came"]),
         term: Term::new(number(&value["term"])).unwrap(),
         host: member(&value["host"]),
         next: member(&value["next"]),

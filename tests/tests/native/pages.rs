@@ -21,6 +21,7 @@ fn state() -> State {
         epoch: Epoch::new(1, 1).unwrap(),
         generation: 0,
         base: None,
+        came: 0,
         term: Term::new(1).unwrap(),
         host: first,
         next: first,

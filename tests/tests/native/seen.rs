@@ -210,6 +210,7 @@ fn state(state: &State) -> Value {
         "epoch": epoch(state.epoch),
         "generation": state.generation,
         "base": state.base.map(epoch),
+        "came": state.came,
         "term": state.term.get(),
         "host": state.host.get(),
         "next": state.next.get(),

@@ -36,9 +36,13 @@ impl Native {
         spec: &Spec<'_>,
         about: About<'_>,
     ) -> Result<u32, Refusal> {
-        let id = self.keys.pool(asker.tx, asker.at);
+        let id = self.keys.pool(asker.tx, asker.at, asker.cookie);
         if let Some(pool) = self.pools.find(application, id) {
             return self.served(pool, asker).ok_or(Refusal::Stale);
+        }
+        // It was made by this request, and has ended.
+        if self.gone.knows((application, id)) {
+            return Err(Refusal::Stale);
         }
         allows(desk, spec)?;
         allows_about(desk, about)?;

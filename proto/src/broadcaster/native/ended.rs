@@ -2,7 +2,8 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 
-use crate::wire::native::{Application, Epoch, PoolUuid, State};
+use super::lineage::{Base, Rank};
+use crate::wire::native::{Application, PoolUuid, State};
 
 type Name = (Application, PoolUuid);
 
@@ -11,8 +12,8 @@ type Name = (Application, PoolUuid);
 pub(super) struct Ended {
     pub(super) era: u64,
     pub(super) generation: u32,
-    /// From which epoch it was brought back into that era.
-    pub(super) base: Option<Epoch>,
+    /// From which epoch it was brought back into that era, if it was.
+    pub(super) base: Option<Base>,
     /// If its last member fell silent, which may be for want of a line, or because this broadcaster stood still: the number of
     /// the epoch at the latest kick, up to which tickets of the era don't hold.
     pub(super) silent: Option<u32>,
@@ -24,14 +25,22 @@ impl Ended {
         if ticket.epoch.era() == self.era {
             return self.silent.is_some_and(|purged| ticket.epoch.number() >= purged);
         }
-        match self.base.filter(|base| base.era() == ticket.epoch.era()) {
+        if let Some(base) = Base::of(ticket).filter(|base| base.epoch.era() == self.era) {
+            // What ended here by its host, or because all had left, has ended elsewhere, too.
+            return self.silent.is_some_and(|purged| base.epoch.number() >= purged);
+        }
+        match self.base {
             // It went on elsewhere when it had come here. Or nobody who was there when it came heard so, before all fell
             // silent, and nobody was sent away.
-            Some(base) => {
-                let was_there = self.silent == Some(0) && ticket.epoch == base;
-                ticket.epoch.number() > base.number() || was_there
+            Some(base) if base.epoch.era() == ticket.epoch.era() => {
+                let was_there = self.silent == Some(0) && ticket.epoch == base.epoch;
+                was_there || !base.goes_on_behind(ticket)
             }
-            None => ticket.generation > self.generation,
+            _ => {
+                let (own, its) =
+                    (Rank::of(self.base, self.generation), Rank::of(Base::of(ticket), ticket.generation));
+                its.is_higher(&own) == Some(true)
+            }
         }
     }
 }
@@ -66,6 +75,11 @@ impl Memory {
         }
     }
 
+    /// Whether it is remembered.
+    pub(super) fn knows(&self, name: Name) -> bool {
+        self.all.contains_key(&name)
+    }
+
     /// Whether a ticket may bring this pool back, and the highest generation that it had here. `began_here`: the ticket's era did.
     pub(super) fn allows(&self, name: Name, ticket: &State, began_here: bool) -> Option<u32> {
         match self.all.get(&name) {
@@ -83,7 +97,7 @@ mod tests {
     #[test]
     fn the_latest_are_kept() {
         let name = |number: usize| (Application::POOLMESH, PoolUuid::new((number as u128).to_be_bytes()));
-        let ended = Ended { era: 7, generation: 3, base: Epoch::new(6, 9), silent: None };
+        let ended = Ended { era: 7, generation: 3, base: None, silent: None };
         for (pools, kept) in [(0, LEAST), (LEAST + 1, LEAST + 1)] {
             let mut memory = Memory::new(pools);
             for number in 0..=kept {

@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use super::Native;
 use super::desk::Desk;
 use super::ended::Ended;
+use super::lineage::Base;
 use super::places::{NONE, Standing};
 use crate::Transmit;
 use crate::broadcaster::BroadcasterEvent;
@@ -51,13 +52,14 @@ impl Native {
 
     /// Keeps of a pool that ends what says which tickets still hold. Those of eras that began here don't, without that.
     fn remember(&mut self, place: u32) {
-        let Some(pool) = self.pools.get(place).filter(|pool| pool.base.is_some() || pool.silent) else {
+        // One that nobody was a member of was none.
+        let Some(pool) = self.pools.get(place).filter(|pool| pool.number > 0 || pool.base.is_some()) else {
             return;
         };
         let ended = Ended {
             era: pool.era,
             generation: pool.generation,
-            base: pool.base,
+            base: pool.base.map(|epoch| Base { epoch, came: pool.came }),
             silent: pool.silent.then_some(pool.purged),
         };
         self.gone.note((pool.application, pool.id), ended);

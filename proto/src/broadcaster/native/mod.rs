@@ -9,6 +9,7 @@ mod desk;
 mod ended;
 mod ending;
 mod leaving;
+mod lineage;
 mod lists;
 mod messages;
 mod news;

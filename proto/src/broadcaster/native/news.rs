@@ -110,6 +110,7 @@ impl Pool {
             epoch: self.epoch()?,
             generation: self.generation,
             base: self.base,
+            came: self.came,
             term: Term::new(self.term)?,
             host: places.get(self.host)?.member()?,
             next: Member::new(self.next)?,

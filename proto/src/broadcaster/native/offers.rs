@@ -7,7 +7,7 @@ use super::desk::Desk;
 use super::places::{NewPlace, Place, Standing};
 use super::pools::Phase;
 use crate::broadcaster::sources::Source;
-use crate::wire::native::{Address, Member, Refusal, Session, Tx};
+use crate::wire::native::{Address, Cookie, Member, Refusal, Session, Tx};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Asker {
     pub(super) at: Address,
     pub(super) source: Source,
     pub(super) tx: Tx,
+    /// It holds.
+    pub(super) cookie: Cookie,
 }
 
 /// What is offered.
@@ -114,12 +116,12 @@ impl Native {
     /// An offer is void.
     pub(super) fn withdraw(&mut self, handle: u32) {
         let Some(place) = self.places.get(handle).filter(|place| place.is_offer()) else { return };
-        let pool = place.pool;
+        let (pool, number) = (place.pool, place.member());
         self.close_offer(handle);
         self.release(handle);
         let Some(pool) = self.pools.get_mut(pool) else { return };
         if let Some(recovery) = &mut pool.recovery {
-            recovery.withdraw(handle);
+            recovery.withdraw(number, handle);
         }
     }
 

@@ -43,6 +43,8 @@ pub(super) struct Pool {
     pub(super) generation: u32,
     /// From which epoch it was brought back into its era.
     pub(super) base: Option<Epoch>,
+    /// As in [`State`](crate::wire::native::State).
+    pub(super) came: u16,
     pub(super) term: u32,
     /// The number of the next member.
     pub(super) next: u32,
@@ -87,6 +89,7 @@ impl Pool {
             number: 0,
             generation: 0,
             base: None,
+            came: 0,
             term: 1,
             next: 1,
             purged: 0,

@@ -1,24 +1,25 @@
 //! How a pool comes back of which only its members know (PROTOCOL.md, section 7.2).
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Native;
 use super::desk::Desk;
-use super::places::{NONE, Standing};
+use super::lineage::is_later;
+use super::places::{NONE, Place, Standing};
 use super::pools::{Phase, Pool};
 use super::requests::millis;
 use crate::Instant;
 use crate::broadcaster::{BroadcasterEvent, Limits};
 use crate::log::debug;
-use crate::wire::native::{Epoch, Member, PoolSpec, Refusal, Seats, State};
+use crate::wire::native::{EndReason, Epoch, Member, PoolSpec, Refusal, Seats, State, Ticket};
 
 /// What a ticket says that is offered a place for.
 #[derive(Debug)]
 pub(super) struct Offered {
-    pub(super) handle: u32,
     pub(super) state: State,
     /// Not the pool's, even if it is the same: that may change until the offer is taken.
     pub(super) spec: Box<PoolSpec>,
@@ -48,39 +49,19 @@ pub(super) struct Recovery {
     pub(super) due: Instant,
     /// Of the tickets of those who have come the highest.
     base: Option<State>,
-    offers: Vec<Offered>,
+    offers: BTreeMap<(Member, u32), Offered>,
     come: Vec<Come>,
-}
-
-/// Whether a ticket is to be the base of a pool, rather than this one: whether the pool was so later. Of two eras of which one
-/// was brought back from the other, that went on when it is known to later epochs than the one it was brought back from.
-fn is_later(ticket: &State, than: &State) -> bool {
-    let (one, other) = (ticket.epoch, than.epoch);
-    if one.era() == other.era() {
-        return one.number() > other.number();
-    }
-    let from = |state: &State, era: u64| state.base.filter(|base| base.era() == era).map(Epoch::number);
-    if let Some(base) = from(ticket, other.era()) {
-        return base >= other.number();
-    }
-    if let Some(base) = from(than, one.era()) {
-        return one.number() > base;
-    }
-    let rank = |state: &State| (state.count, state.epoch.number());
-    match ticket.base.zip(than.base) {
-        Some((one, other)) if one.era() == other.era() => {
-            (one.number(), rank(ticket)) > (other.number(), rank(than))
-        }
-        _ => (ticket.generation, one.number()) > (than.generation, other.number()),
-    }
+    /// Which host sent away those who were.
+    sender: Option<Member>,
 }
 
 /// Whether who has come so stays out of a pool that comes back as this says.
 fn stays_out(come: &Come, base: &State) -> bool {
     let is_of_era = come.era == base.epoch.era() && come.number >= base.purged;
     // Who was there when the era began, and has not heard of it yet; if nobody was sent away since then.
-    let was_there = base.purged == 0 && base.base == Epoch::new(come.era, come.number);
-    come.sent_away || !is_of_era && !was_there
+    let from = base.base.filter(|from| from.era() == come.era && from.number() <= come.number);
+    let was_there = base.purged == 0 && from.is_some();
+    !is_of_era && !was_there
 }
 
 impl Come {
@@ -94,27 +75,44 @@ impl Recovery {
     pub(super) fn new(now: Instant, limits: &Limits) -> Self {
         let publish = now + limits.interval + limits.interval;
         let until = publish.max(now + limits.timeout.max(HOLDS));
-        Self { publish, until, due: publish, base: None, offers: Vec::new(), come: Vec::new() }
+        Self {
+            publish,
+            until,
+            due: publish,
+            base: None,
+            offers: BTreeMap::new(),
+            come: Vec::new(),
+            sender: None,
+        }
     }
 
-    pub(super) fn offered(&mut self, offered: Offered) {
-        self.offers.push(offered);
+    pub(super) fn offered(&mut self, member: Member, handle: u32, offered: Offered) {
+        self.offers.insert((member, handle), offered);
     }
 
     /// An offer is void.
-    pub(super) fn withdraw(&mut self, handle: u32) {
-        self.offers.retain(|offered| offered.handle != handle);
+    pub(super) fn withdraw(&mut self, member: Option<Member>, handle: u32) {
+        if let Some(member) = member {
+            self.offers.remove(&(member, handle));
+        }
+    }
+
+    /// Whether a ticket is to be the base, rather than the one that is.
+    fn is_to_be_base(&self, state: &State) -> bool {
+        self.base.is_none_or(|base| is_later(state, &base))
     }
 
     /// Whether the ticket of this member can't bring it back.
     pub(super) fn is_out(&self, member: Member, state: &State) -> bool {
         let sent_away = self.come.iter().any(|come| come.member == member && come.sent_away);
-        let is_out = |base: &State| !is_later(state, base) && stays_out(&Come::by(member, state), base);
-        sent_away || self.base.is_some_and(|base| is_out(&base))
+        self.base.is_some_and(|base| {
+            !is_later(state, &base) && (sent_away || stays_out(&Come::by(member, state), &base))
+        })
     }
 
     /// The host sends a member away.
-    pub(super) fn send_away(&mut self, member: Member) {
+    pub(super) fn send_away(&mut self, member: Member, host: Option<Member>) {
+        self.sender = host;
         for come in self.come.iter_mut().filter(|come| come.member == member) {
             come.sent_away = true;
         }
@@ -125,8 +123,27 @@ impl Recovery {
         self.come.push(come);
     }
 
+    /// Whether nobody is waited for: as many have come as there were, and the host. Without it others count for who is still
+    /// to come, such as one who had left.
     fn is_complete(&self) -> bool {
-        self.base.is_some_and(|base| self.come.len() >= usize::from(base.count.get()))
+        self.base.is_some_and(|base| {
+            self.come.len() >= usize::from(base.count.get())
+                && self.come.iter().any(|come| come.member == base.host)
+        })
+    }
+
+    /// Those who have come and knew the pool just as it is brought back.
+    fn exact(&self) -> impl Iterator<Item = Member> + '_ {
+        let is = |come: &&Come| {
+            self.base.is_some_and(|base| Epoch::new(come.era, come.number) == Some(base.epoch))
+        };
+        self.come.iter().filter(is).map(|come| come.member)
+    }
+
+    /// How many these are: see [`State::came`].
+    fn came(&self) -> u16 {
+        let before = self.base.filter(|base| base.base.is_some()).map_or(u16::MAX, |base| base.came);
+        u16::try_from(self.exact().count()).unwrap_or(u16::MAX).min(before)
     }
 }
 
@@ -151,7 +168,25 @@ impl Native {
         }
     }
 
-    /// A member comes by its ticket whom the pool doesn't have.
+    /// Whether a ticket is to be the base of a pool that is coming back.
+    pub(super) fn is_to_be_base(&self, place: u32, ticket: &Ticket) -> bool {
+        let recovery = self.pools.get(place).and_then(|pool| pool.recovery.as_ref());
+        recovery.is_some_and(|recovery| recovery.is_to_be_base(&ticket.state))
+    }
+
+    /// Withdraws what is offered for tickets of this member like that.
+    pub(super) fn withdraw_coming(&mut self, place: u32, member: Member, of: impl Fn(&Place) -> bool) {
+        let Some(recovery) = self.recovery_of(place) else { return };
+        let all: Vec<u32> =
+            recovery.offers.range((member, 0)..=(member, u32::MAX)).map(|((_, handle), _)| *handle).collect();
+        for handle in all {
+            if self.places.get(handle).is_some_and(&of) {
+                self.withdraw(handle);
+            }
+        }
+    }
+
+    /// Somebody comes by the ticket that a place was offered for.
     pub(super) fn arrive(&mut self, desk: &mut Desk<'_>, place: u32, handle: u32) {
         let Some((at, member)) =
             self.places.get(handle).and_then(|new| Some((new.address.told(), new.member()?)))
@@ -159,24 +194,33 @@ impl Native {
             return;
         };
         let is_full = self.pools.get(place).is_none_or(|pool| pool.count >= Seats::MAX);
+        let is_taken = self.find_member(place, member).is_some();
         let ticket = self.recovery_of(place).and_then(|recovery| {
-            let at = recovery.offers.iter().position(|offered| offered.handle == handle)?;
-            let ticket = recovery.offers.swap_remove(at);
-            (!recovery.is_out(member, &ticket.state)).then_some(ticket)
+            let ticket = recovery.offers.remove(&(member, handle))?;
+            let is_base = recovery.is_to_be_base(&ticket.state);
+            let is_in = !recovery.is_out(member, &ticket.state) && (!is_taken || is_base);
+            is_in.then_some((ticket, is_base))
         });
-        let Some(ticket) = ticket.filter(|_| !is_full) else { return self.withdraw(handle) };
+        let Some((ticket, is_base)) = ticket.filter(|_| !is_full) else { return self.withdraw(handle) };
         self.close_offer(handle);
-        self.withdraw_returns(place, member.get(), |_| true);
+        self.withdraw_coming(place, member, |_| true);
         self.replace(desk, place, at, handle);
+        let state = ticket.state;
+        if is_base {
+            self.rebase(desk, place, ticket);
+            // Who came by another ticket of the same member.
+            if let Some(gone) = self.find_member(place, member).and_then(|other| self.take_out(other)) {
+                gone.tell(desk, EndReason::Replaced);
+            }
+        }
         self.make_member(desk, handle);
         desk.stats.members_returned += 1;
         let Some(recovery) = self.recovery_of(place) else { return };
-        recovery.has_come(Come::by(member, &ticket.state));
-        if recovery.base.is_none_or(|base| is_later(&ticket.state, &base)) {
-            self.rebase(place, ticket);
-        } else if self.is_live(place) {
+        recovery.has_come(Come::by(member, &state));
+        if !is_base && self.is_live(place) {
+            let came = self.recovery_of(place).map_or(0, |recovery| recovery.came());
             if let Some(pool) = self.pools.get_mut(place) {
-                pool.next = pool.next.max(member.get().saturating_add(1));
+                pool.came = came;
             }
             self.note_joined(desk, handle);
             return self.settle(desk, place, at, false);
@@ -188,7 +232,7 @@ impl Native {
     }
 
     /// A ticket is the base of a pool now, from which nothing is published until it is back.
-    fn rebase(&mut self, place: u32, ticket: Offered) {
+    fn rebase(&mut self, desk: &Desk<'_>, place: u32, ticket: Offered) {
         self.take_news(place);
         self.fresh.clear();
         let Some(pool) = self.pools.get_mut(place) else { return };
@@ -196,10 +240,18 @@ impl Native {
         pool.spec = *ticket.spec;
         let Some(recovery) = pool.recovery.as_deref_mut() else { return };
         recovery.base = Some(ticket.state);
+        // Its members, and its host above all, may be on their way still.
+        self.recoveries.remove(&(recovery.due, place));
+        recovery.publish = (desk.now + desk.limits.interval + desk.limits.interval).min(recovery.until);
+        recovery.due = recovery.publish;
+        self.recoveries.insert((recovery.due, place));
+        self.due = self.due.min(recovery.due);
         let out = |come: &Come| stays_out(come, &ticket.state);
+        // Whom another host has sent away may come by this ticket.
+        let same = recovery.sender == Some(ticket.state.host);
         let away: Vec<Member> =
             recovery.come.iter().filter(|come| out(come)).map(|come| come.member).collect();
-        recovery.come.retain(|come| !out(come) || come.sent_away);
+        recovery.come.retain(|come| if come.sent_away { same } else { !out(come) });
         // Nobody joins meanwhile.
         let mut next = pool.offers;
         while let Some(offer) = self.places.get(next) {
@@ -219,8 +271,12 @@ impl Native {
     fn restore(&mut self, desk: &mut Desk<'_>, place: u32, host: SocketAddr) {
         let Some(pool) = self.pools.get(place) else { return };
         let Some(base) = pool.recovery.as_ref().and_then(|recovery| recovery.base) else { return };
+        let came = pool.recovery.as_ref().map_or(0, |recovery| recovery.came());
+        let kicked =
+            pool.recovery.as_ref().is_some_and(|recovery| recovery.come.iter().any(|come| come.sent_away));
+        let heir = pool.recovery.as_ref().and_then(|recovery| recovery.exact().min());
         let found = self.find_member(place, base.host).unwrap_or(NONE);
-        let highest = self.places.get(pool.last).map_or(0, |last| last.number);
+        let heir = heir.and_then(|heir| self.find_member(place, heir)).filter(|_| found == NONE);
         let Some(pool) = self.pools.get_mut(place) else { return };
         pool.phase = Phase::Live;
         // The first epoch is published in a moment.
@@ -229,12 +285,16 @@ impl Native {
         pool.generation = base.generation.max(pool.generation).saturating_add(1);
         pool.base = Some(base.epoch);
         (pool.host, pool.term) = (found, base.term.get());
-        pool.next = base.next.get().max(highest.saturating_add(1));
-        let (name, members) = (pool.name(), pool.count);
+        (pool.next, pool.came) = (base.next.get(), came);
+        let (name, members, ends) = (pool.name(), pool.count, pool.spec.as_spec().ends_with_host());
         debug!(pool = %pool.id, members, "a pool is back");
         desk.stats.pools_restored += 1;
         desk.answers.tell(BroadcasterEvent::PoolRestored { pool: name, members });
-        self.settle(desk, place, host, false);
+        // Who may have left before is host only if there is nobody else.
+        if let Some(heir) = heir.filter(|_| !ends) {
+            self.set_host(desk, place, heir, base.term.get().saturating_add(1));
+        }
+        self.settle(desk, place, host, kicked);
         // What happens next is told by an epoch of its own: this one has no changes.
         if let Some(pool) = self.pools.get_mut(place) {
             pool.shown = true;

@@ -21,11 +21,11 @@ impl Native {
             desk.stats.ignored += 1;
             return;
         };
-        if !self.cookies.holds(desk, request.cookie, at) {
+        let Some(cookie) = request.cookie.filter(|_| self.cookies.holds(desk, request.cookie, at)) else {
             let cookie = self.cookies.make(desk, at);
             desk.stats.cookies_given += 1;
             return answer(desk, from, request, Reply::Cookie(cookie));
-        }
+        };
         let source = Source::of(at.get().ip());
         let Some(asked) = self.rates.of(source) else { return };
         if !self.requests.take(&mut asked.spent, desk.now) {
@@ -38,7 +38,7 @@ impl Native {
             let wait = millis(self.requests.wait(asked.spent, desk.now));
             return refuse(desk, from, request, Refusal::Busy { wait });
         }
-        let asker = Asker { from, at, source, tx: request.tx };
+        let asker = Asker { from, at, source, tx: request.tx, cookie };
         let placed = match request.call {
             Call::List { application, after, free, prefix } => {
                 let filter = Filter { application, after, free, prefix };

@@ -11,7 +11,7 @@ use super::places::Standing;
 use super::pools::{Phase, Pool};
 use super::recovery::{Offered, Recovery};
 use crate::log::debug;
-use crate::wire::native::{About, Refusal, Spec, Ticket};
+use crate::wire::native::{About, Member, Refusal, Spec, Ticket};
 
 impl Native {
     pub(super) fn resume(
@@ -35,9 +35,21 @@ impl Native {
             None => self.bring_back(desk, asker, ticket, spec)?,
         };
         match self.find_member(pool, ticket.member) {
-            Some(member) => self.offer_again(desk, asker, pool, member, ticket, about),
-            None => self.offer_in_recovery(desk, asker, pool, ticket, spec, about),
+            Some(member) if self.is_its(member, ticket) => {
+                self.offer_again(desk, asker, pool, ticket.member, about)
+            }
+            // Another may have the number as long as the pool is not back as the ticket knows it.
+            Some(_) if !self.is_to_be_base(pool, ticket) => Err(Refusal::Stale),
+            Some(_) | None => self.offer_in_recovery(desk, asker, pool, ticket, spec, about),
         }
+    }
+
+    /// Whether a ticket is of a member's session, or of the one before.
+    fn is_its(&self, member: u32, ticket: &Ticket) -> bool {
+        self.places.get(member).is_some_and(|place| {
+            let before = place.before.map(NonZeroU64::get).filter(|_| !place.named);
+            place.session == ticket.session || before == Some(ticket.session.0)
+        })
     }
 
     /// To a member of a pool that is here.
@@ -46,16 +58,10 @@ impl Native {
         desk: &mut Desk<'_>,
         asker: &Asker,
         pool: u32,
-        member: u32,
-        ticket: &Ticket,
+        member: Member,
         about: About<'_>,
     ) -> Result<u32, Refusal> {
-        let place = self.places.get(member).ok_or(Refusal::Stale)?;
-        let before = place.before.map(NonZeroU64::get).filter(|_| !place.named);
-        if place.session != ticket.session && before != Some(ticket.session.0) {
-            return Err(Refusal::Stale);
-        }
-        let number = place.number;
+        let number = member.get();
         self.withdraw_returns(pool, number, |_| true);
         let standing = Standing::Returning;
         let offer = Offer { pool, number, standing, about: about.get(), seated: false };
@@ -81,7 +87,7 @@ impl Native {
         self.has_room_for(desk, asker.source)?;
         let number = ticket.member.get();
         let session = NonZeroU64::new(ticket.session.0);
-        self.withdraw_returns(place, number, |other| other.before == session);
+        self.withdraw_coming(place, ticket.member, |other| other.before == session);
         let standing = Standing::Coming;
         let offer = Offer { pool: place, number, standing, about: about.get(), seated: false };
         let handle = self.offer(desk, asker, &offer)?;
@@ -90,7 +96,7 @@ impl Native {
         }
         let spec = Box::new((*spec).into());
         if let Some(recovery) = self.recovery_of(place) {
-            recovery.offered(Offered { handle, state: ticket.state, spec });
+            recovery.offered(ticket.member, handle, Offered { state: ticket.state, spec });
         }
         Ok(handle)
     }

@@ -93,9 +93,10 @@ impl Native {
     fn come_back(&mut self, desk: &mut Desk<'_>, handle: u32) {
         let Some(place) = self.places.get(handle) else { return };
         let (pool, member) = (place.pool, place.member());
+        let returns = place.standing == Standing::Returning;
         match member.and_then(|member| self.find_member(pool, member)) {
-            Some(old) => self.swap(desk, pool, old, handle),
-            None => self.arrive(desk, pool, handle),
+            Some(old) if returns => self.swap(desk, pool, old, handle),
+            Some(_) | None => self.arrive(desk, pool, handle),
         }
     }
 

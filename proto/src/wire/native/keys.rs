@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::field::{Field as _, Put as _};
 use super::sip::{Prf, prf, same};
-use super::{Address, Key, Member, PoolUuid, Seal, Session, Spec, Ticket, Tx};
+use super::{Address, Cookie, Key, Member, PoolUuid, Seal, Session, Spec, Ticket, Tx};
 
 /// A broadcaster's secret: 32 bytes that may outlive it or be shared with others. It shows itself to nobody who
 /// formats it.
@@ -63,12 +63,14 @@ impl Keys {
         Self { pool: secret.key(1), session: secret.key(2), seal: secret.key(3) }
     }
 
-    /// The id of the pool that a request makes. The port of its maker doesn't matter.
+    /// The id of the pool that a request makes. The port of its maker doesn't matter. The cookie is one that holds for two
+    /// minutes, and at one broadcaster: nobody makes the same id later.
     #[must_use]
-    pub fn pool(&self, tx: Tx, maker: Address) -> PoolUuid {
+    pub fn pool(&self, tx: Tx, maker: Address, cookie: Cookie) -> PoolUuid {
         let mut prf = Prf::new(&self.pool);
         tx.write(&mut prf);
         prf.put(&maker.ip_bytes());
+        cookie.write(&mut prf);
         PoolUuid::new(prf.finish())
     }
 
@@ -119,6 +121,7 @@ mod tests {
                 epoch: Epoch::new(7, 7).unwrap(),
                 generation: 0,
                 base: None,
+                came: 0,
                 term: Term::new(1).unwrap(),
                 host: member,
                 next: Member::new(2).unwrap(),
@@ -147,11 +150,13 @@ mod tests {
     fn a_call_makes_one_pool_whatever_its_port() {
         let at = |text: &str| Address::new(text.parse().unwrap()).unwrap();
         let (call, other) = (Tx::new(1).unwrap(), Tx::new(2).unwrap());
-        let pool = keys(1).pool(call, at("192.0.2.1:1"));
-        assert_eq!(pool, keys(1).pool(call, at("192.0.2.1:2")));
-        assert_ne!(pool, keys(1).pool(call, at("192.0.2.2:1")));
-        assert_ne!(pool, keys(1).pool(other, at("192.0.2.1:1")));
-        assert_ne!(pool, keys(2).pool(call, at("192.0.2.1:1")));
+        let [cookie, later] = [3, 4].map(|number| Cookie::new(number).unwrap());
+        let pool = keys(1).pool(call, at("192.0.2.1:1"), cookie);
+        assert_eq!(pool, keys(1).pool(call, at("192.0.2.1:2"), cookie));
+        assert_ne!(pool, keys(1).pool(call, at("192.0.2.2:1"), cookie));
+        assert_ne!(pool, keys(1).pool(other, at("192.0.2.1:1"), cookie));
+        assert_ne!(pool, keys(2).pool(call, at("192.0.2.1:1"), cookie));
+        assert_ne!(pool, keys(1).pool(call, at("192.0.2.1:1"), later));
     }
 
     #[test]

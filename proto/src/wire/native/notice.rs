@@ -274,6 +274,7 @@ mod tests {
             epoch: Epoch::new(1, 1).unwrap(),
             generation: 0,
             base: None,
+            came: 0,
             term: Term::new(1).unwrap(),
             host: number(1),
             next: number(100),

@@ -12,6 +12,9 @@ pub struct State {
     pub generation: u32,
     /// The epoch from which it was brought back into this era; none if it was made in it.
     pub base: Option<Epoch>,
+    /// How many came back who knew the pool as it was in that epoch: the fewest of all times that it was brought back; 0 if it
+    /// never was.
+    pub came: u16,
     /// How many hosts the pool has had.
     pub term: Term,
     /// Which member is host.
@@ -28,13 +31,14 @@ pub struct State {
 
 impl State {
     /// The bytes that one takes in a datagram.
-    pub const LEN: usize = 62;
+    pub const LEN: usize = 64;
 
     /// All but the seal, as it is written.
     pub(super) fn write_unsealed(&self, out: &mut impl Put) {
         self.epoch.write(out);
         out.put_u32(self.generation);
         self.base.write(out);
+        out.put_u16(self.came);
         self.term.write(out);
         self.host.write(out);
         self.next.write(out);
@@ -44,18 +48,19 @@ impl State {
 }
 
 impl<'a> Field<'a> for State {
-    /// `state = epoch, u32 generation, epoch base or zeros, term, member host, member next, u32 purged, seats count, id seal`
+    /// `state = epoch, u32 generation, epoch base or zeros, u16 came, term, member host, member next, u32 purged, seats count, id seal`
     fn read(input: &'a [u8]) -> Parsed<'a, Self> {
         let (input, epoch) = Epoch::read(input)?;
         let (input, generation) = field::u32(input)?;
         let (input, base) = Option::<Epoch>::read(input)?;
+        let (input, came) = field::u16(input)?;
         let (input, term) = Term::read(input)?;
         let (input, host) = Member::read(input)?;
         let (input, next) = Member::read(input)?;
         let (input, purged) = field::u32(input)?;
         let (input, count) = Seats::read(input)?;
         let (rest, seal) = Seal::read(input)?;
-        Ok((rest, Self { epoch, generation, base, term, host, next, purged, count, seal }))
+        Ok((rest, Self { epoch, generation, base, came, term, host, next, purged, count, seal }))
     }
 
     fn write(&self, out: &mut impl Put) {

@@ -172,6 +172,7 @@ impl Forger {
                 epoch: Epoch::new(self.rng.u64(), 1).unwrap_or_else(|| unreachable!("it is not 0")),
                 generation: 0,
                 base: None,
+                came: 0,
                 term: Term::new(1).unwrap_or_else(|| unreachable!("it is not 0")),
                 host: one,
                 next: one,

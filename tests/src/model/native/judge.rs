@@ -212,6 +212,10 @@ impl State {
         let is = |(of, line): &&mut (PoolUuid, Line)| *of == id && line.generation == page.state.generation;
         if let Some((_, past)) = self.past.iter_mut().find(is) {
             past.observe(&page.state, 0, fits)?;
+            let published = self.pools.get_mut(&id).and_then(|pool| pool.published.as_mut());
+            if let Some(published) = published.filter(|it| it.generation == page.state.generation) {
+                published.era = Some(page.state.epoch.era());
+            }
             return Ok("page, past");
         }
         let Some(Stage::Live(line)) = self.pools.get_mut(&id).map(|pool| &mut pool.stage) else {

@@ -31,6 +31,8 @@ struct Step {
     /// Whether another host came in it.
     host: bool,
     kick: bool,
+    /// How many had come then who knew the pool as it was brought back.
+    came: u16,
 }
 
 /// A pool in one era.
@@ -51,22 +53,23 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// A pool as it begins. `term`: its first one, or the two that it may be.
+    /// A pool as it begins. `base`: from which epoch it was brought back, and how many have come who knew it.
     pub(super) fn new(
         content: Content,
-        (generation, base): (u32, Option<Epoch>),
-        term: u32,
+        (generation, base): (u32, Option<(Epoch, u16)>),
+        (term, purged): (u32, u32),
         given: u32,
     ) -> Self {
         let joined = content.members.keys().map(|member| member.get()).max().unwrap_or(0);
-        let first = Step { content, left: Vec::new(), host: false, kick: false };
+        let came = base.map_or(0, |(_, came)| came);
+        let first = Step { content, left: Vec::new(), host: false, kick: false, came };
         Self {
             era: None,
             generation,
-            base,
+            base: base.map(|(base, _)| base),
             steps: vec![first],
             numbers: BTreeMap::from([(1, 0)]),
-            seen: BTreeMap::from([(1, (term, 0))]),
+            seen: BTreeMap::from([(1, (term, purged))]),
             joined,
             given: given.max(joined),
         }
@@ -112,7 +115,20 @@ impl Line {
     ) {
         self.joined = content.members.keys().map(|member| member.get()).max().unwrap_or(0).max(self.joined);
         self.given = self.given.max(self.joined);
-        self.steps.push(Step { content, left, host, kick });
+        let came = self.came();
+        self.steps.push(Step { content, left, host, kick, came });
+    }
+
+    /// How many have come by now who knew the pool as it was brought back.
+    pub(super) fn came(&self) -> u16 {
+        self.steps.last().map_or(0, |step| step.came)
+    }
+
+    /// As many have, with what has happened last.
+    pub(super) fn set_came(&mut self, came: u16) {
+        if let Some(step) = self.steps.last_mut() {
+            step.came = came;
+        }
     }
 
     /// Whether this is the latest epoch for certain, or for certain not; none if it may be.
@@ -140,6 +156,7 @@ impl Line {
             .find(|index| {
                 self.steps.get(*index).is_some_and(|step| {
                     step.content.host == said.host
+                        && step.came == said.came
                         && usize::from(said.count.get()) == step.content.members.len()
                         && fits(&step.content)
                 })

@@ -304,6 +304,7 @@ impl State {
                 }
                 if let Some(recovery) = self.pools.get_mut(&id).and_then(|pool| pool.recovery.as_mut()) {
                     recovery.kicked.push(member);
+                    recovery.kicked_by = Some(me);
                 }
                 let offers: Vec<u64> = self
                     .places

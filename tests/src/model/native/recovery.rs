@@ -1,5 +1,6 @@
 //! How a pool comes back (PROTOCOL.md, section 7.2, from 4 on).
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -11,23 +12,44 @@ use super::due::Due;
 use super::line::{Content, Line};
 use super::state::{Recovery, Stage, State};
 
+/// Whether an era that was brought back from another at that epoch, with so many, went on longer than what is known of that one.
+fn outlives((base, came): (Epoch, u16), other: &TicketState) -> bool {
+    let nothing_newer = other.epoch.number() <= base.number();
+    let most = came >= 2 && came > other.count.get() / 2;
+    nothing_newer || most && other.purged <= base.number()
+}
+
+fn brought_back(state: &TicketState) -> Option<(Epoch, u16)> {
+    state.base.map(|base| (base, state.came))
+}
+
+/// How two eras compare that are not brought back one from the other.
+fn compare_eras(
+    (one, generation): (Option<(Epoch, u16)>, u32),
+    (other, its): (Option<(Epoch, u16)>, u32),
+) -> Ordering {
+    match (one, other) {
+        (Some((one, came)), Some((other, as_many))) if one.era() == other.era() => {
+            one.number().cmp(&other.number()).then(came.cmp(&as_many))
+        }
+        _ => {
+            let most = |base: Option<(Epoch, u16)>| base.map_or(2, |(_, came)| came);
+            most(one).cmp(&most(other)).then(generation.cmp(&its))
+        }
+    }
+}
+
 /// Whether the first of two tickets is the base, rather than the second (rule 5).
 fn counts_before(one: &Ticket, other: &Ticket) -> bool {
     let (one, other) = (&one.state, &other.state);
     let (mine, theirs) = (one.epoch, other.epoch);
-    match (one.base, other.base) {
+    match (brought_back(one), brought_back(other)) {
         _ if mine.era() == theirs.era() => mine.number() > theirs.number(),
-        (Some(base), _) if base.era() == theirs.era() => theirs.number() <= base.number(),
-        (_, Some(base)) if base.era() == mine.era() => mine.number() > base.number(),
-        (Some(base), Some(their)) if base.era() == their.era() && base.number() != their.number() => {
-            base.number() > their.number()
-        }
-        (Some(base), Some(their)) if base.era() == their.era() && one.count != other.count => {
-            one.count > other.count
-        }
-        (Some(base), Some(their)) if base.era() == their.era() => mine.number() > theirs.number(),
-        _ if one.generation != other.generation => one.generation > other.generation,
-        _ => mine.number() > theirs.number(),
+        (Some(base), _) if base.0.era() == theirs.era() => outlives(base, other),
+        (_, Some(base)) if base.0.era() == mine.era() => !outlives(base, one),
+        (base, their) => compare_eras((base, one.generation), (their, other.generation))
+            .then(mine.number().cmp(&theirs.number()))
+            .is_gt(),
     }
 }
 
@@ -45,8 +67,10 @@ fn stays_out(come: Come, base: &Ticket) -> bool {
     if epoch.era() == state.epoch.era() {
         epoch.number() < state.purged
     } else {
-        // Who was in the roster that the era began with, and nobody was sent away since.
-        state.base != Some(epoch) || state.purged > 0
+        // Who was in the roster that the era began with, or knows a later one, and nobody was sent away since.
+        let was_there =
+            state.base.is_some_and(|base| base.era() == epoch.era() && epoch.number() >= base.number());
+        !was_there || state.purged > 0
     }
 }
 
@@ -55,7 +79,8 @@ fn stays_out(come: Come, base: &Ticket) -> bool {
 pub(super) struct Ended {
     pub(super) era: Option<u64>,
     pub(super) generation: u32,
-    pub(super) base: Option<Epoch>,
+    /// From which epoch it was brought back, and how many came.
+    pub(super) base: Option<(Epoch, u16)>,
     /// If the last member fell silent: the number of the epoch at the latest kick.
     pub(super) silent: Option<u32>,
 }
@@ -84,10 +109,15 @@ impl Over {
 
     /// It is told of a pool that has ended.
     pub(super) fn learns(&mut self, pool: PoolUuid, said: &TicketState) {
-        let made = |ended: &Ended| (said.generation, said.base) == (ended.generation, ended.base);
+        let made =
+            |ended: &Ended| (said.generation, said.base) == (ended.generation, ended.base.map(|base| base.0));
         if let Some((_, ended)) = self.pools.iter_mut().find(|(id, ended)| *id == pool && made(ended)) {
             ended.era = Some(said.epoch.era());
         }
+    }
+
+    pub(super) fn knows(&self, pool: PoolUuid) -> bool {
+        self.pools.iter().any(|(id, _)| *id == pool)
     }
 
     /// The highest generation of a pool that a ticket may bring back. `own`: the ticket's era began here.
@@ -96,14 +126,17 @@ impl Over {
             return (!own).then_some(0);
         };
         let epoch = ticket.epoch;
-        let holds = if ended.era == Some(epoch.era()) {
+        let is_of = |era: u64| ended.era == Some(era);
+        let holds = if is_of(epoch.era()) {
             ended.silent.is_some_and(|purged| purged <= epoch.number())
-        } else if let Some(base) = ended.base.filter(|base| base.era() == epoch.era()) {
+        } else if let Some(base) = ticket.base.filter(|base| is_of(base.era())) {
+            ended.silent.is_some_and(|purged| purged <= base.number())
+        } else if let Some(base) = ended.base.filter(|(base, _)| base.era() == epoch.era()) {
             // Who was there when it began here may not have heard so.
-            let was_there = ended.silent == Some(0) && base == epoch;
-            base.number() < epoch.number() || was_there
+            let was_there = ended.silent == Some(0) && base.0 == epoch;
+            was_there || !outlives(base, ticket)
         } else {
-            ended.generation < ticket.generation
+            compare_eras((brought_back(ticket), ticket.generation), (ended.base, ended.generation)).is_gt()
         };
         holds.then_some(ended.generation)
     }
@@ -112,14 +145,33 @@ impl Over {
 impl Recovery {
     /// Whether a ticket can bring nobody back.
     pub(super) fn is_out(&self, ticket: &Ticket) -> bool {
-        let out = |base: &Ticket| !counts_before(ticket, base) && stays_out(come(ticket), base);
-        let out = self.base.as_ref().is_some_and(|base| out(&base.0));
-        out || self.kicked.contains(&ticket.member)
+        !self.is_higher(ticket)
+            && (self.kicked.contains(&ticket.member)
+                || self.base.as_ref().is_some_and(|base| stays_out(come(ticket), &base.0)))
+    }
+
+    /// Whether it is a higher base than there is.
+    pub(super) fn is_higher(&self, ticket: &Ticket) -> bool {
+        self.base.as_ref().is_none_or(|base| counts_before(ticket, &base.0))
     }
 
     fn is_complete(&self) -> bool {
-        let count = self.base.as_ref().map(|base| usize::from(base.0.state.count.get()));
-        count.is_some_and(|count| self.come.len() >= count)
+        self.base.as_ref().is_some_and(|base| {
+            let state = &base.0.state;
+            self.come.len() >= usize::from(state.count.get()) && self.come.contains_key(&state.host)
+        })
+    }
+
+    /// Who knew the pool as it is brought back.
+    fn knew(&self) -> impl Iterator<Item = Member> + '_ {
+        let base = self.base.as_ref().map(|base| base.0.state.epoch);
+        self.come.iter().filter(move |(_, come)| come.is_some() && **come == base).map(|(member, _)| *member)
+    }
+
+    fn came(&self) -> u16 {
+        let before = self.base.as_ref().and_then(|base| brought_back(&base.0.state));
+        let came = self.knew().count() as u16;
+        before.map_or(came, |(_, before)| came.min(before))
     }
 }
 
@@ -128,14 +180,22 @@ impl State {
     pub(super) fn came(&mut self, id: PoolUuid, name: u64) -> bool {
         let Some(place) = self.places.get(&name).cloned() else { return false };
         let recovery = self.pools.get_mut(&id).and_then(|pool| pool.recovery.as_mut());
-        let Some((recovery, own)) =
-            recovery.zip(place.ticket.clone()).filter(|(recovery, own)| !recovery.is_out(&own.0))
+        let taken = |other: &super::state::Place| {
+            other.pool == id
+                && other.member == place.member
+                && other.offered.is_none()
+                && other.tx != place.tx
+        };
+        let is_taken = self.places.values().any(taken);
+        let Some((recovery, own)) = recovery
+            .zip(place.ticket.clone())
+            .filter(|(recovery, own)| !recovery.is_out(&own.0) && (!is_taken || recovery.is_higher(&own.0)))
         else {
             self.void(name);
             return false;
         };
-        recovery.come.insert(place.member, come(&own.0));
-        let higher = recovery.base.as_ref().is_none_or(|base| counts_before(&own.0, &base.0));
+        let higher = recovery.is_higher(&own.0);
+        let by = come(&own.0);
         // Of each number one comes, and at each address one is.
         let offers = self.names(|other| {
             other.pool == id
@@ -158,17 +218,35 @@ impl State {
             }
             self.rebase(id, own);
             others.into_iter().for_each(|other| self.leaves(other, LeaveReason::Replaced));
+            // Who has the number stays no longer, be it that he came by a lower ticket of the same member.
+            let is = |other: &super::state::Place| {
+                other.pool == id
+                    && other.member == place.member
+                    && other.offered.is_none()
+                    && other.tx != place.tx
+            };
+            for other in self.names(is) {
+                let ended = self.places.get(&other).map(|place| Due::ended(place, EndReason::Replaced));
+                self.due.extend(ended);
+                self.leaves(other, LeaveReason::Replaced);
+            }
+            self.comes_by(id, place.member, by);
         } else if let Some(Stage::Live(line)) = self.pools.get_mut(&id).map(|pool| &mut pool.stage) {
             let mut content = line.now().clone();
             content.members.insert(place.member, (place.address, place.about));
             line.happens(content, Vec::new(), (false, false));
             let index = line.index();
+            let came = self.comes_by(id, place.member, by);
+            if let Some(Stage::Live(line)) = self.pools.get_mut(&id).map(|pool| &mut pool.stage) {
+                line.set_came(came);
+            }
             if let Some(place) = self.places.get_mut(&name) {
                 place.knows = index;
             }
             others.into_iter().for_each(|other| self.replaced(other));
             return true;
         } else {
+            self.comes_by(id, place.member, by);
             others.into_iter().for_each(|other| self.replaced(other));
         }
         let recovery = self.pools.get(&id).and_then(|pool| pool.recovery.as_ref());
@@ -176,6 +254,15 @@ impl State {
             self.publish(id);
         }
         true
+    }
+
+    /// A member has come by that. Answers how many have who knew the pool as it is brought back.
+    fn comes_by(&mut self, id: PoolUuid, member: Member, by: Come) -> u16 {
+        let Some(recovery) = self.pools.get_mut(&id).and_then(|pool| pool.recovery.as_mut()) else {
+            return 0;
+        };
+        recovery.come.insert(member, by);
+        recovery.came()
     }
 
     /// The names of all places that are so.
@@ -187,8 +274,13 @@ impl State {
     fn rebase(&mut self, id: PoolUuid, base: Box<(Ticket, poolmesh_proto::wire::native::PoolSpec)>) {
         let Some(pool) = self.pools.get_mut(&id) else { return };
         if let Stage::Live(line) = std::mem::replace(&mut pool.stage, Stage::Gathering) {
+            if let Some(published) = &mut pool.published {
+                (published.era, published.came) = (line.era(), line.came());
+            }
             self.past.push((id, line));
         }
+        let now = self.now;
+        let wait = self.limits.interval * super::TWO;
         let Some(recovery) = &mut pool.recovery else { return };
         let out: Vec<Member> = recovery
             .come
@@ -197,6 +289,11 @@ impl State {
             .map(|(member, _)| *member)
             .collect();
         recovery.come.retain(|member, _| !out.contains(member));
+        recovery.publish = Some((now + wait).min(recovery.until));
+        if recovery.kicked_by != Some(base.0.state.host) {
+            recovery.come.retain(|member, _| !recovery.kicked.contains(member));
+            recovery.kicked.clear();
+        }
         recovery.base = Some(base);
         // Nobody joins meanwhile, and of those who stay out nobody is told so.
         let over = self.names(|place| {
@@ -224,26 +321,31 @@ impl State {
             .map(|place| (place.member, (place.address, place.about.clone())))
             .collect();
         let hosted = there.contains_key(&ticket.state.host);
-        let heir = there.keys().next().copied();
-        let host = if hosted { Some(ticket.state.host) } else { heir };
+        // Who may have left before is host only if nobody else is there.
+        let knew = self.pools.get(&id).and_then(|pool| pool.recovery.as_ref());
+        let knew: Vec<Member> = knew.map(|recovery| recovery.knew().collect()).unwrap_or_default();
+        let heir = there.keys().find(|member| knew.contains(member)).or_else(|| there.keys().next());
+        let host = if hosted { Some(ticket.state.host) } else { heir.copied() };
+        let base = ticket.state.epoch;
+        let generation = recovery.generation.max(ticket.state.generation) + 1;
+        let came = self.pools.get(&id).and_then(|pool| pool.recovery.as_ref()).map_or(0, Recovery::came);
+        let published = super::state::Published { era: None, generation, base, came };
+        if let Some(pool) = self.pools.get_mut(&id) {
+            pool.published = Some(published);
+        }
         let Some(host) = host.filter(|_| hosted || !spec.as_spec().ends_with_host()) else {
-            if let Some(pool) = self.pools.get_mut(&id) {
-                let generation = recovery.generation.max(ticket.state.generation) + 1;
-                pool.published = Some((generation, ticket.state.epoch));
-            }
             return self.ends(id, None);
         };
         let term = ticket.state.term.get() + u32::from(!hosted);
+        let purged = u32::from(!recovery.kicked.is_empty());
         let content = Content { spec, host, members: there };
-        let generation = recovery.generation.max(ticket.state.generation) + 1;
-        let base = ticket.state.epoch;
-        let line = Line::new(content, (generation, Some(base)), term, ticket.state.next.get() - 1);
+        let line =
+            Line::new(content, (generation, Some((base, came))), (term, purged), ticket.state.next.get() - 1);
         for place in self.places.values_mut().filter(|place| place.pool == id && place.offered.is_none()) {
             (place.knows, place.heard, place.untold) = (0, 0, true);
         }
         if let Some(pool) = self.pools.get_mut(&id) {
             pool.stage = Stage::Live(line);
-            pool.published = Some((generation, base));
             if let Some(recovery) = &mut pool.recovery {
                 recovery.generation = generation;
             }

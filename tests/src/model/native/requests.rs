@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use poolmesh_proto::PoolId;
 use poolmesh_proto::wire::native::{
-    Application, Call, Keys, Member, PoolCode, PoolSpec, PoolUuid, Refusal, Request, Spec, Ticket, Tx,
+    Application, Call, Cookie, Keys, Member, PoolCode, PoolSpec, PoolUuid, Refusal, Request, Spec, Ticket, Tx,
 };
 
 use super::due::{Answer, Due};
@@ -67,7 +67,7 @@ impl State {
                 Answer::Pools(Box::new(self.listed(application, after, free, prefix.get(), classic)))
             }
             Call::Create { application, spec, about } => {
-                self.create(from, tx, application, spec, about.get())
+                self.create(from, (tx, request.cookie), application, spec, about.get())
             }
             Call::Join { application, pool, about } => self.join(from, tx, application, pool, about.get()),
             Call::JoinByCode { application, code, about } => {
@@ -189,13 +189,17 @@ impl State {
     fn create(
         &mut self,
         from: SocketAddr,
-        tx: Tx,
+        (tx, cookie): (Tx, Option<Cookie>),
         application: Application,
         spec: Spec<'_>,
         about: &[u8],
     ) -> Answer {
-        let Some(maker) = poolmesh_proto::wire::native::Address::new(from) else { return refused([]) };
-        let id = Keys::pool(&self.keys, tx, maker);
+        let maker = poolmesh_proto::wire::native::Address::new(from);
+        let Some((maker, cookie)) = maker.zip(cookie) else { return refused([]) };
+        let id = Keys::pool(&self.keys, tx, maker, cookie);
+        if self.over.knows(id) {
+            return refused([Refusal::Stale]);
+        }
         if self.pools.contains_key(&id) {
             // Its maker is who has the first number, since it was made here.
             return match self.served(from, tx, id) {
@@ -275,8 +279,16 @@ impl State {
             |place: &&Place| place.pool == id && place.member == ticket.member && place.offered.is_none();
         let own = self.eras.contains_key(&ticket.state.epoch.era());
         let holds = self.over.allows(id, &ticket.state, own);
+        let is_its = self.is_its(ticket);
         match self.pools.get(&id).map(|pool| &pool.recovery) {
-            Some(_) if self.places.values().any(|place| here(&place)) => self.back(ticket, back),
+            Some(_) if is_its => self.back(ticket, back),
+            // Another may have the number that came by a lower ticket, or joined what was published by one.
+            Some(recovery)
+                if self.places.values().any(|place| here(&place))
+                    && !recovery.as_ref().is_some_and(|recovery| recovery.is_higher(ticket)) =>
+            {
+                refused([Refusal::Stale])
+            }
             Some(Some(recovery)) => {
                 // Tickets of eras that began here speak of members who have left.
                 if holds.is_none() || recovery.is_out(ticket) {
@@ -321,21 +333,26 @@ impl State {
         }
     }
 
-    /// A member of a pool that is there comes back.
-    fn back(&mut self, ticket: &Ticket, back: Place) -> Answer {
+    /// The place of the member of a ticket.
+    fn member_of(&self, ticket: &Ticket) -> Option<u64> {
         let of = |place: &Place| place.pool == ticket.pool && place.member == ticket.member;
-        let own = self
-            .places
-            .iter()
-            .find(|(_, place)| of(place) && place.before.is_none() && place.offered.is_none());
-        let Some((name, place)) = own else { return refused([Refusal::Stale]) };
+        let is = |place: &Place| of(place) && place.before.is_none() && place.offered.is_none();
+        self.places.iter().find(|(_, place)| is(place)).map(|(name, _)| *name)
+    }
+
+    /// Whether a ticket is of its member's session, or of the one before.
+    fn is_its(&self, ticket: &Ticket) -> bool {
+        let Some(place) = self.member_of(ticket).and_then(|name| self.places.get(&name)) else {
+            return false;
+        };
         let session = place.told.map(|(_, session, _)| session);
         let before = place.session_before.filter(|_| !place.named);
-        let holds = session == Some(ticket.session) || before == Some(ticket.session);
-        if !holds {
-            return refused([Refusal::Stale]);
-        }
-        let name = *name;
+        session == Some(ticket.session) || before == Some(ticket.session)
+    }
+
+    /// A member of a pool that is there comes back.
+    fn back(&mut self, ticket: &Ticket, back: Place) -> Answer {
+        let Some(name) = self.member_of(ticket) else { return refused([Refusal::Stale]) };
         // What was offered before, and not taken, is no longer offered.
         let others =
             self.places.iter().filter(|(_, place)| place.before == Some(name) && place.offered.is_some());
@@ -354,5 +371,5 @@ fn refused(refusals: impl IntoIterator<Item = Refusal>) -> Answer {
 /// A pool that its maker has taken: its first roster.
 pub(super) fn first(place: &Place, spec: PoolSpec) -> Line {
     let members = [(place.member, (place.address, place.about.clone()))].into();
-    Line::new(Content { spec, host: place.member, members }, (0, None), 1, 1)
+    Line::new(Content { spec, host: place.member, members }, (0, None), (1, 0), 1)
 }

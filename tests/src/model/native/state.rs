@@ -89,8 +89,18 @@ pub(super) struct Pool {
     pub(super) stage: Stage,
     /// While it lasts.
     pub(super) recovery: Option<Recovery>,
-    /// If it was brought back: of which generation it was last, and from which epoch.
-    pub(super) published: Option<(u32, Epoch)>,
+    /// If it was brought back: what it was last.
+    pub(super) published: Option<Published>,
+}
+
+/// A pool as it was brought back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Published {
+    /// If somebody was told.
+    pub(super) era: Option<u64>,
+    pub(super) generation: u32,
+    pub(super) base: Epoch,
+    pub(super) came: u16,
 }
 
 #[derive(Clone, Debug)]
@@ -115,8 +125,9 @@ pub(super) struct Recovery {
     pub(super) base: Option<Box<(Ticket, PoolSpec)>>,
     /// Who has come, and by what; that he may have left again makes no difference.
     pub(super) come: BTreeMap<Member, Come>,
-    /// Whom the host has sent away.
+    /// Whom the host has sent away, and who that was.
     pub(super) kicked: Vec<Member>,
+    pub(super) kicked_by: Option<Member>,
 }
 
 impl Recovery {
@@ -128,6 +139,7 @@ impl Recovery {
             base: None,
             come: BTreeMap::new(),
             kicked: Vec::new(),
+            kicked_by: None,
         }
     }
 }
@@ -341,14 +353,17 @@ impl State {
     fn remember(&mut self, id: PoolUuid, silent: Option<u32>) {
         let Some(pool) = self.pools.get(&id) else { return };
         let ended = match &pool.stage {
-            Stage::Live(line) if line.base.is_some() || silent.is_some() => {
-                Ended { era: line.era(), generation: line.generation, base: line.base, silent }
+            Stage::Live(line) => {
+                let base = line.base.map(|base| (base, line.came()));
+                Ended { era: line.era(), generation: line.generation, base, silent }
             }
             Stage::Gathering => match pool.published {
-                Some((generation, base)) => Ended { era: None, generation, base: Some(base), silent: None },
+                Some(Published { era, generation, base, came }) => {
+                    Ended { era, generation, base: Some((base, came)), silent: None }
+                }
                 None => return,
             },
-            Stage::Live(_) | Stage::Offered(_) => return,
+            Stage::Offered(_) => return,
         };
         self.over.note(id, ended);
     }

@@ -1,5 +1,6 @@
 //! The broadcaster's rules in the native dialect, driven datagram by datagram.
 
+mod former;
 mod joining;
 mod limits;
 mod lineage;

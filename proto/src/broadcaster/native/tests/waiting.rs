@@ -62,15 +62,32 @@ fn tickets_hold_for_the_timeout_or_ten_seconds_if_that_is_longer() {
     }
 }
 
-// Rule 6: for two intervals at most from the beginning of the recovery, not from when somebody has come.
+// Rule 6: for two intervals at most from when the base has come, or from when a higher one has, and while tickets hold.
 #[test]
-fn who_comes_first_behind_two_intervals_waits_for_nobody() {
-    let (mut all, mut lobby) = lost(3);
-    joined(&lobby.resume(&mut all[0]));
-    lobby.wait(6_000);
-    assert_eq!(lobby.machine.stats().pools_restored, 0, "nobody has come");
-    assert!(matches!(lobby.ping(&mut all[0])[..], [Got::Page { .. }, Got::Changed { .. }]));
+fn a_base_waits_for_the_others_for_two_intervals_or_until_tickets_hold_no_more() {
+    let mut first = lobby(|_| {});
+    let mut all = first.pool(3, &spec(8));
+    let mut lower = all[0].clone();
+    first.act(&mut all[1], Act::About(About::new(b"later").unwrap()));
+    first.meet(&mut all);
+    forget(&mut all);
+    forget(from_mut(&mut lower));
+    let mut lobby = another(&first);
+    joined(&lobby.resume(&mut lower));
+    lobby.wait(2_000);
+    let sent = lower.message(1, Act::Ping(None));
+    assert_eq!(lobby.send(&mut lower, &sent), [Got::Pong(1)]);
+    lobby.wait(5_999);
+    assert_eq!(lobby.machine.stats().pools_restored, 0);
+    lobby.wait(1);
     assert_eq!(lobby.machine.stats().pools_restored, 1);
+    // A higher one comes at 9 s: tickets hold for 1 s more.
+    lobby.wait(1_000);
+    back(&mut lobby, &mut all[1]);
+    lobby.wait(999);
+    assert_eq!(lobby.machine.stats().pools_restored, 1);
+    lobby.wait(1);
+    assert_eq!(lobby.machine.stats().pools_restored, 2);
 }
 
 // Rule 6, and section 3.2: `wait` is 0 with other codes.
@@ -147,7 +164,7 @@ fn who_comes_when_it_was_published_is_a_change_and_no_other_era() {
     assert_eq!(*changes, [Told::Joined(seen)]);
     let epoch = Epoch::new(before.epoch.era(), before.epoch.number() + 1).unwrap();
     let count = Seats::new(3).unwrap();
-    assert_eq!(*state, State { epoch, count, seal: state.seal, ..before });
+    assert_eq!((before.came, *state), (2, State { epoch, count, came: 3, seal: state.seal, ..before }));
     let stats = lobby.machine.stats();
     assert_eq!((stats.pools_restored, stats.members_returned), (1, 3));
     let mut newcomer = Client::new(50);

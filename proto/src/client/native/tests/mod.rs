@@ -91,6 +91,7 @@ impl Pool {
             epoch: Epoch::new(self.era, self.number).unwrap(),
             generation: self.generation,
             base: None,
+            came: 0,
             term: Term::new(self.term).unwrap(),
             host: member(self.host),
             next: member(self.next),

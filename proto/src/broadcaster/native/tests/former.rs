@@ -1,0 +1,312 @@
+//! What former members can't do by the tickets that they have kept, be it with the help of others (PROTOCOL.md, sections 7.2
+//! and 9).
+
+use alloc::vec::Vec;
+use core::slice::from_mut;
+
+use super::lobby::*;
+use super::recovery::{another, back, joined, page_at_once};
+use crate::broadcaster::RandomSource;
+use crate::wire::native::*;
+
+fn member(number: u32) -> Member {
+    Member::new(number).unwrap()
+}
+
+/// A broadcaster of the same secret that begins now, unlike those before.
+fn begins<R>(before: &Lobby<R>, seed: u128) -> Lobby<impl RandomSource + use<R>> {
+    let mut lobby = lobby_of(seed, |_| {});
+    lobby.now = before.now;
+    lobby
+}
+
+/// What somebody has kept at this moment.
+fn keeps(client: &Client) -> Client {
+    Client { cookie: None, count: 0, order: 0, tx: client.tx + 1_000, ..client.clone() }
+}
+
+fn kept(all: &[Client]) -> Vec<Client> {
+    all.iter().map(keeps).collect()
+}
+
+/// Somebody new in a pool.
+fn guest<R: RandomSource>(lobby: &mut Lobby<R>, port: u16, pool: PoolUuid) -> Client {
+    let mut client = Client::new(port);
+    joined(&lobby.join(&mut client, pool));
+    lobby.ping(&mut client);
+    client
+}
+
+fn host(client: &Client) -> (u32, u32) {
+    let state = client.state.unwrap();
+    (state.host.get(), state.term.get())
+}
+
+#[test]
+fn who_has_left_counts_for_nobody_and_is_no_heir() {
+    for comes in [true, false] {
+        let mut before = lobby(|_| {});
+        let mut all = before.pool(3, &spec(8));
+        let mut left = keeps(&all[1]);
+        before.act(&mut all[1], Act::Leave);
+        before.meet(&mut all[..1]);
+        before.meet(&mut all[2..]);
+        let mut stayed = [keeps(&all[0]), keeps(&all[2])];
+        let mut lobby = another(&before);
+        back(&mut lobby, &mut left);
+        back(&mut lobby, &mut stayed[1]);
+        assert_eq!(lobby.machine.stats().pools_restored, 0, "its host is waited for");
+        if comes {
+            back(&mut lobby, &mut stayed[0]);
+            page_at_once(&mut lobby, &mut stayed);
+            assert_eq!((agreed(&stayed), host(&stayed[0])), (Vec::from([1, 2, 3]), (1, 1)));
+        } else {
+            lobby.stay(from_mut(&mut left), 0);
+            lobby.wait(6_000);
+            page_at_once(&mut lobby, &mut stayed[1..]);
+            assert_eq!(
+                (agreed(&stayed[1..]), host(&stayed[1])),
+                (Vec::from([2, 3]), (3, 2)),
+                "2 may have left"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_pool_that_ends_with_its_host_waits_for_it() {
+    let mut before = lobby(|_| {});
+    let mut all = before.pool(3, &spec(8).ending_with_host(true));
+    let mut left = keeps(&all[1]);
+    before.act(&mut all[1], Act::Leave);
+    before.meet(&mut all[2..]);
+    before.meet(&mut all[..1]);
+    let mut stayed = [keeps(&all[0]), keeps(&all[2])];
+    let mut lobby = another(&before);
+    back(&mut lobby, &mut left);
+    back(&mut lobby, &mut stayed[1]);
+    lobby.wait(5_999);
+    back(&mut lobby, &mut stayed[0]);
+    page_at_once(&mut lobby, &mut stayed);
+    assert_eq!(host(&stayed[0]), (1, 1));
+}
+
+/// A pool of three whose maker has kept the ticket of when it was alone, and was sent away by the second, who is host.
+fn of_a_former_host<R: RandomSource>(lobby: &mut Lobby<R>) -> (Client, Vec<Client>) {
+    let mut all = from_mut(&mut lobby.host(1, &spec(8))).to_vec();
+    let maker = keeps(&all[0]);
+    let pool = all[0].joined.unwrap().pool;
+    all.extend((2..4).map(|port| guest(lobby, port, pool)).collect::<Vec<_>>());
+    lobby.act(&mut all[0], Act::Hand(member(2)));
+    lobby.meet(&mut all[1..]);
+    lobby.act(&mut all[1], Act::Kick(member(1)));
+    lobby.meet(&mut all[1..]);
+    (maker, kept(&all[1..]))
+}
+
+#[test]
+fn a_number_that_another_has_by_a_lower_base_or_had_there_bars_nobody() {
+    for sends_away in [false, true] {
+        for first in [0, 1] {
+            let mut before = lobby(|_| {});
+            let (mut maker, mut others) = of_a_former_host(&mut before);
+            let pool = maker.joined.unwrap().pool;
+            let mut lobby = another(&before);
+            back(&mut lobby, &mut maker);
+            lobby.meet(from_mut(&mut maker));
+            for (port, number) in [(8, 2), (9, 3)] {
+                let helper = guest(&mut lobby, port, pool);
+                assert_eq!(helper.member(), number);
+                if sends_away {
+                    lobby.act(&mut maker, Act::Kick(member(number)));
+                }
+            }
+            back(&mut lobby, &mut others[first]);
+            back(&mut lobby, &mut others[1 - first]);
+            page_at_once(&mut lobby, &mut others);
+            assert_eq!((agreed(&others), host(&others[0])), (Vec::from([2, 3]), (2, 2)));
+            assert!(matches!(lobby.ping(&mut maker).last(), Some(Got::Unknown(..))), "it was sent away");
+        }
+    }
+}
+
+#[test]
+fn nobody_makes_a_pool_of_the_id_of_another() {
+    let mut before = lobby(|_| {});
+    let (maker, mut others) = of_a_former_host(&mut before);
+    let mut lobby = another(&before);
+    let mut again = Client::new(1);
+    again.tx = maker.tx - 1_000;
+    let made = joined(&lobby.create(&mut again, &spec(8)));
+    assert_ne!(made.pool, maker.joined.unwrap().pool);
+    for client in &mut others {
+        back(&mut lobby, client);
+    }
+    page_at_once(&mut lobby, &mut others);
+    assert_eq!(agreed(&others), [2, 3]);
+}
+
+#[test]
+fn a_side_branch_is_none_the_better_for_its_guests() {
+    let mut before = lobby(|_| {});
+    let all = before.pool(3, &spec(8));
+    let (mut all, mut branch) = (kept(&all), keeps(&all[2]));
+    let pool = branch.joined.unwrap().pool;
+    let mut home = begins(&before, 11);
+    for client in &mut all {
+        back(&mut home, client);
+    }
+    page_at_once(&mut home, &mut all);
+    home.act(&mut all[0], Act::Kick(member(3)));
+    home.meet(&mut all[..2]);
+    let mut elsewhere = begins(&home, 12);
+    back(&mut elsewhere, &mut branch);
+    elsewhere.wait(6_000);
+    for port in 20..25 {
+        guest(&mut elsewhere, port, pool);
+    }
+    page_at_once(&mut elsewhere, from_mut(&mut branch));
+    assert_eq!(branch.state.unwrap().count.get(), 6);
+    let mut home = begins(&elsewhere, 13);
+    let (mut stayed, mut branch) = (kept(&all[..2]), keeps(&branch));
+    back(&mut home, &mut branch);
+    for client in &mut stayed {
+        back(&mut home, client);
+    }
+    page_at_once(&mut home, &mut stayed);
+    assert_eq!((agreed(&stayed), host(&stayed[0])), (Vec::from([1, 2]), (1, 1)));
+}
+
+#[test]
+fn who_brings_a_pool_back_alone_again_and_again_comes_to_no_higher_rank() {
+    let mut before = lobby(|_| {});
+    let mut all = before.pool(3, &spec(8));
+    let mut branches = Vec::from([keeps(&all[2])]);
+    for round in 0..4u8 {
+        before.act(&mut all[0], Act::About(About::new(&[round]).unwrap()));
+        before.meet(&mut all);
+        branches.push(keeps(&all[2]));
+    }
+    before.act(&mut all[0], Act::Kick(member(3)));
+    before.meet(&mut all[..2]);
+    let mut stayed = kept(&all[..2]);
+    let mut elsewhere = begins(&before, 12);
+    for branch in &mut branches {
+        back(&mut elsewhere, branch);
+        elsewhere.wait(6_000);
+        page_at_once(&mut elsewhere, from_mut(branch));
+        elsewhere.act(branch, Act::Leave);
+    }
+    let mut branch = keeps(&branches[4]);
+    assert_eq!(branch.state.unwrap().generation, 5);
+    for seed in 21..23 {
+        let mut home = begins(&elsewhere, seed);
+        for client in &mut stayed {
+            back(&mut home, client);
+        }
+        page_at_once(&mut home, &mut stayed);
+        stayed = kept(&stayed);
+    }
+    let mut home = begins(&elsewhere, 23);
+    back(&mut home, &mut branch);
+    for client in &mut stayed {
+        back(&mut home, client);
+    }
+    page_at_once(&mut home, &mut stayed);
+    assert_eq!((agreed(&stayed), host(&stayed[0])), (Vec::from([1, 2]), (1, 1)));
+}
+
+#[test]
+fn what_its_host_has_closed_is_not_brought_back_there_by_a_branch_of_it() {
+    for restarts in [false, true] {
+        let mut home = begins(&lobby(|_| {}), 10);
+        let mut all = home.pool(3, &spec(8));
+        let mut branch = keeps(&all[2]);
+        home.act(&mut all[0], Act::Kick(member(3)));
+        home.meet(&mut all[..2]);
+        let mut elsewhere = begins(&home, 12);
+        back(&mut elsewhere, &mut branch);
+        elsewhere.wait(6_000);
+        page_at_once(&mut elsewhere, from_mut(&mut branch));
+        let (mut stayed, mut branch) = (kept(&all[..2]), keeps(&branch));
+        let mut again = begins(&home, 14);
+        let refused = if restarts {
+            for client in &mut stayed {
+                back(&mut again, client);
+            }
+            page_at_once(&mut again, &mut stayed);
+            again.act(&mut stayed[0], Act::Close);
+            again.resume(&mut branch)
+        } else {
+            home.act(&mut all[0], Act::Close);
+            home.mail.clear();
+            home.resume(&mut branch)
+        };
+        assert_eq!(refused, Got::Refused(Refusal::Stale), "{restarts}");
+    }
+}
+
+#[test]
+fn one_who_knows_the_era_before_a_little_longer_ends_nothing_that_has_lived_on() {
+    let mut before = lobby(|_| {});
+    let mut all = before.pool(3, &spec(8));
+    let mut stayed = kept(&all[..2]);
+    before.act(&mut all[2], Act::About(About::new(b"the last of all").unwrap()));
+    before.meet(&mut all[2..]);
+    let mut late = keeps(&all[2]);
+    let mut lobby = begins(&before, 11);
+    for client in &mut stayed {
+        back(&mut lobby, client);
+    }
+    lobby.wait(6_000);
+    page_at_once(&mut lobby, &mut stayed);
+    for round in 0..100u8 {
+        lobby.act(&mut stayed[0], Act::About(About::new(&[round]).unwrap()));
+        lobby.stay(&mut stayed, 100);
+    }
+    lobby.meet(&mut stayed);
+    let mut stayed = kept(&stayed);
+    let mut lobby = begins(&lobby, 12);
+    for client in &mut stayed {
+        back(&mut lobby, client);
+    }
+    page_at_once(&mut lobby, &mut stayed);
+    back(&mut lobby, &mut late);
+    lobby.meet(&mut stayed);
+    assert_eq!((agreed(&stayed), host(&stayed[0])), (Vec::from([1, 2, 3]), (1, 1)), "and it is back, too");
+}
+
+#[test]
+fn whom_the_host_has_sent_away_while_the_pool_came_back_stays_away_when_it_comes_back_anew() {
+    let mut before = lobby(|_| {});
+    let mut all = before.pool(3, &spec(8));
+    let (mut first, mut third) = (keeps(&all[0]), keeps(&all[2]));
+    before.act(&mut all[1], Act::About(About::new(b"later").unwrap()));
+    before.meet(&mut all[1..]);
+    let mut second = keeps(&all[1]);
+    let later = keeps(&all[2]);
+    let mut lobby = begins(&before, 11);
+    back(&mut lobby, &mut first);
+    back(&mut lobby, &mut third);
+    lobby.wait(6_000);
+    lobby.meet(from_mut(&mut first));
+    lobby.act(&mut first, Act::Kick(member(3)));
+    lobby.mail.remove(&third.from);
+    back(&mut lobby, &mut second);
+    let [mut one, mut other] = [keeps(&third), later.clone()];
+    assert_eq!(
+        [lobby.resume(&mut one), lobby.resume(&mut other)],
+        [Got::Refused(Refusal::Stale), Got::Refused(Refusal::Stale)]
+    );
+    lobby.wait(4_000);
+    let mut stayed = [first, second];
+    page_at_once(&mut lobby, &mut stayed);
+    assert_eq!(agreed(&stayed), [1, 2]);
+    // Nor at the next restart.
+    let mut stayed = kept(&stayed);
+    let mut lobby = begins(&lobby, 12);
+    back(&mut lobby, &mut stayed[0]);
+    back(&mut lobby, &mut stayed[1]);
+    let mut other = Client { tx: other.tx + 1, ..later };
+    assert_eq!(lobby.resume(&mut other), Got::Refused(Refusal::Stale));
+}
