@@ -39,8 +39,7 @@ pub(super) struct Place {
     /// Of the session.
     pub(super) key: Key,
     pub(super) session: Session,
-    /// The latest session before in which a ping named an epoch, if there was one. Of an
-    /// offer to who returns: that of the ticket. The session 0 is not kept.
+    /// That of the ticket by which its client came, if there was one. The session 0 is not kept.
     pub(super) before: Option<NonZeroU64>,
     /// Of the request that it was given for.
     pub(super) tx: Tx,

@@ -11,7 +11,7 @@ use super::places::Standing;
 use super::pools::{Phase, Pool};
 use super::recovery::{Offered, Recovery};
 use crate::log::debug;
-use crate::wire::native::{About, Member, Refusal, Spec, Ticket};
+use crate::wire::native::{About, Refusal, Spec, Ticket};
 
 impl Native {
     pub(super) fn resume(
@@ -35,9 +35,7 @@ impl Native {
             None => self.bring_back(desk, asker, ticket, spec)?,
         };
         match self.find_member(pool, ticket.member) {
-            Some(member) if self.is_its(member, ticket) => {
-                self.offer_again(desk, asker, pool, ticket.member, about)
-            }
+            Some(member) if self.is_its(member, ticket) => self.offer_again(desk, asker, pool, ticket, about),
             // Another may have the number as long as the pool is not back as the ticket knows it.
             Some(_) if !self.is_to_be_base(pool, ticket) => Err(Refusal::Stale),
             Some(_) | None => self.offer_in_recovery(desk, asker, pool, ticket, spec, about),
@@ -58,14 +56,18 @@ impl Native {
         desk: &mut Desk<'_>,
         asker: &Asker,
         pool: u32,
-        member: Member,
+        ticket: &Ticket,
         about: About<'_>,
     ) -> Result<u32, Refusal> {
-        let number = member.get();
+        let number = ticket.member.get();
         self.withdraw_returns(pool, number, |_| true);
         let standing = Standing::Returning;
         let offer = Offer { pool, number, standing, about: about.get(), seated: false };
-        self.offer(desk, asker, &offer)
+        let handle = self.offer(desk, asker, &offer)?;
+        if let Some(place) = self.places.get_mut(handle) {
+            place.before = NonZeroU64::new(ticket.session.0);
+        }
+        Ok(handle)
     }
 
     /// To a member whom the pool doesn't have: tickets hold while it recovers.

@@ -106,7 +106,6 @@ impl Native {
         let (from, to) = (was.address.told(), new.address.told());
         let is_about = was.about != new.about;
         let number = new.number;
-        let before = if was.named { core::num::NonZeroU64::new(was.session.0) } else { was.before };
         let is_host = self.pools.get(pool).is_some_and(|pool| pool.host == old);
         self.close_offer(handle);
         self.replace(desk, pool, to, old);
@@ -118,9 +117,6 @@ impl Native {
         self.release(old);
         self.make_member(desk, handle);
         self.withdraw_returns(pool, number, |_| true);
-        if let Some(place) = self.places.get_mut(handle) {
-            place.before = before;
-        }
         if let Some(pool) = self.pools.get_mut(pool).filter(|_| is_host) {
             pool.host = handle;
         }

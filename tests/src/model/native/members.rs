@@ -130,10 +130,6 @@ impl State {
         let Some(place) = self.places.get_mut(&name) else { return };
         let before = place.before.take();
         let place = place.clone();
-        let session_before = before.and_then(|before| {
-            let before = self.places.get(&before)?;
-            if before.named { before.told.map(|(_, session, _)| session) } else { before.session_before }
-        });
         let id = place.pool;
         let other = self.places.iter().find(|(other, there)| {
             there.pool == id
@@ -166,7 +162,7 @@ impl State {
         };
         // Who comes learns all by a page.
         if let Some(place) = self.places.get_mut(&name) {
-            (place.knows, place.session_before) = (index, session_before);
+            place.knows = index;
         }
     }
 

@@ -268,13 +268,13 @@ impl State {
         if let Some(name) = self.served(from, tx, id) {
             return Answer::Joined(name);
         }
-        let back =
-            Place { about: about.to_vec(), ..self.place(from, tx, ticket.application, id, ticket.member) };
-        let back_to_recovery = Place {
-            ticket: Some(Box::new((*ticket, PoolSpec::from(spec)))),
+        let back = Place {
+            about: about.to_vec(),
             session_before: Some(ticket.session),
-            ..back.clone()
+            ..self.place(from, tx, ticket.application, id, ticket.member)
         };
+        let back_to_recovery =
+            Place { ticket: Some(Box::new((*ticket, PoolSpec::from(spec)))), ..back.clone() };
         let here =
             |place: &&Place| place.pool == id && place.member == ticket.member && place.offered.is_none();
         let own = self.eras.contains_key(&ticket.state.epoch.era());

@@ -41,7 +41,7 @@ pub(super) struct Place {
     pub(super) ticket: Option<Box<(Ticket, PoolSpec)>>,
     /// Whether a ping of this session has named an epoch.
     pub(super) named: bool,
-    /// The latest session before in which one did.
+    /// That of the ticket by which it came.
     pub(super) session_before: Option<Session>,
     /// The session that it takes the place of.
     pub(super) before: Option<u64>,

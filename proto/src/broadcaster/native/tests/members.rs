@@ -312,3 +312,27 @@ fn a_dual_stack_socket_and_a_scope_are_answered_where_they_are() {
         assert_eq!(lobby.machine.member_count(), 0);
     }
 }
+
+#[test]
+fn the_ticket_by_which_somebody_came_holds_until_the_next_is_known() {
+    let mut lobby = lobby(|_| {});
+    let mut all = lobby.pool(2, &spec(4));
+    for _ in 0..3 {
+        let resumed = lobby.resume(&mut all[1]);
+        assert!(matches!(resumed, Got::Joined(_)), "{resumed:?}");
+        // The offer is taken, and what that is answered by is lost.
+        let sent = all[1].message(1, Act::Ping(None));
+        lobby.hand_in(all[1].from, &sent);
+        lobby.drain();
+        lobby.mail.clear();
+    }
+    let mut old = all[1].clone();
+    let joined = lobby.resume(&mut all[1]);
+    assert!(matches!(joined, Got::Joined(_)), "{joined:?}");
+    let sent = all[1].message(1, Act::Ping(None));
+    lobby.send(&mut all[1], &sent);
+    all[1].count = 1;
+    lobby.ping(&mut all[1]);
+    old.tx += 7;
+    assert_eq!(lobby.resume(&mut old), Got::Refused(Refusal::Stale), "the next one is known");
+}

@@ -7,7 +7,7 @@ use poolmesh_proto::{Outcome, Saved};
 
 use super::super::agree::{SOON, demand};
 use super::super::lobby::Lobby;
-use super::super::meeting::{Met, answer};
+use super::super::meeting::Met;
 use super::orders::guest;
 use super::{Agreed, a_ping, is_refused};
 use crate::sim::{NodeId, Violation};
@@ -15,6 +15,9 @@ use crate::sim::{NodeId, Violation};
 /// After this time somebody who is new to a broadcaster was mostly offered a place, and has not taken it: a cookie comes and goes
 /// before.
 const OFFERED: Duration = Duration::from_millis(38);
+
+/// No call lasts longer.
+const CALL: Duration = Duration::from_secs(8);
 
 /// A pool as it was at first.
 struct Old {
@@ -75,7 +78,7 @@ pub(super) fn old_ticket_comes_first(lobby: &mut Lobby, met: &Met) -> Result<(),
     lobby.restart_broadcaster(met.home, true);
     comes_back(lobby, &old, &old.saved)?;
     if published {
-        let time = lobby.interval() * 2 + SOON;
+        let time = alone(lobby);
         lobby.world.run_for(time)?;
     }
     // Of several broadcasters it would turn to the next meanwhile.
@@ -97,7 +100,8 @@ pub(super) fn old_ticket_comes_first(lobby: &mut Lobby, met: &Met) -> Result<(),
     if let Some(node) = joins.filter(|_| late) {
         lobby.world.run_for(SOON * 2)?;
         lobby.world.thaw(node);
-        answer(lobby, node)?;
+        // It is let in when the pool is back, if its call lasts so long.
+        lobby.world.run_for(CALL)?;
         lobby.with(node, |_, context| context.release(pool));
     }
     let out: Vec<Member> = joined.into_iter().chain(Some(old.number).filter(|_| changed || kicked)).collect();
@@ -123,10 +127,10 @@ pub(super) fn branches_meet(lobby: &mut Lobby, met: &Met) -> Result<(), Violatio
     others.iter().for_each(|node| lobby.world.freeze(*node, false));
     lobby.restart_broadcaster(met.home, true);
     comes_back(lobby, &old, &old.saved)?;
-    let time = lobby.interval() * 2 + SOON;
+    let time = alone(lobby);
     lobby.world.run_for(time)?;
-    let alone = lobby.agreed(pool, &[old.node]).is_some_and(|alone| alone.members == [old.number]);
-    demand(lobby, alone, || format!("V3: {} has not brought {pool} back alone", old.node))?;
+    let is_alone = lobby.agreed(pool, &[old.node]).is_some_and(|alone| alone.members == [old.number]);
+    demand(lobby, is_alone, || format!("V3: {} has not brought {pool} back alone", old.node))?;
     for say in 0..lobby.rng.below(5) {
         lobby.done(old.node, |context| context.set_about(pool, &say.to_le_bytes()))?;
     }
@@ -157,6 +161,12 @@ pub(super) fn branches_meet(lobby: &mut Lobby, met: &Met) -> Result<(), Violatio
     }
     // It became host where nobody else was.
     goes_on(lobby, met, &old, &[], Some((old.number, was.term.get() + 1)))
+}
+
+/// So long nobody else is waited for by a pool to which one comes: a place is taken within a second and a half of when it was
+/// offered.
+fn alone(lobby: &Lobby) -> Duration {
+    lobby.interval() * 2 + Duration::from_millis(1_500) + SOON
 }
 
 /// The program starts again, and comes back by this ticket.
