@@ -193,7 +193,8 @@ fn goes_on(
         let hosted = host.is_none_or(|host| host == (agreed.host, agreed.term.get()));
         hosted && (&agreed.members, &agreed.spec) == (&due, &old.was.spec)
     })?;
-    let time = a_ping(lobby) + SOON;
+    // They may have agreed so before they came back; who is out learns it by a ping behind that.
+    let time = lobby.interval() * 2 + a_ping(lobby) + SOON;
     lobby.world.run_for(time)?;
     for (node, _) in gone {
         let there = lobby.membership(node, met.pool).is_some();
