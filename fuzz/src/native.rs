@@ -19,7 +19,7 @@ const TAG: usize = 8;
 const HEADER: usize = 2;
 
 /// The longest request and the longest message of a member, in bytes, as their writers promise it.
-const MAX_REQUEST: usize = 928;
+const MAX_REQUEST: usize = 930;
 const MAX_MESSAGE: usize = 677;
 
 /// What stands in the buffer already: writing appends.

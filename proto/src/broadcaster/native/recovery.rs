@@ -59,8 +59,7 @@ pub(super) struct Recovery {
 fn stays_out(come: &Come, base: &State) -> bool {
     let is_of_era = come.era == base.epoch.era() && come.number >= base.purged;
     // Who was there when the era began, and has not heard of it yet; if nobody was sent away since then.
-    let from = base.base.filter(|from| from.era() == come.era && from.number() <= come.number);
-    let was_there = base.purged == 0 && from.is_some();
+    let was_there = base.purged == 0 && base.base == Epoch::new(come.era, come.number);
     !is_of_era && !was_there
 }
 

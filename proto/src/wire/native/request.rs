@@ -149,7 +149,7 @@ impl Request<'_> {
         Key::of_request(self.tx, self.cookie)
     }
 
-    /// Appends the request to `out`: at most 928 bytes.
+    /// Appends the request to `out`: at most 930 bytes.
     pub fn write(&self, out: &mut BytesMut) {
         let kind = match self.call {
             Call::List { .. } => LIST,

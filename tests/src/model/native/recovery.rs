@@ -67,10 +67,8 @@ fn stays_out(come: Come, base: &Ticket) -> bool {
     if epoch.era() == state.epoch.era() {
         epoch.number() < state.purged
     } else {
-        // Who was in the roster that the era began with, or knows a later one, and nobody was sent away since.
-        let was_there =
-            state.base.is_some_and(|base| base.era() == epoch.era() && epoch.number() >= base.number());
-        !was_there || state.purged > 0
+        // Who was in the roster that the era began with, and nobody was sent away since.
+        state.base != Some(epoch) || state.purged > 0
     }
 }
 

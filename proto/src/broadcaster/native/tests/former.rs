@@ -271,9 +271,9 @@ fn one_who_knows_the_era_before_a_little_longer_ends_nothing_that_has_lived_on()
         back(&mut lobby, client);
     }
     page_at_once(&mut lobby, &mut stayed);
-    back(&mut lobby, &mut late);
+    assert_eq!(lobby.resume(&mut late), Got::Refused(Refusal::Stale), "its number may be another's by now");
     lobby.meet(&mut stayed);
-    assert_eq!((agreed(&stayed), host(&stayed[0])), (Vec::from([1, 2, 3]), (1, 1)), "and it is back, too");
+    assert_eq!((agreed(&stayed), host(&stayed[0])), (Vec::from([1, 2]), (1, 1)));
 }
 
 #[test]
