@@ -214,7 +214,7 @@ impl State {
                 let ended = self.places.get(other).map(|place| Due::ended(place, EndReason::Replaced));
                 self.due.extend(ended);
             }
-            self.rebase(id, own);
+            self.rebase(id, own, name);
             others.into_iter().for_each(|other| self.leaves(other, LeaveReason::Replaced));
             // Who has the number stays no longer, be it that he came by a lower ticket of the same member.
             let is = |other: &super::state::Place| {
@@ -269,7 +269,7 @@ impl State {
     }
 
     /// Another ticket is the base, from which nothing is published until the pool is back.
-    fn rebase(&mut self, id: PoolUuid, base: Box<(Ticket, poolmesh_proto::wire::native::PoolSpec)>) {
+    fn rebase(&mut self, id: PoolUuid, base: Box<(Ticket, poolmesh_proto::wire::native::PoolSpec)>, by: u64) {
         let Some(pool) = self.pools.get_mut(&id) else { return };
         if let Stage::Live(line) = std::mem::replace(&mut pool.stage, Stage::Gathering) {
             if let Some(published) = &mut pool.published {
@@ -300,7 +300,7 @@ impl State {
                     || place.seated
                     || place.offered.is_none() && out.contains(&place.member))
         });
-        for name in over {
+        for name in over.into_iter().filter(|name| *name != by) {
             self.void(name);
             // An offer to come back falls with its member.
             let back = self.names(|place| place.pool == id && place.before == Some(name));
