@@ -20,28 +20,32 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    /// Whether a ticket may bring the pool back.
-    fn allows(&self, ticket: &State) -> bool {
+    /// Whether a ticket may bring the pool back. `began_here`: its era did. The era that is published here now is none that can
+    /// be brought back.
+    fn allows(&self, ticket: &State, began_here: bool) -> bool {
         if ticket.epoch.era() == self.era {
             return self.silent.is_some_and(|purged| ticket.epoch.number() >= purged);
         }
-        if let Some(base) = Base::of(ticket).filter(|base| base.epoch.era() == self.era) {
-            // What ended here by its host, or because all had left, has ended elsewhere, too.
-            return self.silent.is_some_and(|purged| base.epoch.number() >= purged);
-        }
-        match self.base {
+        match self.base.filter(|base| base.epoch.era() == ticket.epoch.era()) {
             // It went on elsewhere when it had come here. Or nobody who was there when it came heard so, before all fell
             // silent, and nobody was sent away.
-            Some(base) if base.epoch.era() == ticket.epoch.era() => {
+            Some(base) => {
                 let was_there = self.silent == Some(0) && ticket.epoch == base.epoch;
                 was_there || !base.goes_on_behind(ticket)
             }
-            _ => {
-                let (own, its) =
-                    (Rank::of(self.base, self.generation), Rank::of(Base::of(ticket), ticket.generation));
-                its.is_higher(&own) == Some(true)
-            }
+            None => !began_here && self.is_passed_by(ticket),
         }
+    }
+
+    /// Whether an era that began elsewhere goes on where this one has ended.
+    fn is_passed_by(&self, ticket: &State) -> bool {
+        let from = Base::of(ticket);
+        if let Some(base) = from.filter(|base| base.epoch.era() == self.era) {
+            // What ended here by its host, or because all had left, has ended elsewhere, too.
+            return self.silent.is_some_and(|purged| base.epoch.number() >= purged);
+        }
+        let own = Rank::of(self.base, self.generation);
+        Rank::of(from, ticket.generation).is_higher(&own) == Some(true)
     }
 }
 
@@ -83,7 +87,7 @@ impl Memory {
     /// Whether a ticket may bring this pool back, and the highest generation that it had here. `began_here`: the ticket's era did.
     pub(super) fn allows(&self, name: Name, ticket: &State, began_here: bool) -> Option<u32> {
         match self.all.get(&name) {
-            Some(ended) if ended.allows(ticket) => Some(ended.generation),
+            Some(ended) if ended.allows(ticket, began_here) => Some(ended.generation),
             None if !began_here => Some(0),
             Some(_) | None => None,
         }

@@ -127,12 +127,15 @@ impl Over {
         let is_of = |era: u64| ended.era == Some(era);
         let holds = if is_of(epoch.era()) {
             ended.silent.is_some_and(|purged| purged <= epoch.number())
-        } else if let Some(base) = ticket.base.filter(|base| is_of(base.era())) {
-            ended.silent.is_some_and(|purged| purged <= base.number())
         } else if let Some(base) = ended.base.filter(|(base, _)| base.era() == epoch.era()) {
             // Who was there when it began here may not have heard so.
             let was_there = ended.silent == Some(0) && base.0 == epoch;
             was_there || !outlives(base, ticket)
+        } else if own {
+            // What is published here now.
+            false
+        } else if let Some(base) = ticket.base.filter(|base| is_of(base.era())) {
+            ended.silent.is_some_and(|purged| purged <= base.number())
         } else {
             compare_eras((brought_back(ticket), ticket.generation), (ended.base, ended.generation)).is_gt()
         };
