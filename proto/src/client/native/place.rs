@@ -41,8 +41,6 @@ pub(super) struct Place {
     pub(super) returns: bool,
     /// The application was told that the broadcaster is silent.
     pub(super) unreachable: bool,
-    /// The application was told of it.
-    pub(super) known: bool,
     /// The application was told that it was not told all, and has not seen that yet.
     pub(super) missed: bool,
     /// What the host has decided, and not been told of yet.
@@ -75,7 +73,6 @@ impl Place {
             interval: DEFAULT_INTERVAL,
             returns: false,
             unreachable: false,
-            known: false,
             missed: false,
             decided: None,
             end: None,
