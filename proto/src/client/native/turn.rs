@@ -233,6 +233,7 @@ impl Place {
             }
             Reply::Refused(refusal) => match refusal.wait() {
                 Some(wait) => visit.wait_for(core, from, wait, refusal),
+                None if turn.is_last => return self.end(PoolEnd::Forgotten),
                 None => turn.go_on(core, interval),
             },
             Reply::Pools { .. } => core.stats.unexpected += 1,

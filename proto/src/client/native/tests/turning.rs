@@ -108,19 +108,20 @@ fn of_two_sessions_of_one_handle_the_one_is_meant_that_fits() {
 }
 
 #[test]
-fn what_another_broadcaster_says_is_over_is_over_when_its_own_is_silent() {
-    for own in [None, Some(Reply::Refused(Refusal::Stale)), Some(Reply::Refused(Refusal::BadTicket))] {
-        let (mut rig, _) = in_pool_of(&[0, 1]);
+fn what_another_broadcaster_says_is_over_is_over_when_its_own_is_silent_or_can_not_help() {
+    let refusals = [Refusal::Stale, Refusal::BadTicket, Refusal::TooManyMembers];
+    for own in core::iter::once(None).chain(refusals.map(Some)) {
+        let (mut rig, _) = in_pool_of(&[0, 1, 2]);
         let probe = rig.until("probe");
         rig.answer(&probe, Reply::Refused(Refusal::Stale));
         let resume = rig.until("resume");
         assert_eq!(resume.to, server(0), "its own is asked once more");
         assert_eq!(rig.news(), ["Unreachable"]);
         match own {
-            Some(own) => rig.answer(&resume, own),
+            Some(refusal) => rig.refuse(&resume, refusal),
             None => rig.wait(2_500),
         }
-        assert_eq!(rig.news(), ["ended: Forgotten"]);
+        assert_eq!(rig.news(), ["ended: Forgotten"], "{own:?}");
     }
 }
 
