@@ -163,8 +163,9 @@ impl Place {
 
     fn begin_turn(&mut self, core: &mut Core, turn: Turn) {
         debug!(pool = %self.pool, "a broadcaster is looked for");
+        // Members that are missed are looked for when it has a broadcaster again.
         self.leave_search(core);
-        self.search = None;
+        self.lose_elsewhere(core);
         self.returns = true;
         self.turn = Some(turn);
     }
