@@ -179,9 +179,12 @@ impl Place {
         self.end = Some(Ending::Ended(end));
     }
 
-    /// From when on it may send in its session.
+    /// From when on it may send in its session. A program that starts again takes an offer at once, as after a join: it is not
+    /// one of many whose broadcaster has started again.
     pub(super) fn may_send(&self) -> Instant {
-        let back = self.returns && self.session.as_ref().is_none_or(|session| !session.paged);
+        let takes = |session: &Session| self.saved.is_some() && session.has_said_nothing();
+        let quick = |session: &Session| session.paged || takes(session);
+        let back = self.returns && !self.session.as_ref().is_some_and(quick);
         if back { self.pace.slow() } else { self.pace.quick() }
     }
 
