@@ -115,19 +115,27 @@ impl<E> Outbox<E> {
         output
     }
 
-    /// Whether an event that `matches` waits to be polled.
-    pub(crate) fn any(&self, matches: impl Fn(&E) -> bool) -> bool {
-        self.queue.iter().any(|queued| matches!(queued, Output::Event(event) if matches(event)))
+    /// The events that wait to be polled, with their places in the queue.
+    pub(crate) fn events(&self) -> impl Iterator<Item = (usize, &E)> {
+        self.queue.iter().enumerate().filter_map(|(place, queued)| match queued {
+            Output::Event(event) => Some((place, event)),
+            Output::Transmit(_) | Output::Wait(_) => None,
+        })
     }
 
-    /// Takes back the first event that `matches`.
-    pub(crate) fn take_back(&mut self, matches: impl Fn(&E) -> bool) -> Option<E> {
-        let matching = |queued: &Output<E>| matches!(queued, Output::Event(event) if matches(event));
-        let place = self.queue.iter().position(matching)?;
+    /// Takes back the event at that place.
+    pub(crate) fn take_back_at(&mut self, place: usize) -> Option<E> {
+        self.queue.get(place).filter(|queued| matches!(queued, Output::Event(_)))?;
         match self.queue.remove(place)? {
             Output::Event(event) => Some(event),
             Output::Transmit(_) | Output::Wait(_) => None,
         }
+    }
+
+    /// Takes back the first event that `matches`.
+    pub(crate) fn take_back(&mut self, matches: impl Fn(&E) -> bool) -> Option<E> {
+        let place = self.events().find(|(_, event)| matches(event)).map(|(place, _)| place)?;
+        self.take_back_at(place)
     }
 
     /// How many outputs wait to be polled.

@@ -156,7 +156,10 @@ impl NativeClient {
                 What::Create { .. } | What::JoinByCode { .. } => true,
             };
             let asked = asked && joined.application == core.config.application;
-            asked.then(|| (request.what.about(), request.void))
+            asked.then(|| {
+                request.note_offer(core, from);
+                (request.what.about(), request.void)
+            })
         });
         let Some(Some((about, void))) = offered else {
             self.core.stats.unexpected += 1;

@@ -43,7 +43,7 @@ pub(super) struct Requested {
     pub(super) asking: Asking,
     /// Which broadcaster is asked.
     at: usize,
-    /// Which were asked, of those that the client has.
+    /// Which were asked, of those that the client has, and have not offered a place that was void.
     asked: [bool; MOST_BROADCASTERS],
     /// One of them has said that there is no such pool.
     nowhere: bool,
@@ -277,6 +277,7 @@ impl Core {
     pub(super) fn ask_elsewhere(&mut self, id: CallId, from: SocketAddr) -> bool {
         let goes_on = self.with_request(id, |core, request| {
             request.nowhere = true;
+            request.note_asked(core, from, true);
             // If it is not the one that is asked now, that one's turn goes on.
             request.asking.broadcaster() != from || request.turn(core)
         });
@@ -351,19 +352,31 @@ impl Requested {
     }
 
     /// Turns to the next broadcaster, behind the last to the first. If one has said that there is no such pool, each is asked
-    /// once, and none if all were.
+    /// once, or again if it has offered a place before, and none if all were.
     fn turn(&mut self, core: &Core) -> bool {
         let count = core.broadcasters.len();
         let asked = |at: &usize| self.asked.get(*at).copied().unwrap_or(true);
         let next = (1..=count).map(|step| (self.at + step) % count).find(|at| !self.nowhere || !asked(at));
         let Some(next) = next else { return false };
+        let broadcaster = core.broadcaster(next);
         self.at = next;
-        if let Some(asked) = self.asked.get_mut(next) {
-            *asked = true;
-        }
+        self.note_asked(core, broadcaster, true);
         self.what.begin_at(core, next);
-        self.asking.turn(core, core.broadcaster(next));
+        self.asking.turn(core, broadcaster);
         true
+    }
+
+    /// A broadcaster offers a place: if that comes to nothing, it is asked again before there is no such pool, for it hasn't
+    /// said so.
+    pub(super) fn note_offer(&mut self, core: &Core, from: SocketAddr) {
+        self.note_asked(core, from, false);
+    }
+
+    fn note_asked(&mut self, core: &Core, broadcaster: SocketAddr, asked: bool) {
+        let at = core.broadcasters.iter().position(|other| *other == broadcaster);
+        if let Some(place) = at.and_then(|at| self.asked.get_mut(at)) {
+            *place = asked;
+        }
     }
 
     /// Whether it was asked for nowhere in vain that it can be elsewhere.

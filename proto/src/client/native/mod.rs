@@ -18,6 +18,7 @@ mod roster;
 mod search;
 mod session;
 mod shared;
+mod telling;
 #[cfg(test)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test names what it looks for")]
 mod tests;
@@ -31,8 +32,7 @@ use bytes::Bytes;
 pub use membership::Membership;
 
 use super::{
-    CallError, CallId, ClientConfig, ClientEvent, ClientStats, Door, ListFilter, Outcome, PoolEnd, PoolEvent,
-    Saved,
+    CallError, CallId, ClientConfig, ClientEvent, ClientStats, Door, ListFilter, Outcome, PoolEnd, Saved,
 };
 use crate::wire::native::{About, Member, Name, PoolSpec, PoolUuid};
 use crate::wire::{self, canonical};
@@ -47,12 +47,19 @@ pub(super) struct NativeClient {
     core: Core,
     /// The pools that it is in or comes into, in the order in which it came.
     places: Vec<Place>,
+    /// The pools that the application was told of, and not yet that they are over.
+    known: Vec<PoolId>,
     closed: bool,
 }
 
 impl NativeClient {
     pub(super) fn new(config: ClientConfig, broadcaster: SocketAddr, seed: [u8; 32]) -> Self {
-        Self { core: Core::new(config, broadcaster, seed), places: Vec::new(), closed: false }
+        Self {
+            core: Core::new(config, broadcaster, seed),
+            places: Vec::new(),
+            known: Vec::new(),
+            closed: false,
+        }
     }
 
     pub(super) fn list(&mut self, now: Instant, filter: &ListFilter) -> Result<CallId, CallError> {
@@ -221,38 +228,11 @@ impl NativeClient {
             }
             return;
         }
-        let of_call =
-            |event: &ClientEvent| matches!(event, ClientEvent::Finished { call, .. } if *call == id);
-        let Some(event) = self.core.outbox.take_back(of_call) else { return };
-        self.core.unpolled = self.core.unpolled.saturating_sub(1);
-        if let ClientEvent::Finished { outcome: Outcome::Created(info) | Outcome::Joined(info), .. } = event {
-            self.forget_entered(info.id());
-        }
-    }
-
-    /// Leaves a pool of which nobody was told, and tells nothing of it.
-    fn forget_entered(&mut self, pool: PoolId) {
-        let told = |event: &ClientEvent| match event {
-            ClientEvent::Finished { outcome: Outcome::Created(info) | Outcome::Joined(info), .. } => {
-                info.id() == pool
-            }
-            ClientEvent::Finished { .. } | ClientEvent::PoolEnded { .. } | ClientEvent::Pool { .. } => false,
-        };
-        let known = self.places.iter().any(|place| place.id() == pool && place.known);
-        if known || self.core.outbox.any(told) {
-            return;
-        }
-        self.release(pool);
-        let of_pool = |event: &ClientEvent| match event {
-            ClientEvent::Pool { pool: of, .. } | ClientEvent::PoolEnded { pool: of, .. } => *of == pool,
-            ClientEvent::Finished { .. } => false,
-        };
-        while let Some(event) = self.core.outbox.take_back(of_pool) {
-            self.count_off(&event);
-        }
+        self.take_back(id);
     }
 
     pub(super) fn release(&mut self, pool: PoolId) -> bool {
+        self.forget_known(pool);
         let of_pool = |place: &Place| place.membership.is_some() && place.id() == pool;
         let Some(at) = self.places.iter().position(of_pool) else { return false };
         let mut place = self.places.remove(at);
@@ -407,29 +387,6 @@ impl NativeClient {
         debug_assert!(self.core.calls.iter().find(of_pool).is_none(), "each order has a call");
     }
 
-    /// An event is polled, or taken back.
-    fn count_off(&mut self, event: &ClientEvent) {
-        match event {
-            ClientEvent::Finished { .. } => self.core.unpolled = self.core.unpolled.saturating_sub(1),
-            ClientEvent::PoolEnded { .. } => {}
-            ClientEvent::Pool { pool, event: PoolEvent::Missed } => {
-                if let Some(place) = self.places.iter_mut().find(|place| place.id() == *pool) {
-                    place.missed = false;
-                }
-            }
-            ClientEvent::Pool { .. } => self.core.told = self.core.told.saturating_sub(1),
-        }
-    }
-
-    /// The application is told of a pool.
-    fn note_known(&mut self, event: &ClientEvent) {
-        if let ClientEvent::Finished { outcome: Outcome::Created(info) | Outcome::Joined(info), .. } = event {
-            if let Some(place) = self.places.iter_mut().find(|place| place.id() == info.id()) {
-                place.known = true;
-            }
-        }
-    }
-
     fn deadline(&self) -> Option<Instant> {
         let several = self.core.broadcasters.len() > 1;
         let calls = self.core.calls.iter().map(|call| call.due_at(several));
@@ -453,8 +410,7 @@ impl Machine for NativeClient {
     fn poll_output(&mut self) -> Output<ClientEvent> {
         let Some(output) = self.core.outbox.pop() else { return Output::Wait(self.deadline()) };
         if let Output::Event(event) = &output {
-            self.count_off(event);
-            self.note_known(event);
+            self.note_told(event);
         }
         output
     }

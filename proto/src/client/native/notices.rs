@@ -263,13 +263,14 @@ impl Place {
     /// The broadcaster knows the member at another address, and asks whether it is here. Too often is as never: the next ping
     /// is asked the same.
     fn handle_prove(&mut self, core: &mut Core, count: u32, cookie: Cookie, elsewhere: bool) {
-        let may = self.turn.is_none() && self.may_send().is_due(core.now);
+        let may = self.turn.is_none() && self.may_send().is_due(core.now) && self.pace.may_move(core.now);
         let session = match &mut self.search {
             Some(search) if elsewhere => search.session_mut(),
             _ => self.session.as_mut(),
         };
         let Some(session) = session else { return };
         if may && session.take_fresh(count, core.now) {
+            self.pace.note_move(core.now);
             session.move_here(core, &mut self.pace, cookie);
         } else {
             core.stats.unexpected += 1;

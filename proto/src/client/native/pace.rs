@@ -13,6 +13,8 @@ pub(super) struct Pace {
     full: Instant,
     /// How often it has sent.
     sent: u32,
+    /// When it has last said where it is.
+    moved: Option<Instant>,
 }
 
 /// While it looks for a broadcaster it sends at most two datagrams in any second (PROTOCOL.md, section 7.1).
@@ -30,6 +32,17 @@ impl Pace {
         self.latest = [latest, Some(now)];
         self.full = self.full.max(now) + STEP;
         self.sent = self.sent.saturating_add(1);
+    }
+
+    /// Whether a member may say where it is. It does so once in a second: the answer to that may be the question again, as
+    /// fast as the line goes.
+    pub(super) fn may_move(&self, now: Instant) -> bool {
+        self.moved.is_none_or(|moved| (moved + SECOND).is_due(now))
+    }
+
+    /// It says where it is.
+    pub(super) fn note_move(&mut self, now: Instant) {
+        self.moved = Some(now);
     }
 
     /// How often it has sent so far.

@@ -41,8 +41,6 @@ pub(super) struct Place {
     pub(super) returns: bool,
     /// The application was told that the broadcaster is silent.
     pub(super) unreachable: bool,
-    /// The application was told of it.
-    pub(super) known: bool,
     /// The application was told that it was not told all, and has not seen that yet.
     pub(super) missed: bool,
     /// What the host has decided, and not been told of yet.
@@ -75,7 +73,6 @@ impl Place {
             interval: DEFAULT_INTERVAL,
             returns: false,
             unreachable: false,
-            known: false,
             missed: false,
             decided: None,
             end: None,
@@ -182,9 +179,12 @@ impl Place {
         self.end = Some(Ending::Ended(end));
     }
 
-    /// From when on it may send in its session.
+    /// From when on it may send in its session. A program that starts again takes an offer at once, as after a join: it is not
+    /// one of many whose broadcaster has started again.
     pub(super) fn may_send(&self) -> Instant {
-        let back = self.returns && self.session.as_ref().is_none_or(|session| !session.paged);
+        let takes = |session: &Session| self.saved.is_some() && session.has_said_nothing();
+        let quick = |session: &Session| session.paged || takes(session);
+        let back = self.returns && !self.session.as_ref().is_some_and(quick);
         if back { self.pace.slow() } else { self.pace.quick() }
     }
 

@@ -184,7 +184,7 @@ impl Place {
         *search = Search::new(core, self.interval, search.had);
     }
 
-    /// The place elsewhere is none any more.
+    /// What it has found elsewhere is nothing any more: it looks later.
     pub(super) fn lose_elsewhere(&mut self, core: &mut Core) {
         let had = self.search.as_ref().map(|search| search.had);
         self.search = had.map(|had| Search::new(core, self.interval, had));

@@ -102,6 +102,11 @@ impl Session {
         count <= self.doubtful
     }
 
+    /// Whether what was offered is still to be taken.
+    pub(super) fn has_said_nothing(&self) -> bool {
+        self.count == 0
+    }
+
     /// How often to ping.
     pub(super) fn interval(&self) -> Duration {
         Duration::from_millis(self.joined.interval.get().into()).max(SHORTEST_INTERVAL)

@@ -163,8 +163,9 @@ impl Place {
 
     fn begin_turn(&mut self, core: &mut Core, turn: Turn) {
         debug!(pool = %self.pool, "a broadcaster is looked for");
+        // Members that are missed are looked for when it has a broadcaster again.
         self.leave_search(core);
-        self.search = None;
+        self.lose_elsewhere(core);
         self.returns = true;
         self.turn = Some(turn);
     }
@@ -233,6 +234,7 @@ impl Place {
             }
             Reply::Refused(refusal) => match refusal.wait() {
                 Some(wait) => visit.wait_for(core, from, wait, refusal),
+                None if turn.is_last => return self.end(PoolEnd::Forgotten),
                 None => turn.go_on(core, interval),
             },
             Reply::Pools { .. } => core.stats.unexpected += 1,

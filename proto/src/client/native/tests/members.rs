@@ -319,6 +319,12 @@ fn who_is_asked_whether_it_is_here_moves_once_for_what_it_just_said() {
     let moves = rig.take_sent();
     assert_eq!(moves.iter().map(|sent| sent.text.as_str()).collect::<Vec<_>>(), ["move 99"]);
     assert_eq!(moves[0].count, ping.count + 1);
+    rig.wait(900);
+    rig.sent.clear();
+    rig.challenge(&moves[0], Cookie::new(100));
+    assert_eq!(rig.said(), [] as [&str; 0], "it has just said where it is");
+    rig.wait(100);
+    rig.sent.clear();
     rig.challenge(&moves[0], Cookie::new(100));
     assert_eq!(rig.said(), ["move 100"]);
     for (wait, answered) in [(1_990, true), (2_010, false)] {
@@ -329,6 +335,26 @@ fn who_is_asked_whether_it_is_here_moves_once_for_what_it_just_said() {
         rig.challenge(&ping, cookie);
         assert_eq!(rig.said().contains(&"move 99".to_string()), answered, "{wait} ms ago");
     }
+}
+
+#[test]
+fn who_is_asked_whether_it_is_here_by_all_that_it_says_moves_once_in_a_second() {
+    let mut rig = Rig::joined_as(1, &pool(&[(1, "me")]));
+    let (mut moves, mut latest) = (Vec::new(), rig.until("ping"));
+    while rig.now < 60_000 {
+        rig.challenge(&latest, Cookie::new(99));
+        rig.wait(1);
+        for sent in rig.take_sent() {
+            if sent.text == "move 99" {
+                moves.push(sent.at);
+            } else {
+                rig.notice(sent.to, HANDLE, News::Pong { count: sent.count });
+            }
+            latest = sent;
+        }
+    }
+    assert!(moves.windows(2).all(|two| two[1] >= two[0] + 1_000), "{moves:?}");
+    assert!(moves.len() > 15, "{moves:?}");
 }
 
 #[test]

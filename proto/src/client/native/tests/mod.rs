@@ -8,6 +8,7 @@ mod orders;
 mod outages;
 mod search;
 mod several;
+mod telling;
 mod turning;
 
 use alloc::format;
@@ -20,6 +21,7 @@ use bytes::BytesMut;
 
 use super::*;
 use crate::Transmit;
+use crate::client::PoolEvent;
 use crate::wire::native::*;
 
 const KEY: Key = Key::new([0x4b; 16]);
@@ -117,6 +119,8 @@ struct Rig {
     sent: Vec<Sent>,
     events: Vec<ClientEvent>,
     keys: Vec<Key>,
+    /// The application polls nothing.
+    idle: bool,
 }
 
 impl Rig {
@@ -124,7 +128,7 @@ impl Rig {
         let mut config = ClientConfig::default();
         change(&mut config);
         let client = NativeClient::new(config, server(0), [7; 32]);
-        Self { client, now: 0, sent: Vec::new(), events: Vec::new(), keys: vec![KEY] }
+        Self { client, now: 0, sent: Vec::new(), events: Vec::new(), keys: vec![KEY], idle: false }
     }
 
     fn new() -> Self {
@@ -141,6 +145,9 @@ impl Rig {
     }
 
     fn drain(&mut self) -> Option<Instant> {
+        if self.idle {
+            return None;
+        }
         loop {
             match self.client.poll_output() {
                 Output::Transmit(Transmit { destination, payload }) => {

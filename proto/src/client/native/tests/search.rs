@@ -28,12 +28,14 @@ fn left_behind_in(spec: &PoolSpec) -> Rig {
 /// Goes on until the first broadcaster is asked.
 fn until_it_looks(rig: &mut Rig) -> Sent {
     let looks = |sent: &&Sent| (sent.to, sent.text.as_str()) == (server(1), "list");
-    loop {
+    let end = rig.now + 200_000;
+    while rig.now < end {
         rig.live(50);
         if let Some(sent) = rig.sent.iter().find(looks) {
             return sent.clone();
         }
     }
+    panic!("it doesn't look");
 }
 
 fn listed(pool: PoolUuid) -> Listing<'static> {
@@ -278,10 +280,34 @@ fn who_is_forgotten_while_it_enters_elsewhere_gives_that_up_for_good() {
     let resume = rig.until("resume");
     rig.answer(&resume, Reply::Joined(Joined { handle: Handle(88), ..offer(2) }));
     rig.until("ping");
-    rig.roster(&Pool { spec: spec(), era: 11, generation: 2, ..pool(&[(2, "me"), (3, "c")]) });
+    rig.roster(&Pool { spec: spec(), era: 11, generation: 2, ..pool(&[(2, "me"), (3, "c"), (4, "a")]) });
     rig.sent.clear();
     rig.live(60_000);
     assert_eq!(rig.said(), [] as [&str; 0], "all are back");
+}
+
+#[test]
+fn who_was_in_search_of_a_broadcaster_goes_on_to_look_for_those_it_misses() {
+    for forgotten in [false, true] {
+        let mut rig = left_behind();
+        if forgotten {
+            rig.until("ping");
+            rig.unknown();
+            let resume = rig.until("resume");
+            rig.answer(&resume, Reply::Joined(Joined { handle: Handle(88), ..offer(2) }));
+            rig.until("ping");
+            rig.roster(&Pool { spec: spec(), era: 11, generation: 2, ..pool(&[(2, "me"), (3, "c")]) });
+        } else {
+            // Three pings get lost, and the member asks its own broadcaster for its place.
+            let ping = rig.until("ping");
+            rig.until("resume");
+            rig.notice(server(0), HANDLE, News::Pong { count: ping.count });
+        }
+        let since = rig.now;
+        rig.sent.clear();
+        let wait = until_it_looks(&mut rig).at - since;
+        assert!((20_000..=38_000).contains(&wait), "{wait}");
+    }
 }
 
 #[test]

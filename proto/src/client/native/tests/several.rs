@@ -73,6 +73,54 @@ fn who_was_silent_before_one_has_said_no_is_not_asked_again_and_may_say_so_late(
     assert_eq!(rig.outcome(), refused(Refusal::NoSuchPool));
 }
 
+/// Is offered a place by the first broadcaster, which is void, and turns to the second: that doesn't have the pool. Answers what
+/// is asked then.
+fn offered_in_vain(rig: &mut Rig) -> Sent {
+    let first = join(rig, Door::Id(id()));
+    rig.answer(&first, Reply::Joined(offer(1)));
+    rig.unknown();
+    while rig.last().to == server(0) {
+        rig.wait(50);
+    }
+    let second = rig.last();
+    assert_eq!((second.text.as_str(), second.to), ("join", server(1)));
+    rig.refuse(&second, Refusal::NoSuchPool);
+    rig.last()
+}
+
+#[test]
+fn who_has_offered_a_place_is_asked_again_before_there_is_no_such_pool() {
+    for says in [None, Some(Refusal::NoSuchPool), Some(Refusal::Full)] {
+        let mut rig = Rig::with(|config| config.broadcasters = vec![server(1)]);
+        let again = offered_in_vain(&mut rig);
+        assert_eq!((again.text.as_str(), again.to, rig.told()), ("join", server(0), vec![]));
+        match says {
+            Some(refusal) => rig.refuse(&again, refusal),
+            None => rig.wait(2_100),
+        }
+        assert_eq!(rig.outcome(), refused(says.unwrap_or(Refusal::NoSuchPool)), "once");
+    }
+    let mut rig = Rig::with(|config| config.broadcasters = vec![server(1)]);
+    let again = offered_in_vain(&mut rig);
+    rig.answer(&again, Reply::Joined(Joined { session: Session(2), ..offer(2) }));
+    rig.roster(&pool(&[(2, "me")]));
+    assert!(matches!(rig.outcome(), Outcome::Joined(_)));
+}
+
+#[test]
+fn who_has_offered_a_place_and_says_then_that_there_is_no_such_pool_has_said_so() {
+    let mut rig = Rig::with(|config| config.broadcasters = vec![server(1)]);
+    let first = join(&mut rig, Door::Id(id()));
+    rig.answer(&first, Reply::Joined(offer(1)));
+    rig.unknown();
+    let again = rig.until("join");
+    rig.refuse(&again, Refusal::NoSuchPool);
+    let second = rig.last();
+    assert_eq!(second.to, server(1));
+    rig.refuse(&second, Refusal::NoSuchPool);
+    assert_eq!(rig.outcome(), refused(Refusal::NoSuchPool));
+}
+
 #[test]
 fn what_another_says_of_the_pool_is_the_outcome() {
     let mut rig = Rig::with_several();

@@ -108,19 +108,20 @@ fn of_two_sessions_of_one_handle_the_one_is_meant_that_fits() {
 }
 
 #[test]
-fn what_another_broadcaster_says_is_over_is_over_when_its_own_is_silent() {
-    for own in [None, Some(Reply::Refused(Refusal::Stale)), Some(Reply::Refused(Refusal::BadTicket))] {
-        let (mut rig, _) = in_pool_of(&[0, 1]);
+fn what_another_broadcaster_says_is_over_is_over_when_its_own_is_silent_or_can_not_help() {
+    let refusals = [Refusal::Stale, Refusal::BadTicket, Refusal::TooManyMembers];
+    for own in core::iter::once(None).chain(refusals.map(Some)) {
+        let (mut rig, _) = in_pool_of(&[0, 1, 2]);
         let probe = rig.until("probe");
         rig.answer(&probe, Reply::Refused(Refusal::Stale));
         let resume = rig.until("resume");
         assert_eq!(resume.to, server(0), "its own is asked once more");
         assert_eq!(rig.news(), ["Unreachable"]);
         match own {
-            Some(own) => rig.answer(&resume, own),
+            Some(refusal) => rig.refuse(&resume, refusal),
             None => rig.wait(2_500),
         }
-        assert_eq!(rig.news(), ["ended: Forgotten"]);
+        assert_eq!(rig.news(), ["ended: Forgotten"], "{own:?}");
     }
 }
 
@@ -373,7 +374,10 @@ fn who_starts_again_comes_back_with_what_it_saved() {
     assert_eq!(resume.text, "resume");
     assert_eq!(rig.client.memberships().count(), 0);
     rig.answer(&resume, Reply::Joined(again()));
-    rig.wait(1_000);
+    let ping = rig.last();
+    assert_eq!((ping.text.as_str(), ping.handle, ping.at), ("ping", Some(Handle(88)), resume.at));
+    rig.challenge(&ping, Cookie::new(9));
+    assert_eq!(rig.last(), ping, "all else waits");
     rig.pong();
     rig.wait(1_500);
     rig.roster(&Pool { era: 10, ..now });
@@ -383,7 +387,9 @@ fn who_starts_again_comes_back_with_what_it_saved() {
     };
     assert_eq!((*of, info.me(), info.members()[1].number), (call, Some(member(2)), member(2)));
     assert!(info.has_returned() && info.to_dial().eq(info.others()), "it has no links");
-    check_pace(&rig.take_sent());
+    let sent = rig.take_sent();
+    assert!(sent[2] == ping, "{sent:?}");
+    check_pace(&sent[2..]);
 
     for (refusal, outcome) in [
         (Refusal::Stale, "refused: that is over"),
@@ -403,6 +409,29 @@ fn who_starts_again_comes_back_with_what_it_saved() {
     rig.go(16_000);
     assert!(matches!(&rig.news()[..], [timed_out] if timed_out.starts_with("TimedOut")));
     assert_eq!(rig.drain(), None);
+}
+
+#[test]
+fn who_starts_again_and_is_offered_nothing_that_holds_asks_no_faster_than_others() {
+    let (old, _) = in_pool_of(&[0]);
+    let mut rig = Rig::new();
+    rig.client.resume(rig.time(), &old.membership().save()).unwrap();
+    rig.give_cookie(8);
+    while rig.now < 15_000 {
+        let sent = rig.take_sent();
+        for sent in &sent {
+            match sent.text.as_str() {
+                "resume" => rig.answer(sent, Reply::Joined(again())),
+                "ping" => rig.challenge(sent, None),
+                _ => {}
+            }
+        }
+        if rig.sent.is_empty() {
+            rig.wait(10);
+        }
+    }
+    let sent = rig.client.stats().sent;
+    assert!((20..=32).contains(&sent), "{sent} datagrams: a request and a ping a second");
 }
 
 #[test]
