@@ -17,6 +17,8 @@ pub(super) struct Ended {
     /// If its last member fell silent, which may be for want of a line, or because this broadcaster stood still: the number of
     /// the epoch at the latest kick, up to which tickets of the era don't hold.
     pub(super) silent: Option<u32>,
+    /// Its recovery lasted still: others were on their way, and may have known the pool better than who ended it.
+    pub(super) early: bool,
 }
 
 impl Ended {
@@ -30,7 +32,8 @@ impl Ended {
             // It went on elsewhere when it had come here. Or nobody who was there when it came heard so, before all fell
             // silent, and nobody was sent away.
             Some(base) => {
-                let was_there = self.silent == Some(0) && ticket.epoch == base.epoch;
+                let was_there = self.silent == Some(0) && ticket.epoch == base.epoch
+                    || self.early && ticket.epoch.number() >= base.epoch.number();
                 was_there || !base.goes_on_behind(ticket)
             }
             None => !began_here && self.is_passed_by(ticket),
@@ -101,7 +104,7 @@ mod tests {
     #[test]
     fn the_latest_are_kept() {
         let name = |number: usize| (Application::POOLMESH, PoolUuid::new((number as u128).to_be_bytes()));
-        let ended = Ended { era: 7, generation: 3, base: None, silent: None };
+        let ended = Ended { era: 7, generation: 3, base: None, silent: None, early: false };
         for (pools, kept) in [(0, LEAST), (LEAST + 1, LEAST + 1)] {
             let mut memory = Memory::new(pools);
             for number in 0..=kept {

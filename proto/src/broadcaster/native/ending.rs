@@ -61,6 +61,7 @@ impl Native {
             generation: pool.generation,
             base: pool.base.map(|epoch| Base { epoch, came: pool.came }),
             silent: pool.silent.then_some(pool.purged),
+            early: pool.recovery.is_some(),
         };
         self.gone.note((pool.application, pool.id), ended);
     }

@@ -24,6 +24,9 @@ impl Base {
     }
 }
 
+/// So many are not one alone.
+const SEVERAL: u16 = 2;
+
 /// What tells two eras apart of which neither was brought back from the other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rank {
@@ -48,9 +51,9 @@ impl Rank {
         (!order.is_eq()).then(|| order.is_gt())
     }
 
-    /// An era that a pool was made in is as one in which two came.
+    /// An era that a pool was made in is as one in which several came.
     fn strength(&self) -> u16 {
-        self.base.map_or(2, |base| base.came)
+        self.base.map_or(SEVERAL, |base| base.came.min(SEVERAL))
     }
 }
 

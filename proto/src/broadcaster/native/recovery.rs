@@ -1,7 +1,7 @@
 //! How a pool comes back of which only its members know (PROTOCOL.md, section 7.2).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -15,7 +15,7 @@ use super::requests::millis;
 use crate::Instant;
 use crate::broadcaster::{BroadcasterEvent, Limits};
 use crate::log::debug;
-use crate::wire::native::{EndReason, Epoch, Member, PoolSpec, Refusal, Seats, State, Ticket};
+use crate::wire::native::{EndReason, Epoch, LeaveReason, Member, PoolSpec, Refusal, Seats, State, Ticket};
 
 /// What a ticket says that is offered a place for.
 #[derive(Debug)]
@@ -31,8 +31,10 @@ struct Come {
     member: Member,
     era: u64,
     number: u32,
-    /// The host didn't want it.
-    sent_away: bool,
+    /// It joined what was published, without a ticket.
+    guest: bool,
+    /// The host that sent it away, if one did.
+    sent_away: Option<Member>,
 }
 
 /// How long tickets hold at least. Members look for their broadcaster at a pace of their own, however short the interval
@@ -51,8 +53,6 @@ pub(super) struct Recovery {
     base: Option<State>,
     offers: BTreeMap<(Member, u32), Offered>,
     come: Vec<Come>,
-    /// Which host sent away those who were.
-    sender: Option<Member>,
 }
 
 /// Whether who has come so stays out of a pool that comes back as this says.
@@ -65,7 +65,7 @@ fn stays_out(come: &Come, base: &State) -> bool {
 
 impl Come {
     fn by(member: Member, state: &State) -> Self {
-        Self { member, era: state.epoch.era(), number: state.epoch.number(), sent_away: false }
+        Self { member, era: state.epoch.era(), number: state.epoch.number(), guest: false, sent_away: None }
     }
 }
 
@@ -74,15 +74,7 @@ impl Recovery {
     pub(super) fn new(now: Instant, limits: &Limits) -> Self {
         let publish = now + limits.interval + limits.interval;
         let until = publish.max(now + limits.timeout.max(HOLDS));
-        Self {
-            publish,
-            until,
-            due: publish,
-            base: None,
-            offers: BTreeMap::new(),
-            come: Vec::new(),
-            sender: None,
-        }
+        Self { publish, until, due: publish, base: None, offers: BTreeMap::new(), come: Vec::new() }
     }
 
     pub(super) fn offered(&mut self, member: Member, handle: u32, offered: Offered) {
@@ -103,17 +95,21 @@ impl Recovery {
 
     /// Whether the ticket of this member can't bring it back.
     pub(super) fn is_out(&self, member: Member, state: &State) -> bool {
-        let sent_away = self.come.iter().any(|come| come.member == member && come.sent_away);
+        let by = self.come.iter().find(|come| come.member == member).and_then(|come| come.sent_away);
         self.base.is_some_and(|base| {
-            !is_later(state, &base) && (sent_away || stays_out(&Come::by(member, state), &base))
+            if is_later(state, &base) {
+                // Nor is it in by a later ticket of the same host.
+                by == Some(state.host)
+            } else {
+                by.is_some() || stays_out(&Come::by(member, state), &base)
+            }
         })
     }
 
     /// The host sends a member away.
     pub(super) fn send_away(&mut self, member: Member, host: Option<Member>) {
-        self.sender = host;
         for come in self.come.iter_mut().filter(|come| come.member == member) {
-            come.sent_away = true;
+            come.sent_away = host;
         }
     }
 
@@ -126,8 +122,8 @@ impl Recovery {
     /// to come, such as one who had left.
     fn is_complete(&self) -> bool {
         self.base.is_some_and(|base| {
-            self.come.len() >= usize::from(base.count.get())
-                && self.come.iter().any(|come| come.member == base.host)
+            let come = self.come.iter().filter(|come| !stays_out(come, &base)).count();
+            come >= usize::from(base.count.get()) && self.come.iter().any(|come| come.member == base.host)
         })
     }
 
@@ -163,7 +159,7 @@ impl Native {
         let Some(pool) = self.pools.get_mut(place) else { return };
         let (era, number) = (pool.era, pool.number);
         if let Some((recovery, member)) = pool.recovery.as_deref_mut().zip(member) {
-            recovery.has_come(Come { member, era, number, sent_away: false });
+            recovery.has_come(Come { member, era, number, guest: true, sent_away: None });
         }
     }
 
@@ -192,7 +188,6 @@ impl Native {
         else {
             return;
         };
-        let is_full = self.pools.get(place).is_none_or(|pool| pool.count >= Seats::MAX);
         let is_taken = self.find_member(place, member).is_some();
         let ticket = self.recovery_of(place).and_then(|recovery| {
             let ticket = recovery.offers.remove(&(member, handle))?;
@@ -200,7 +195,7 @@ impl Native {
             let is_in = !recovery.is_out(member, &ticket.state) && (!is_taken || is_base);
             is_in.then_some((ticket, is_base))
         });
-        let Some((ticket, is_base)) = ticket.filter(|_| !is_full) else { return self.withdraw(handle) };
+        let Some((ticket, is_base)) = ticket else { return self.withdraw(handle) };
         self.close_offer(handle);
         self.withdraw_coming(place, member, |_| true);
         self.replace(desk, place, at, handle);
@@ -211,6 +206,9 @@ impl Native {
             if let Some(gone) = self.find_member(place, member).and_then(|other| self.take_out(other)) {
                 gone.tell(desk, EndReason::Replaced);
             }
+        }
+        if !self.has_seat(desk, place, member, &state) {
+            return self.release(handle);
         }
         self.make_member(desk, handle);
         desk.stats.members_returned += 1;
@@ -230,6 +228,38 @@ impl Native {
         }
     }
 
+    /// Whether a pool can have one more member. Who knew it just as it is brought back comes before others, who may have left.
+    fn has_seat(&mut self, desk: &mut Desk<'_>, place: u32, member: Member, state: &State) -> bool {
+        let Some(pool) = self.pools.get(place) else { return false };
+        if pool.count < Seats::MAX {
+            return true;
+        }
+        let Some(recovery) = pool.recovery.as_deref() else { return false };
+        let base = recovery.base.map(|base| base.epoch);
+        let knew: BTreeSet<Member> = recovery.exact().collect();
+        let mut last = pool.last;
+        while let Some(other) = self.places.get(last).filter(|_| base == Some(state.epoch)) {
+            if other.member().is_some_and(|other| other != member && !knew.contains(&other)) {
+                break;
+            }
+            last = other.prev;
+        }
+        if base != Some(state.epoch) {
+            return false;
+        }
+        let is_live = pool.phase == Phase::Live;
+        let Some((at, gone)) =
+            self.places.get(last).map(|other| other.address.told()).zip(self.take_out(last))
+        else {
+            return false;
+        };
+        if is_live {
+            self.note_left(desk, place, gone.member, at, LeaveReason::Replaced);
+        }
+        gone.tell(desk, EndReason::Replaced);
+        true
+    }
+
     /// A ticket is the base of a pool now, from which nothing is published until it is back.
     fn rebase(&mut self, desk: &Desk<'_>, place: u32, ticket: Offered) {
         self.take_news(place);
@@ -247,10 +277,13 @@ impl Native {
         self.due = self.due.min(recovery.due);
         let out = |come: &Come| stays_out(come, &ticket.state);
         // Whom another host has sent away may come by this ticket.
-        let same = recovery.sender == Some(ticket.state.host);
+        let host = ticket.state.host;
         let away: Vec<Member> =
             recovery.come.iter().filter(|come| out(come)).map(|come| come.member).collect();
-        recovery.come.retain(|come| if come.sent_away { same } else { !out(come) });
+        recovery.come.retain(|come| match come.sent_away {
+            Some(by) => by == host && !come.guest,
+            None => !out(come),
+        });
         // Nobody joins meanwhile.
         let mut next = pool.offers;
         while let Some(offer) = self.places.get(next) {
@@ -271,11 +304,15 @@ impl Native {
         let Some(pool) = self.pools.get(place) else { return };
         let Some(base) = pool.recovery.as_ref().and_then(|recovery| recovery.base) else { return };
         let came = pool.recovery.as_ref().map_or(0, |recovery| recovery.came());
-        let kicked =
-            pool.recovery.as_ref().is_some_and(|recovery| recovery.come.iter().any(|come| come.sent_away));
-        let heir = pool.recovery.as_ref().and_then(|recovery| recovery.exact().min());
+        let kicked = pool
+            .recovery
+            .as_ref()
+            .is_some_and(|recovery| recovery.come.iter().any(|come| come.sent_away.is_some()));
+        let knew: BTreeSet<Member> =
+            pool.recovery.as_ref().map(|recovery| recovery.exact().collect()).unwrap_or_default();
         let found = self.find_member(place, base.host).unwrap_or(NONE);
-        let heir = heir.and_then(|heir| self.find_member(place, heir)).filter(|_| found == NONE);
+        let mut there = knew.into_iter().filter_map(|heir| self.find_member(place, heir));
+        let heir = there.next().filter(|_| found == NONE);
         let Some(pool) = self.pools.get_mut(place) else { return };
         pool.phase = Phase::Live;
         // The first epoch is published in a moment.

@@ -125,6 +125,9 @@ impl NativeClient {
         {
             return self.core.advance_requests();
         }
+        if refusal == Refusal::Stale && self.core.make_another(call) {
+            return self.core.advance_requests();
+        }
         let Some(wait) = refusal.wait() else { return self.core.finish(call, refused) };
         let again = self.core.with_request(call, |core, request| {
             request.asking.wait_for(core, from, wait, refusal);

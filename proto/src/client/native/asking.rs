@@ -101,6 +101,12 @@ impl Asking {
         self.silent_at = self.send_at + SILENCE;
     }
 
+    /// What it has made is over: it is sent as another one, in its own time.
+    pub(super) fn begin_anew(&mut self, core: &mut Core) {
+        self.tx = core.random.tx();
+        self.go_on(core);
+    }
+
     /// Sends it, by the cookie that there is.
     pub(super) fn send(&mut self, core: &mut Core, call: Call<'_>) {
         let cookie = core.cookies.get(self.broadcaster);

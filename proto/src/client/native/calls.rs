@@ -49,6 +49,8 @@ pub(super) struct Requested {
     nowhere: bool,
     /// The offer that was void, if there was one.
     pub(super) void: Option<Void>,
+    /// What it made was over already, and it was begun anew: that is done once.
+    anew: bool,
 }
 
 /// An offer that was void.
@@ -169,7 +171,7 @@ impl Core {
         let broadcaster = self.broadcaster(at);
         let asking = Asking::new(self, broadcaster);
         let asked = core::array::from_fn(|other| other == at);
-        let request = Requested { what, asking, at, asked, nowhere: false, void: None };
+        let request = Requested { what, asking, at, asked, nowhere: false, void: None, anew: false };
         let id = self.add_call(Kind::Request, pool, Some(Box::new(request)));
         if pool.is_none() {
             self.with_request(id, |core, request| request.send(core));
@@ -271,6 +273,19 @@ impl Core {
     /// Whether the request goes on.
     fn advance_request(&mut self, request: &mut Requested) -> bool {
         request.advance(self)
+    }
+
+    /// What a request has made is over, or is no longer the client's. Whether it is to make another one.
+    pub(super) fn make_another(&mut self, id: CallId) -> bool {
+        let goes_on = self.with_request(id, |core, request| {
+            let again = matches!(request.what, What::Create { .. }) && !request.anew;
+            if again {
+                request.anew = true;
+                request.asking.begin_anew(core);
+            }
+            again
+        });
+        goes_on == Some(true)
     }
 
     /// A broadcaster says that it has no such pool. Whether others are asked.

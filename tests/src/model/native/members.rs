@@ -299,8 +299,7 @@ impl State {
                     self.leaves(kicked, LeaveReason::Kicked);
                 }
                 if let Some(recovery) = self.pools.get_mut(&id).and_then(|pool| pool.recovery.as_mut()) {
-                    recovery.kicked.push(member);
-                    recovery.kicked_by = Some(me);
+                    recovery.kicked.push((member, me));
                 }
                 let offers: Vec<u64> = self
                     .places

@@ -33,7 +33,7 @@ fn compare_eras(
             one.number().cmp(&other.number()).then(came.cmp(&as_many))
         }
         _ => {
-            let most = |base: Option<(Epoch, u16)>| base.map_or(2, |(_, came)| came);
+            let most = |base: Option<(Epoch, u16)>| base.map_or(2, |(_, came)| came.min(2));
             most(one).cmp(&most(other)).then(generation.cmp(&its))
         }
     }
@@ -81,6 +81,8 @@ pub(super) struct Ended {
     pub(super) base: Option<(Epoch, u16)>,
     /// If the last member fell silent: the number of the epoch at the latest kick.
     pub(super) silent: Option<u32>,
+    /// Tickets held still.
+    pub(super) early: bool,
 }
 
 /// The latest pools that have ended, in the order in which they did so first.
@@ -130,7 +132,8 @@ impl Over {
         } else if let Some(base) = ended.base.filter(|(base, _)| base.era() == epoch.era()) {
             // Who was there when it began here may not have heard so.
             let was_there = ended.silent == Some(0) && base.0 == epoch;
-            was_there || !outlives(base, ticket)
+            let on_the_way = ended.early && base.0.number() <= epoch.number();
+            was_there || on_the_way || !outlives(base, ticket)
         } else if own {
             // What is published here now.
             false
@@ -146,9 +149,12 @@ impl Over {
 impl Recovery {
     /// Whether a ticket can bring nobody back.
     pub(super) fn is_out(&self, ticket: &Ticket) -> bool {
-        !self.is_higher(ticket)
-            && (self.kicked.contains(&ticket.member)
-                || self.base.as_ref().is_some_and(|base| stays_out(come(ticket), &base.0)))
+        let mut by = self.kicked.iter().filter(|(member, _)| *member == ticket.member).map(|(_, by)| *by);
+        if self.is_higher(ticket) {
+            by.any(|by| by == ticket.state.host)
+        } else {
+            by.next().is_some() || self.base.as_ref().is_some_and(|base| stays_out(come(ticket), &base.0))
+        }
     }
 
     /// Whether it is a higher base than there is.
@@ -289,12 +295,16 @@ impl State {
             .filter(|(_, come)| stays_out(**come, &base.0))
             .map(|(member, _)| *member)
             .collect();
+        let guests: Vec<Member> =
+            recovery.come.iter().filter(|(_, come)| come.is_none()).map(|(member, _)| *member).collect();
         recovery.come.retain(|member, _| !out.contains(member));
         recovery.publish = Some((now + wait).min(recovery.until));
-        if recovery.kicked_by != Some(base.0.state.host) {
-            recovery.come.retain(|member, _| !recovery.kicked.contains(member));
-            recovery.kicked.clear();
-        }
+        // Whom another host has sent away may come by this ticket, and who has the number of a guest.
+        let host = base.0.state.host;
+        let (stay, free): (Vec<_>, Vec<_>) =
+            recovery.kicked.iter().partition(|(member, by)| *by == host && !guests.contains(member));
+        recovery.kicked = stay;
+        recovery.come.retain(|member, _| !free.iter().any(|(other, _)| other == member));
         recovery.base = Some(base);
         // Nobody joins meanwhile, and of those who stay out nobody is told so.
         let over = self.names(|place| {

@@ -125,9 +125,8 @@ pub(super) struct Recovery {
     pub(super) base: Option<Box<(Ticket, PoolSpec)>>,
     /// Who has come, and by what; that he may have left again makes no difference.
     pub(super) come: BTreeMap<Member, Come>,
-    /// Whom the host has sent away, and who that was.
-    pub(super) kicked: Vec<Member>,
-    pub(super) kicked_by: Option<Member>,
+    /// Whom the host has sent away who came by a ticket, and which host that was.
+    pub(super) kicked: Vec<(Member, Member)>,
 }
 
 impl Recovery {
@@ -139,7 +138,6 @@ impl Recovery {
             base: None,
             come: BTreeMap::new(),
             kicked: Vec::new(),
-            kicked_by: None,
         }
     }
 }
@@ -352,14 +350,15 @@ impl State {
     /// A pool ends. `silent`: its last member fell silent, and the latest kick was in the epoch of that number.
     fn remember(&mut self, id: PoolUuid, silent: Option<u32>) {
         let Some(pool) = self.pools.get(&id) else { return };
+        let early = pool.recovery.is_some();
         let ended = match &pool.stage {
             Stage::Live(line) => {
                 let base = line.base.map(|base| (base, line.came()));
-                Ended { era: line.era(), generation: line.generation, base, silent }
+                Ended { era: line.era(), generation: line.generation, base, silent, early }
             }
             Stage::Gathering => match pool.published {
                 Some(Published { era, generation, base, came }) => {
-                    Ended { era, generation, base: Some((base, came)), silent: None }
+                    Ended { era, generation, base: Some((base, came)), silent: None, early }
                 }
                 None => return,
             },

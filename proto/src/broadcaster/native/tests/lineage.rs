@@ -158,6 +158,7 @@ fn a_pool_that_went_on_elsewhere_may_come_where_it_has_ended() {
     let mut elsewhere = another(&home);
     back(&mut elsewhere, &mut lost);
     elsewhere.wait(6_000);
+    elsewhere.stay(from_mut(&mut lost), 6_000);
     assert_eq!(elsewhere.machine.stats().pools_restored, 1);
     elsewhere.act(&mut lost, Act::Leave);
     assert_eq!(elsewhere.machine.pool_count(), 0);

@@ -276,3 +276,18 @@ impl NativeClient {
         self.join(Instant::ZERO, Door::Code(code), b"").unwrap();
     }
 }
+
+#[test]
+fn a_create_that_has_come_to_nothing_makes_another_pool_once() {
+    let mut rig = Rig::new();
+    rig.client.create(rig.time(), &PoolSpec::default(), b"").unwrap();
+    let first = rig.give_cookie(5);
+    rig.answer(&first, Reply::Refused(Refusal::Stale));
+    assert_eq!((rig.last(), rig.news().len()), (first.clone(), 0), "in its own time");
+    rig.wait(1_000);
+    let second = rig.last();
+    assert_eq!((second.text.as_str(), second.cookie), ("create", Cookie::new(5)));
+    assert_ne!(second.tx, first.tx);
+    rig.answer(&second, Reply::Refused(Refusal::Stale));
+    assert_eq!(rig.news(), ["refused: that is over"]);
+}
