@@ -199,7 +199,11 @@ impl NativeCalls {
                 };
                 let message = message.verify(&given.key).map_err(|fault| fault.to_string())?;
                 match message.act {
-                    Act::Ping(epoch) => self.says(given.pool, (false, epoch.is_none()), first, latest),
+                    Act::Ping(epoch) => {
+                        // A program that starts again takes an offer at once.
+                        let takes = message.count == 1 && !self.pools.contains_key(&given.pool.into());
+                        self.says(given.pool, (false, epoch.is_none() && !takes), first, latest)
+                    }
                     Act::Ask(_) | Act::Move(_) => Ok(()),
                     act @ (Act::Leave
                     | Act::About(_)
