@@ -3,7 +3,7 @@
 mod classic;
 mod limits;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ use limits::LimitFlags;
 #[derive(Debug, Parser)]
 #[command(name = "poolmesh-broadcaster", version)]
 pub(crate) struct Cli {
-    /// Where to listen; port 0 picks a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6969")]
+    /// Where to listen, a name or an address with a port; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6969", value_parser = address)]
     pub(crate) listen: SocketAddr,
 
     /// The file with the server's key, with which pools outlive it
@@ -109,6 +109,12 @@ impl Cli {
     }
 }
 
+/// The address of a name, an IPv4 one if there is one, as the programs that talk to it choose.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let addresses = text.to_socket_addrs().map_err(|error| format!("{error}; write it as NAME:PORT"))?;
+    addresses.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| "the name has no address".to_owned())
+}
+
 fn threads(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if (1..=Shard::MOST).contains(&count) => Ok(count),
@@ -136,6 +142,17 @@ mod tests {
     fn the_defaults_are_those_of_the_library() {
         assert_eq!(parse(&[]).unwrap().config(), BroadcasterConfig::default());
         assert_eq!(parse(&["--classic"]).unwrap().config(), BroadcasterConfig::default().with_classic());
+    }
+
+    #[test]
+    fn a_name_is_as_good_as_an_address() {
+        let listen = |text: &str| parse(&["--listen", text]).map(|cli| cli.listen).ok();
+        assert_eq!(listen("localhost:6969"), Some(([127, 0, 0, 1], 6969).into()));
+        assert_eq!(listen("0.0.0.0:0"), Some(([0, 0, 0, 0], 0).into()));
+        assert_eq!(listen("[::1]:7"), "[::1]:7".parse().ok());
+        for wrong in ["localhost", "127.0.0.1", ":", "127.0.0.1:70000"] {
+            assert_eq!(listen(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@
 //! [`Client::create_with`] says what the pool is ([`PoolSpec`]), [`Client::join_by_code`] takes the code that somebody read out,
 //! [`Client::events`] tells who comes, goes and is host, [`Client::membership`] all that is known at any time. Several
 //! broadcasters that stand in for each other are [`ClientConfig::broadcasters`]. Why a call failed is [`CallFailed`], of which
-//! [`CallFailed::native_refusal`] and [`CallFailed::is_full`] ask what programs want to know.
+//! [`CallFailed::native_refusal`], [`CallFailed::is_full`] and [`CallFailed::is_not_host`] ask what programs want to know.
 //!
 //! # Coming from gop2p
 //!

@@ -45,7 +45,7 @@ pub enum PoolEnd {
     /// Somebody was admitted at your address.
     Replaced,
     /// The broadcaster no longer has you in the pool, such as when nothing was heard of you for too long; or the pool has
-    /// ended meanwhile.
+    /// ended meanwhile; or another program has come back as you, with the same [`Saved`](super::Saved).
     Forgotten,
     /// The broadcaster has lost the pool, and none of the pool's broadcasters can bring it back.
     Lost,

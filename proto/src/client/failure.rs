@@ -118,6 +118,18 @@ impl CallFailed {
     pub fn is_no_such_pool(&self) -> bool {
         matches!(self, Self::Refused(Refusal::NoSuchPool(_) | Refusal::Native(native::Refusal::NoSuchPool)))
     }
+
+    /// Whether only the host may, who is another member: as far as this program has been told, or as the broadcaster says.
+    #[must_use]
+    pub fn is_not_host(&self) -> bool {
+        match self {
+            Self::Misuse(error) => *error == CallError::NotHost,
+            Self::Refused(refusal) => {
+                matches!(refusal, Refusal::NotHost | Refusal::Native(native::Refusal::NotHost))
+            }
+            Self::TimedOut { .. } | Self::Closed => false,
+        }
+    }
 }
 
 impl fmt::Display for CallFailed {
@@ -242,14 +254,19 @@ mod tests {
         let refused = |refusal| CallFailed::Refused(refusal);
         let native = |refusal| refused(Refusal::Native(refusal));
         let pool: PoolId = "p".parse().unwrap();
-        for (failed, asked) in [
-            (native(native::Refusal::Full), (Some(native::Refusal::Full), true, false)),
-            (native(native::Refusal::NoSuchPool), (Some(native::Refusal::NoSuchPool), false, true)),
-            (refused(Refusal::PoolFull { pool, limit: 1 }), (None, true, false)),
-            (refused(Refusal::NoSuchPool(crate::wire::Words::new(b"p"))), (None, false, true)),
-            (CallFailed::Closed, (None, false, false)),
+        for (failed, refusal, asked) in [
+            (native(native::Refusal::Full), Some(native::Refusal::Full), [true, false, false]),
+            (native(native::Refusal::NoSuchPool), Some(native::Refusal::NoSuchPool), [false, true, false]),
+            (native(native::Refusal::NotHost), Some(native::Refusal::NotHost), [false, false, true]),
+            (refused(Refusal::PoolFull { pool, limit: 1 }), None, [true, false, false]),
+            (refused(Refusal::NoSuchPool(crate::wire::Words::new(b"p"))), None, [false, true, false]),
+            (refused(Refusal::NotHost), None, [false, false, true]),
+            (CallFailed::Misuse(CallError::NotHost), None, [false, false, true]),
+            (CallFailed::Misuse(CallError::InvalidPool), None, [false; 3]),
+            (CallFailed::Closed, None, [false; 3]),
         ] {
-            assert_eq!((failed.native_refusal(), failed.is_full(), failed.is_no_such_pool()), asked);
+            assert_eq!(failed.native_refusal(), refusal);
+            assert_eq!([failed.is_full(), failed.is_no_such_pool(), failed.is_not_host()], asked);
         }
     }
 }

@@ -146,7 +146,7 @@ impl Client {
     }
 
     /// Asks to become a member of the pool of that id or code, of whom the roster says `about`. Of a pool that one is a
-    /// member of already the outcome tells what is known.
+    /// member of already the outcome tells what is known, and nothing is changed.
     ///
     /// # Errors
     /// As [`join`](Self::join). [`CallError::TextTooLong`] if `about` has more than 128 bytes. In the classic dialect
@@ -172,7 +172,12 @@ impl Client {
         self.join_with(now, code, &[])
     }
 
-    /// Comes back to a pool with what [`Membership::save`] gave, as the member one was. The outcome is that of a join.
+    /// Comes back to a pool with what [`Membership::save`] gave, as the member one was. The outcome is that of a join, or
+    /// `Stale` or `BadTicket`: then to join anew is what is left.
+    ///
+    /// It is for a program that ended without a word. One that has left the pool, by [`leave`](Self::leave),
+    /// [`release`](Self::release) or [`close`](Self::close), has nothing to come back to; the runtimes close a client that is
+    /// dropped.
     ///
     /// It has twice [`ClientConfig::call_timeout`]: a pool that comes back waits two of its broadcaster's intervals for those
     /// members that have not come yet (6 s, by default), and before that each broadcaster that is silent is waited for, for 2 s.
@@ -212,7 +217,7 @@ impl Client {
         self.native()?.kick(now, pool, member)
     }
 
-    /// As the host, makes another member host.
+    /// As the host, makes another member host. To hand over to oneself changes nothing.
     ///
     /// The outcome says that the broadcaster has done so. The members are told by themselves, and in no order: the new host
     /// can give orders when it has [`PoolEvent::Host`] with `you`, and is refused as [`CallError::NotHost`] before, which is

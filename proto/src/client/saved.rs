@@ -15,7 +15,10 @@ use crate::wire::native::{About, Address, Key, PoolSpec, Spec, Ticket, tag};
 /// Save it when a call has led into the pool, and again behind each [`PoolEvent`](super::PoolEvent) of it:
 /// [`Restored`](super::PoolEvent::Restored) as well, for with it the member may be in another session.
 ///
-/// How long it is good (PROTOCOL.md, section 7.2): at a broadcaster that has the pool, as long as the member is in the roster,
+/// It is good for nothing once the member has left: when the client was closed, or, in the runtimes, dropped. A program that
+/// is to come back ends without that, as by a crash, a kill or a `process::exit`.
+///
+/// How long it is good else (PROTOCOL.md, section 7.2): at a broadcaster that has the pool, as long as the member is in the roster,
 /// which it is until nothing was heard of it for the broadcaster's timeout (10 s by default), and has not come back in another
 /// session since. At one that doesn't have the pool, as long as the pool comes back there, which takes that timeout, or 10 s if
 /// that is longer, from the first member on that comes. It is `Stale` then, and joining is what is left. Whoever has it can be this

@@ -215,6 +215,9 @@ pub(crate) fn no_order(order: &str, failed: &CallFailed) -> String {
         ("/kick", _) if failed.native_refusal() == Some(Refusal::NoSuchMember) => {
             "/kick: there is no such member, or it is you, who can /leave".to_owned()
         }
+        ("/host", _) if failed.native_refusal() == Some(Refusal::NoSuchMember) => {
+            "/host: there is no such member".to_owned()
+        }
         _ => format!("{order}: {failed}"),
     }
 }
@@ -299,7 +302,10 @@ pub(crate) fn news(news: &PoolNews, pool: Option<&Membership>) -> Option<String>
             PoolEvent::Host { member, .. } => format!("* {} is host now", named(*member)),
             PoolEvent::Spec => summary(pool?),
             PoolEvent::Unreachable => "* the broadcaster is silent; links stand".to_owned(),
-            PoolEvent::Restored => "* the broadcaster is back, and the pool".to_owned(),
+            PoolEvent::Restored => pool.map_or_else(
+                || "* the pool is back".to_owned(),
+                |pool| format!("* the pool is back, at {}", pool.broadcaster()),
+            ),
             _ => return None,
         },
         PoolNews::Ended { pool, reason } => {

@@ -98,10 +98,12 @@ impl Client {
         self.call(poolmesh_proto::Client::create)?.into_pool()
     }
 
-    /// A new pool as `spec` says, with this program as its host, of which the roster says `about`.
+    /// A new pool as `spec` says, with this program as its host, of which the roster says `about`. A spec without broadcasters
+    /// gets those of the client, if they are several.
     ///
     /// # Errors
-    /// As [`create`](Self::create); if `about` is too long.
+    /// As [`create`](Self::create), by `Limit` if the spec or `about` is more than the broadcaster allows;
+    /// [`CallError::TextTooLong`] if `about` has more than 128 bytes.
     pub fn create_with(&self, spec: &PoolSpec, about: &[u8]) -> Result<PoolInfo, CallFailed> {
         self.call(|machine, now| machine.create_with(now, spec, about))?.into_pool()
     }
@@ -109,15 +111,19 @@ impl Client {
     /// Becomes a member of a pool. gop2p: `JoinPool`, which waits for ever for a pool that doesn't exist.
     ///
     /// # Errors
-    /// If the broadcaster refuses or doesn't answer, or too many calls are under way or there are too many pools.
+    /// If the broadcaster refuses ([`is_no_such_pool`](CallFailed::is_no_such_pool), [`is_full`](CallFailed::is_full), `Locked`,
+    /// `TooManyMembers`, `TooManyMembersOfSource`; `Recovering` or `Busy` if that lasts) or doesn't answer, or too many calls are
+    /// under way or there are too many pools.
     pub fn join(&self, pool: PoolId) -> Result<PoolInfo, CallFailed> {
         self.call(|machine, now| machine.join(now, pool))?.into_pool()
     }
 
-    /// Becomes a member of the pool of that id or code, of which the roster says `about`.
+    /// Becomes a member of the pool of that id or code, of which the roster says `about`. In a pool that this program is a
+    /// member of already it changes nothing, not even what the roster says: it answers what is known.
     ///
     /// # Errors
-    /// As [`join`](Self::join); if `about` is too long.
+    /// As [`join`](Self::join), by `Limit` if `about` is more than the broadcaster allows; [`CallError::TextTooLong`] if it has
+    /// more than 128 bytes.
     pub fn join_with(&self, door: impl Into<Door>, about: &[u8]) -> Result<PoolInfo, CallFailed> {
         let door = door.into();
         self.call(|machine, now| machine.join_with(now, door, about))?.into_pool()
@@ -131,13 +137,18 @@ impl Client {
         self.join_with(code, &[])
     }
 
-    /// Comes back to a pool as the member one was, with what [`Membership::save`] gave before the program ended.
+    /// Comes back to a pool as the member one was, with what [`Membership::save`] gave before the program ended: by a crash, by
+    /// a kill, or by [`process::exit`](std::process::exit). **A client that is closed or dropped leaves its pools**, and there is
+    /// nothing to come back to; so does a `main` that returns, for it drops the client.
     ///
     /// It has twice [`ClientConfig::call_timeout`]: a pool that comes back waits two of its broadcaster's intervals for those
     /// members that have not come yet (6 s, by default), and before that each broadcaster that is silent is waited for, for 2 s.
     ///
     /// # Errors
-    /// As [`join`](Self::join).
+    /// If too many calls are under way or there are too many pools, or no broadcaster of the pool answers. By `Stale` if the
+    /// member's time in the pool is over (it has left, was sent away, or was silent for too long; the pool has ended; another
+    /// program has come back with the same), by `BadTicket` if none of the pool's broadcasters has the key that it was made with:
+    /// to join anew is what is left.
     pub fn resume(&self, saved: &Saved) -> Result<PoolInfo, CallFailed> {
         self.call(|machine, now| machine.resume(now, saved))?.into_pool()
     }

@@ -8,11 +8,12 @@ use super::Client;
 /// Orders, in the native dialect. Each ends when the broadcaster has carried it out, or within
 /// [`ClientConfig::call_timeout`](crate::ClientConfig::call_timeout).
 impl Client {
-    /// Leaves a pool, and waits until the broadcaster knows. Links stand until the mesh is closed.
+    /// Leaves a pool, and waits until the broadcaster knows. Links stand until the mesh is closed. There is no way back by
+    /// [`resume`](Self::resume).
     ///
     /// # Errors
     /// As all orders: if the broadcaster doesn't answer, too many calls are under way, or this program is no member of the
-    /// pool. If nobody answers, the pool is left all the same.
+    /// pool; by `Stale` if it is no longer when the order is given. If nobody answers, the pool is left all the same.
     pub fn leave(&self, pool: PoolId) -> Result<(), CallFailed> {
         self.order(|machine, now| machine.leave(now, pool))
     }
@@ -20,7 +21,7 @@ impl Client {
     /// As the host, ends a pool.
     ///
     /// # Errors
-    /// As [`leave`](Self::leave), and if another member is host.
+    /// As [`leave`](Self::leave), and if another member is host ([`is_not_host`](CallFailed::is_not_host)).
     pub fn close_pool(&self, pool: PoolId) -> Result<(), CallFailed> {
         self.order(|machine, now| machine.close_pool(now, pool))
     }
@@ -28,16 +29,16 @@ impl Client {
     /// As the host, sends a member away. To end the links to it is up to those who have them.
     ///
     /// # Errors
-    /// As [`close_pool`](Self::close_pool), and if there is no such member.
+    /// As [`close_pool`](Self::close_pool), and by `NoSuchMember` if there is none, or it is this program, which can leave.
     pub fn kick(&self, pool: PoolId, member: Member) -> Result<(), CallFailed> {
         self.order(|machine, now| machine.kick(now, pool, member))
     }
 
     /// As the host, makes another member host. It can give orders when it has been told, by
-    /// [`PoolEvent::Host`](crate::PoolEvent::Host) with `you`, and not before.
+    /// [`PoolEvent::Host`](crate::PoolEvent::Host) with `you`, and not before. To hand over to oneself changes nothing.
     ///
     /// # Errors
-    /// As [`kick`](Self::kick).
+    /// As [`close_pool`](Self::close_pool), and by `NoSuchMember` if there is none.
     pub fn hand_over(&self, pool: PoolId, member: Member) -> Result<(), CallFailed> {
         self.order(|machine, now| machine.hand_over(now, pool, member))
     }
@@ -46,7 +47,7 @@ impl Client {
     /// Who has become host can when it has been told, by [`PoolEvent::Host`](crate::PoolEvent::Host) with `you`.
     ///
     /// # Errors
-    /// As [`close_pool`](Self::close_pool), and if the broadcaster doesn't allow it.
+    /// As [`close_pool`](Self::close_pool), and by `Limit` if it is more than the broadcaster allows.
     pub fn change(&self, pool: PoolId, spec: &PoolSpec) -> Result<(), CallFailed> {
         self.order(|machine, now| machine.change(now, pool, spec))
     }
@@ -62,7 +63,8 @@ impl Client {
     /// Says something else of oneself, at most 128 bytes.
     ///
     /// # Errors
-    /// As [`leave`](Self::leave), and if it is too long.
+    /// As [`leave`](Self::leave), and if it is too long: [`CallError::TextTooLong`] beyond 128 bytes, `Limit` if the broadcaster
+    /// allows less.
     pub fn set_about(&self, pool: PoolId, about: &[u8]) -> Result<(), CallFailed> {
         self.order(|machine, now| machine.set_about(now, pool, about))
     }

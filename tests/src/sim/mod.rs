@@ -190,7 +190,7 @@
 //! | V1 | what a client tells its program, event by event, comes to what it knows |
 //! | V2 | each call ends once, by its deadline, as what was asked for or by saying why not |
 //! | V4 | the end of a membership is told once, and none ends untold |
-//! | V8 | a member that looks for a broadcaster sends at most two datagrams in any second |
+//! | V8 | a member that looks for a broadcaster sends at most two datagrams in any second; a program that starts again takes an offer at once |
 //! | P2, V7 | a page of a list names the pools that there are, as far as it goes, and stops only where it has to |
 //! | P3 | what is beyond a limit is refused by a code that fits, and nothing else is; it counts as many pools as there are |
 //! | D3 | it doesn't sleep past the end of an offer, of a member's silence or of a recovery |

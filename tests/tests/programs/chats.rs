@@ -105,6 +105,7 @@ fn the_host_rules() {
         bob.type_line("/nonsense");
         bob.type_line("/kick me");
         bob.type_line("/kick 2");
+        bob.type_line("/host 9");
         bob.type_line("   ");
         bob.type_line("that was nothing");
         expect(&ann, &["#2 bob: that was nothing"]);
@@ -114,6 +115,7 @@ fn the_host_rules() {
         let errors = bob.errors();
         assert!(errors.contains("no command /nonsense") && errors.contains("/who"), "{errors}");
         assert!(errors.contains("/kick: there is no such member, or it is you"), "{errors}");
+        assert!(errors.lines().any(|line| line.ends_with("/host: there is no such member")), "{errors}");
     }
 }
 
@@ -183,7 +185,7 @@ fn a_broadcaster_may_be_killed() {
         expect(&bob, &["#1 ann: anybody?"]);
         let _again = Program::start("poolmesh-broadcaster", [&["--listen", &address], &flags[..]].concat());
         for program in [&ann, &bob, &cleo] {
-            expect(program, &["* the broadcaster is back, and the pool"]);
+            expect(program, &[&format!("* the pool is back, at {address}")]);
         }
         assert_eq!(chat(guest, &address, &["list"]).rest(), [format!("{pool} {code} 3/4 duel")]);
         bob.type_line("/leave");
@@ -208,7 +210,7 @@ fn there_may_be_several_broadcasters() {
     first.signal("KILL");
     for program in [&ann, &bob] {
         expect(program, &["* the broadcaster is silent; links stand"]);
-        expect(program, &["* the broadcaster is back, and the pool"]);
+        expect(program, &[&format!("* the pool is back, at {two}")]);
     }
     let cleo = chat("chat-std", &two, &["join", &pool]);
     entered(&cleo, "#3");

@@ -103,6 +103,9 @@ impl Membership {
     /// What to keep to come back as the same member when the program starts again. It changes with everything that changes in
     /// the pool, and with its session: save it when you have come into the pool, and behind each
     /// [`PoolEvent`](crate::PoolEvent) of it, `Restored` among them. [`Saved`] says how long it is good.
+    ///
+    /// It serves after a crash, a kill or a `process::exit`: a client that is closed leaves its pools, and so does one of a
+    /// runtime that is dropped.
     #[must_use]
     pub fn save(&self) -> Saved {
         Saved {

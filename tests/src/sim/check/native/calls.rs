@@ -199,9 +199,11 @@ impl NativeCalls {
                 };
                 let message = message.verify(&given.key).map_err(|fault| fault.to_string())?;
                 match message.act {
-                    // A program that starts again takes what it is offered at once.
-                    Act::Ping(None) if message.count == 1 && self.resumes(given.pool) => Ok(()),
-                    Act::Ping(epoch) => self.says(given.pool, (false, epoch.is_none()), first, latest),
+                    Act::Ping(epoch) => {
+                        // A program that starts again takes an offer at once.
+                        let takes = message.count == 1 && !self.pools.contains_key(&given.pool.into());
+                        self.says(given.pool, (false, epoch.is_none() && !takes), first, latest)
+                    }
                     Act::Ask(_) | Act::Move(_) => Ok(()),
                     act @ (Act::Leave
                     | Act::About(_)
@@ -228,11 +230,6 @@ impl NativeCalls {
             }
             Err(fault) => Err(format!("A5: {:?} is sent: {fault}", transmit.payload)),
         }
-    }
-
-    fn resumes(&self, pool: PoolUuid) -> bool {
-        let is = |asked: &Asked| matches!(asked, Asked::Resume(of) if *of == PoolId::from(pool));
-        self.calls.values().any(|call| is(&call.asked))
     }
 
     fn requests(&mut self, request: &Request<'_>, first: Instant, latest: Instant) -> Result<(), String> {
