@@ -3,6 +3,8 @@
 use alloc::collections::{BTreeMap, VecDeque};
 
 use super::lineage::{Base, Rank};
+use super::recovery::is_of_another;
+use crate::Instant;
 use crate::wire::native::{Application, PoolUuid, State};
 
 type Name = (Application, PoolUuid);
@@ -17,26 +19,33 @@ pub(super) struct Ended {
     /// If its last member fell silent, which may be for want of a line, or because this broadcaster stood still: the number of
     /// the epoch at the latest kick, up to which tickets of the era don't hold.
     pub(super) silent: Option<u32>,
-    /// Its recovery lasted still: others were on their way, and may have known the pool better than who ended it.
-    pub(super) early: bool,
+    /// If its recovery lasted still, what it was brought back from, and until when it would have lasted: others were on their
+    /// way, and may have known the pool better than who ended it.
+    pub(super) early: Option<(State, Instant)>,
 }
 
 impl Ended {
     /// Whether a ticket may bring the pool back. `began_here`: its era did. The era that is published here now is none that can
     /// be brought back.
-    fn allows(&self, ticket: &State, began_here: bool) -> bool {
+    fn allows(&self, ticket: &State, began_here: bool, now: Instant) -> bool {
         if ticket.epoch.era() == self.era {
             return self.silent.is_some_and(|purged| ticket.epoch.number() >= purged);
         }
-        match self.base.filter(|base| base.epoch.era() == ticket.epoch.era()) {
+        let from = self.base.filter(|base| base.epoch.era() == ticket.epoch.era());
+        if began_here && from.is_none() {
+            return false;
+        }
+        if let Some((base, _)) = self.early.filter(|(_, until)| !until.is_due(now)) {
+            return !is_of_another(ticket, &base);
+        }
+        match from {
             // It went on elsewhere when it had come here. Or nobody who was there when it came heard so, before all fell
             // silent, and nobody was sent away.
             Some(base) => {
-                let was_there = self.silent == Some(0) && ticket.epoch == base.epoch
-                    || self.early && ticket.epoch.number() >= base.epoch.number();
+                let was_there = self.silent == Some(0) && ticket.epoch == base.epoch;
                 was_there || !base.goes_on_behind(ticket)
             }
-            None => !began_here && self.is_passed_by(ticket),
+            None => self.is_passed_by(ticket),
         }
     }
 
@@ -88,9 +97,9 @@ impl Memory {
     }
 
     /// Whether a ticket may bring this pool back, and the highest generation that it had here. `began_here`: the ticket's era did.
-    pub(super) fn allows(&self, name: Name, ticket: &State, began_here: bool) -> Option<u32> {
+    pub(super) fn allows(&self, name: Name, ticket: &State, began_here: bool, now: Instant) -> Option<u32> {
         match self.all.get(&name) {
-            Some(ended) if ended.allows(ticket, began_here) => Some(ended.generation),
+            Some(ended) if ended.allows(ticket, began_here, now) => Some(ended.generation),
             None if !began_here => Some(0),
             Some(_) | None => None,
         }
@@ -104,7 +113,7 @@ mod tests {
     #[test]
     fn the_latest_are_kept() {
         let name = |number: usize| (Application::POOLMESH, PoolUuid::new((number as u128).to_be_bytes()));
-        let ended = Ended { era: 7, generation: 3, base: None, silent: None, early: false };
+        let ended = Ended { era: 7, generation: 3, base: None, silent: None, early: None };
         for (pools, kept) in [(0, LEAST), (LEAST + 1, LEAST + 1)] {
             let mut memory = Memory::new(pools);
             for number in 0..=kept {

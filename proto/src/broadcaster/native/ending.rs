@@ -61,7 +61,7 @@ impl Native {
             generation: pool.generation,
             base: pool.base.map(|epoch| Base { epoch, came: pool.came }),
             silent: pool.silent.then_some(pool.purged),
-            early: pool.recovery.is_some(),
+            early: pool.recovery.as_ref().and_then(|recovery| recovery.base()),
         };
         self.gone.note((pool.application, pool.id), ended);
     }

@@ -16,16 +16,13 @@ impl Base {
     }
 
     /// Whether the pool went on here, rather than in the era that it was brought back from, of which this is known: that one has
-    /// nothing newer, or most of its members have come, not one alone, and nobody was sent away there since.
+    /// nothing newer, or all of its members but one have come, not one alone, and nobody was sent away there since.
     pub(super) fn goes_on_behind(&self, from: &State) -> bool {
         let number = self.epoch.number();
-        let most = self.came > 1 && 2 * u32::from(self.came) > u32::from(from.count.get());
+        let most = self.came > 1 && u32::from(self.came) + 1 >= u32::from(from.count.get());
         from.epoch.number() <= number || most && from.purged <= number
     }
 }
-
-/// So many are not one alone.
-const SEVERAL: u16 = 2;
 
 /// What tells two eras apart of which neither was brought back from the other.
 #[derive(Clone, Copy, Debug)]
@@ -45,15 +42,14 @@ impl Rank {
             Some((one, other)) if one.epoch.era() == other.epoch.era() => {
                 (one.epoch.number(), one.came).cmp(&(other.epoch.number(), other.came))
             }
-            // Who brings a pool back alone, again and again, comes to a high generation.
-            _ => (self.strength(), self.generation).cmp(&(than.strength(), than.generation)),
+            // At one broadcaster what was published last in a recovery has the highest generation.
+            _ => (self.generation, self.came()).cmp(&(than.generation, than.came())),
         };
         (!order.is_eq()).then(|| order.is_gt())
     }
 
-    /// An era that a pool was made in is as one in which several came.
-    fn strength(&self) -> u16 {
-        self.base.map_or(SEVERAL, |base| base.came.min(SEVERAL))
+    fn came(&self) -> u16 {
+        self.base.map_or(0, |base| base.came)
     }
 }
 

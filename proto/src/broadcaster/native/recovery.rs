@@ -55,6 +55,11 @@ pub(super) struct Recovery {
     come: Vec<Come>,
 }
 
+/// Whether a ticket is none of who was in a pool that comes back, or came back, as this says; and is no higher base.
+pub(super) fn is_of_another(ticket: &State, base: &State) -> bool {
+    !is_later(ticket, base) && stays_out(&Come::by(base.host, ticket), base)
+}
+
 /// Whether who has come so stays out of a pool that comes back as this says.
 fn stays_out(come: &Come, base: &State) -> bool {
     let is_of_era = come.era == base.epoch.era() && come.number >= base.purged;
@@ -108,9 +113,14 @@ impl Recovery {
 
     /// The host sends a member away.
     pub(super) fn send_away(&mut self, member: Member, host: Option<Member>) {
-        for come in self.come.iter_mut().filter(|come| come.member == member) {
+        for come in self.come.iter_mut().filter(|come| come.member == member && !come.guest) {
             come.sent_away = host;
         }
+    }
+
+    /// What the pool is brought back from, and until when tickets hold.
+    pub(super) fn base(&self) -> Option<(State, Instant)> {
+        Some((self.base?, self.until))
     }
 
     fn has_come(&mut self, come: Come) {
@@ -281,7 +291,7 @@ impl Native {
         let away: Vec<Member> =
             recovery.come.iter().filter(|come| out(come)).map(|come| come.member).collect();
         recovery.come.retain(|come| match come.sent_away {
-            Some(by) => by == host && !come.guest,
+            Some(by) => by == host,
             None => !out(come),
         });
         // Nobody joins meanwhile.

@@ -81,7 +81,7 @@ impl Native {
         about: About<'_>,
     ) -> Result<u32, Refusal> {
         // Those of eras that began here speak of members who have left.
-        self.may_bring_back(ticket)?;
+        self.may_bring_back(desk, ticket)?;
         let recovery = self.recovery_of(place).ok_or(Refusal::Stale)?;
         if recovery.is_out(ticket.member, &ticket.state) {
             return Err(Refusal::Stale);
@@ -104,10 +104,10 @@ impl Native {
     }
 
     /// The highest generation that the pool of a ticket had here, if it isn't over.
-    fn may_bring_back(&self, ticket: &Ticket) -> Result<u32, Refusal> {
+    fn may_bring_back(&self, desk: &Desk<'_>, ticket: &Ticket) -> Result<u32, Refusal> {
         let began_here = self.eras.began_here(ticket.state.epoch.era());
         let name = (ticket.application, ticket.pool);
-        self.gone.allows(name, &ticket.state, began_here).ok_or(Refusal::Stale)
+        self.gone.allows(name, &ticket.state, began_here, desk.now).ok_or(Refusal::Stale)
     }
 
     /// Makes a pool again that isn't here.
@@ -118,7 +118,7 @@ impl Native {
         ticket: &Ticket,
         spec: &Spec<'_>,
     ) -> Result<u32, Refusal> {
-        let generation = self.may_bring_back(ticket)?;
+        let generation = self.may_bring_back(desk, ticket)?;
         allows(desk, spec)?;
         self.has_room_for_pool(desk, asker)?;
         self.has_room_for(desk, asker.source)?;

@@ -299,7 +299,9 @@ impl State {
                     self.leaves(kicked, LeaveReason::Kicked);
                 }
                 if let Some(recovery) = self.pools.get_mut(&id).and_then(|pool| pool.recovery.as_mut()) {
-                    recovery.kicked.push((member, me));
+                    if recovery.come.get(&member).is_some_and(Option::is_some) {
+                        recovery.kicked.push((member, me));
+                    }
                 }
                 let offers: Vec<u64> = self
                     .places

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use poolmesh_proto::Instant;
 use poolmesh_proto::wire::native::{
     EndReason, Epoch, LeaveReason, Member, PoolUuid, State as TicketState, Ticket,
 };
@@ -15,7 +16,7 @@ use super::state::{Recovery, Stage, State};
 /// Whether an era that was brought back from another at that epoch, with so many, went on longer than what is known of that one.
 fn outlives((base, came): (Epoch, u16), other: &TicketState) -> bool {
     let nothing_newer = other.epoch.number() <= base.number();
-    let most = came >= 2 && came > other.count.get() / 2;
+    let most = came >= 2 && came >= other.count.get() - 1;
     nothing_newer || most && other.purged <= base.number()
 }
 
@@ -33,8 +34,8 @@ fn compare_eras(
             one.number().cmp(&other.number()).then(came.cmp(&as_many))
         }
         _ => {
-            let most = |base: Option<(Epoch, u16)>| base.map_or(2, |(_, came)| came.min(2));
-            most(one).cmp(&most(other)).then(generation.cmp(&its))
+            let most = |base: Option<(Epoch, u16)>| base.map_or(0, |(_, came)| came);
+            generation.cmp(&its).then(most(one).cmp(&most(other)))
         }
     }
 }
@@ -81,8 +82,8 @@ pub(super) struct Ended {
     pub(super) base: Option<(Epoch, u16)>,
     /// If the last member fell silent: the number of the epoch at the latest kick.
     pub(super) silent: Option<u32>,
-    /// Tickets held still.
-    pub(super) early: bool,
+    /// What it was brought back from, if tickets held still, and until when they did.
+    pub(super) early: Option<(Box<Ticket>, Instant)>,
 }
 
 /// The latest pools that have ended, in the order in which they did so first.
@@ -121,22 +122,32 @@ impl Over {
     }
 
     /// The highest generation of a pool that a ticket may bring back. `own`: the ticket's era began here.
-    pub(super) fn allows(&self, pool: PoolUuid, ticket: &TicketState, own: bool) -> Option<u32> {
+    pub(super) fn allows(
+        &self,
+        pool: PoolUuid,
+        ticket: &TicketState,
+        own: bool,
+        now: Instant,
+    ) -> Option<u32> {
         let Some((_, ended)) = self.pools.iter().find(|(id, _)| *id == pool) else {
             return (!own).then_some(0);
         };
         let epoch = ticket.epoch;
         let is_of = |era: u64| ended.era == Some(era);
+        let from = ended.base.filter(|(base, _)| base.era() == epoch.era());
         let holds = if is_of(epoch.era()) {
             ended.silent.is_some_and(|purged| purged <= epoch.number())
-        } else if let Some(base) = ended.base.filter(|(base, _)| base.era() == epoch.era()) {
-            // Who was there when it began here may not have heard so.
-            let was_there = ended.silent == Some(0) && base.0 == epoch;
-            let on_the_way = ended.early && base.0.number() <= epoch.number();
-            was_there || on_the_way || !outlives(base, ticket)
-        } else if own {
+        } else if own && from.is_none() {
             // What is published here now.
             false
+        } else if let Some((base, _)) = ended.early.as_ref().filter(|(_, until)| now < *until) {
+            // Who was on the way may come as if it lasted still.
+            let ticket = Ticket { state: *ticket, ..**base };
+            counts_before(&ticket, base) || !stays_out(come(&ticket), base)
+        } else if let Some(base) = from {
+            // Who was there when it began here may not have heard so.
+            let was_there = ended.silent == Some(0) && base.0 == epoch;
+            was_there || !outlives(base, ticket)
         } else if let Some(base) = ticket.base.filter(|base| is_of(base.era())) {
             ended.silent.is_some_and(|purged| purged <= base.number())
         } else {
@@ -295,14 +306,11 @@ impl State {
             .filter(|(_, come)| stays_out(**come, &base.0))
             .map(|(member, _)| *member)
             .collect();
-        let guests: Vec<Member> =
-            recovery.come.iter().filter(|(_, come)| come.is_none()).map(|(member, _)| *member).collect();
         recovery.come.retain(|member, _| !out.contains(member));
         recovery.publish = Some((now + wait).min(recovery.until));
-        // Whom another host has sent away may come by this ticket, and who has the number of a guest.
+        // Whom another host has sent away may come by this ticket.
         let host = base.0.state.host;
-        let (stay, free): (Vec<_>, Vec<_>) =
-            recovery.kicked.iter().partition(|(member, by)| *by == host && !guests.contains(member));
+        let (stay, free): (Vec<_>, Vec<_>) = recovery.kicked.iter().partition(|(_, by)| *by == host);
         recovery.kicked = stay;
         recovery.come.retain(|member, _| !free.iter().any(|(other, _)| other == member));
         recovery.base = Some(base);

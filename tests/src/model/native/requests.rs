@@ -278,7 +278,7 @@ impl State {
         let here =
             |place: &&Place| place.pool == id && place.member == ticket.member && place.offered.is_none();
         let own = self.eras.contains_key(&ticket.state.epoch.era());
-        let holds = self.over.allows(id, &ticket.state, own);
+        let holds = self.over.allows(id, &ticket.state, own, self.now);
         let is_its = self.is_its(ticket);
         match self.pools.get(&id).map(|pool| &pool.recovery) {
             Some(_) if is_its => self.back(ticket, back),

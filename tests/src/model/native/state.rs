@@ -350,7 +350,10 @@ impl State {
     /// A pool ends. `silent`: its last member fell silent, and the latest kick was in the epoch of that number.
     fn remember(&mut self, id: PoolUuid, silent: Option<u32>) {
         let Some(pool) = self.pools.get(&id) else { return };
-        let early = pool.recovery.is_some();
+        let early = pool.recovery.as_ref().and_then(|recovery| {
+            let base = recovery.base.as_ref()?;
+            Some((Box::new(base.0), recovery.until))
+        });
         let ended = match &pool.stage {
             Stage::Live(line) => {
                 let base = line.base.map(|base| (base, line.came()));

@@ -190,30 +190,111 @@ fn who_brings_a_pool_back_alone_again_and_again_comes_to_no_higher_rank() {
     before.act(&mut all[0], Act::Kick(member(3)));
     before.meet(&mut all[..2]);
     let mut stayed = kept(&all[..2]);
-    let mut elsewhere = begins(&before, 12);
-    for branch in &mut branches {
-        back(&mut elsewhere, branch);
-        elsewhere.wait(6_000);
-        page_at_once(&mut elsewhere, from_mut(branch));
-        elsewhere.act(branch, Act::Leave);
-    }
-    let mut branch = keeps(&branches[4]);
-    assert_eq!(branch.state.unwrap().generation, 5);
-    for seed in 21..23 {
-        let mut home = begins(&elsewhere, seed);
+    // At each restart it is the first, each time with what it has kept, and ends that before the others come.
+    for seed in 21..24 {
+        let mut home = begins(&before, seed);
+        for branch in &mut branches {
+            back(&mut home, branch);
+            home.wait(1_500);
+            home.act(branch, Act::Leave);
+            home.mail.clear();
+        }
         for client in &mut stayed {
             back(&mut home, client);
         }
         page_at_once(&mut home, &mut stayed);
+        assert_eq!((agreed(&stayed), host(&stayed[0])), (Vec::from([1, 2]), (1, 1)));
         stayed = kept(&stayed);
+        branches = kept(&branches);
     }
-    let mut home = begins(&elsewhere, 23);
-    back(&mut home, &mut branch);
+}
+
+#[test]
+fn several_who_left_end_nothing_while_others_are_on_their_way() {
+    for closes in [true, false] {
+        let mut before = lobby(|_| {});
+        let mut all = before.pool(2, &spec(8));
+        let pool = all[0].joined.unwrap().pool;
+        let mut left = kept(&all);
+        let mut stayed: Vec<Client> = (5..8).map(|port| guest(&mut before, port, pool)).collect();
+        for client in &mut all {
+            before.act(client, Act::Leave);
+        }
+        before.meet(&mut stayed);
+        let mut stayed = kept(&stayed);
+        let mut home = begins(&before, 11);
+        for client in &mut left {
+            back(&mut home, client);
+        }
+        page_at_once(&mut home, &mut left);
+        if closes {
+            home.act(&mut left[0], Act::Close);
+        } else {
+            home.act(&mut left[0], Act::Leave);
+            home.act(&mut left[1], Act::Leave);
+        }
+        assert_eq!(home.machine.pool_count(), 0);
+        home.mail.clear();
+        for client in &mut stayed {
+            back(&mut home, client);
+        }
+        page_at_once(&mut home, &mut stayed);
+        assert_eq!((agreed(&stayed), host(&stayed[0]).0), (Vec::from([3, 4, 5]), 3));
+    }
+}
+
+#[test]
+fn a_pool_that_came_back_alone_once_is_none_the_weaker_for_it() {
+    let mut before = lobby(|_| {});
+    let mut maker = before.host(1, &spec(8));
+    let pool = maker.joined.unwrap().pool;
+    let mut old = keeps(&guest(&mut before, 2, pool));
+    before.act(&mut maker, Act::Kick(member(2)));
+    before.meet(from_mut(&mut maker));
+    let mut stayed = Vec::from([keeps(&maker)]);
+    let mut now = before.now;
+    for seed in 11..14 {
+        let mut home = lobby_of(seed, |_| {});
+        home.now = now;
+        for client in &mut stayed {
+            back(&mut home, client);
+        }
+        page_at_once(&mut home, &mut stayed);
+        let mut old = Client { tx: old.tx + u64::try_from(seed).unwrap(), ..old.clone() };
+        assert_eq!(home.resume(&mut old), Got::Refused(Refusal::Stale));
+        stayed.push(guest(&mut home, u16::try_from(seed).unwrap() + 20, pool));
+        home.stay(&mut stayed, 12_000);
+        (stayed, now) = (kept(&stayed), home.now);
+    }
+    old.tx += 1;
+    assert_eq!(stayed.len(), 4);
+}
+
+#[test]
+fn who_was_sent_away_in_a_recovery_is_not_in_again_by_a_later_ticket() {
+    let mut before = lobby(|_| {});
+    let mut all = before.pool(3, &spec(8));
+    let mut stayed = kept(&all[..2]);
+    let mut reserve = Vec::from([keeps(&all[2])]);
+    for round in 0..3u8 {
+        before.act(&mut all[2], Act::About(About::new(&[round]).unwrap()));
+        before.meet(&mut all[2..]);
+        reserve.push(keeps(&all[2]));
+    }
+    let mut home = begins(&before, 11);
     for client in &mut stayed {
         back(&mut home, client);
     }
+    back(&mut home, &mut reserve[0]);
     page_at_once(&mut home, &mut stayed);
-    assert_eq!((agreed(&stayed), host(&stayed[0])), (Vec::from([1, 2]), (1, 1)));
+    home.act(&mut stayed[0], Act::Kick(member(3)));
+    home.mail.clear();
+    for (tx, client) in (1..).zip(&mut reserve[1..]) {
+        client.tx += tx;
+        assert_eq!(home.resume(client), Got::Refused(Refusal::Stale));
+    }
+    page_at_once(&mut home, &mut stayed);
+    assert_eq!(agreed(&stayed), [1, 2]);
 }
 
 #[test]

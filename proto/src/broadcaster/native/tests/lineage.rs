@@ -418,6 +418,7 @@ fn where_it_has_ended_a_pool_comes_back_by_a_higher_generation_and_by_no_other()
     second.act(&mut all[0], Act::Close);
     assert_eq!(second.machine.pool_count(), 0);
     second.mail.clear();
+    second.wait(10_000);
     // The same generation, of another era than it had here and than that was brought back from.
     let mut elsewhere = a_third(&first);
     all_back(&mut elsewhere, &mut there);
