@@ -65,6 +65,6 @@ pub(super) fn is_later(ticket: &State, than: &State) -> bool {
         !base.goes_on_behind(ticket)
     } else {
         let rank = |state: &State| Rank::of(Base::of(state), state.generation);
-        rank(ticket).is_higher(&rank(than)).unwrap_or(one.number() > other.number())
+        rank(ticket).is_higher(&rank(than)).unwrap_or_else(|| one.number() > other.number())
     }
 }

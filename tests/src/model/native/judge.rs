@@ -57,9 +57,15 @@ impl State {
         };
         // One request that came several times may be within its source's rate the one time and beyond it the other.
         let alike = |due: &Due| match due {
-            Due::Answer { key, what, .. } => unverified.verify(key).is_ok_and(|said| {
-                matches!(said.reply, Reply::Refused(_)) == matches!(what, Answer::Refused(_))
-            }),
+            Due::Answer { key, what, .. } => {
+                unverified.verify(key).is_ok_and(|said| match (said.reply, what) {
+                    (Reply::Refused(said), Answer::Refused(due)) => {
+                        due.iter().any(|due| due.code() == said.code())
+                    }
+                    (Reply::Refused(_), _) | (_, Answer::Refused(_)) => false,
+                    _ => true,
+                })
+            }
             Due::Notice { .. } | Due::Challenge { .. } => false,
         };
         let found = self.done(|due| fits(due) && alike(due)).or_else(|| self.done(fits));
