@@ -1,5 +1,6 @@
 //! Pools that were here and are no more: what of their tickets still holds (PROTOCOL.md, section 7.2).
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 
 use super::lineage::{Base, Rank};
@@ -10,7 +11,7 @@ use crate::wire::native::{Application, PoolUuid, State};
 type Name = (Application, PoolUuid);
 
 /// A pool as it was when it ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ended {
     pub(super) era: u64,
     pub(super) generation: u32,
@@ -21,7 +22,7 @@ pub(super) struct Ended {
     pub(super) silent: Option<u32>,
     /// If its recovery lasted still, what it was brought back from, and until when it would have lasted: others were on their
     /// way, and may have known the pool better than who ended it.
-    pub(super) early: Option<(State, Instant)>,
+    pub(super) early: Option<Box<(State, Instant)>>,
 }
 
 impl Ended {
@@ -35,8 +36,8 @@ impl Ended {
         if began_here && from.is_none() {
             return false;
         }
-        if let Some((base, _)) = self.early.filter(|(_, until)| !until.is_due(now)) {
-            return !is_of_another(ticket, &base);
+        if let Some(early) = self.early.as_deref().filter(|(_, until)| !until.is_due(now)) {
+            return !is_of_another(ticket, &early.0);
         }
         match from {
             // It went on elsewhere when it had come here. Or nobody who was there when it came heard so, before all fell
@@ -117,11 +118,13 @@ mod tests {
         for (pools, kept) in [(0, LEAST), (LEAST + 1, LEAST + 1)] {
             let mut memory = Memory::new(pools);
             for number in 0..=kept {
-                memory.note(name(number), ended);
-                memory.note(name(number), ended);
+                memory.note(name(number), ended.clone());
+                memory.note(name(number), ended.clone());
             }
             assert_eq!((memory.all.len(), memory.order.len()), (kept, kept));
             assert!(!memory.all.contains_key(&name(0)) && memory.all.contains_key(&name(1)));
+            // What `Limits` states: a map's node may be half full, and the queue grows by doubling.
+            assert!(2 * size_of::<(Name, Ended)>() + 2 * size_of::<Name>() <= 270);
         }
     }
 }

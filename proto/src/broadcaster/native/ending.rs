@@ -1,5 +1,6 @@
 //! Pools end, and their members are told one by one.
 
+use alloc::boxed::Box;
 use core::net::SocketAddr;
 
 use super::Native;
@@ -61,7 +62,7 @@ impl Native {
             generation: pool.generation,
             base: pool.base.map(|epoch| Base { epoch, came: pool.came }),
             silent: pool.silent.then_some(pool.purged),
-            early: pool.recovery.as_ref().and_then(|recovery| recovery.base()),
+            early: pool.recovery.as_ref().and_then(|recovery| recovery.base()).map(Box::new),
         };
         self.gone.note((pool.application, pool.id), ended);
     }
