@@ -1,7 +1,7 @@
 //! Pools that were here and are no more: what of their tickets still holds (PROTOCOL.md, section 7.2).
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 
 use super::lineage::{Base, Rank};
 use super::recovery::is_of_another;
@@ -70,23 +70,27 @@ const LEAST: usize = 1_024;
 pub(super) struct Memory {
     /// How many are kept.
     most: usize,
-    all: BTreeMap<Name, Ended>,
-    order: VecDeque<Name>,
+    /// With the turn in which each ended last.
+    all: BTreeMap<Name, (u64, Ended)>,
+    order: BTreeMap<u64, Name>,
+    turn: u64,
 }
 
 impl Memory {
     /// Of a broadcaster that may have so many pools.
     pub(super) fn new(pools: usize) -> Self {
-        Self { most: pools.max(LEAST), all: BTreeMap::new(), order: VecDeque::new() }
+        Self { most: pools.max(LEAST), all: BTreeMap::new(), order: BTreeMap::new(), turn: 0 }
     }
 
     /// A pool has ended.
     pub(super) fn note(&mut self, name: Name, ended: Ended) {
-        if self.all.insert(name, ended).is_none() {
-            self.order.push_back(name);
+        self.turn += 1;
+        if let Some((before, _)) = self.all.insert(name, (self.turn, ended)) {
+            self.order.remove(&before);
         }
+        self.order.insert(self.turn, name);
         if self.order.len() > self.most {
-            if let Some(oldest) = self.order.pop_front() {
+            if let Some((_, oldest)) = self.order.pop_first() {
                 self.all.remove(&oldest);
             }
         }
@@ -100,7 +104,7 @@ impl Memory {
     /// Whether a ticket may bring this pool back, and the highest generation that it had here. `began_here`: the ticket's era did.
     pub(super) fn allows(&self, name: Name, ticket: &State, began_here: bool, now: Instant) -> Option<u32> {
         match self.all.get(&name) {
-            Some(ended) if ended.allows(ticket, began_here, now) => Some(ended.generation),
+            Some((_, ended)) if ended.allows(ticket, began_here, now) => Some(ended.generation),
             None if !began_here => Some(0),
             Some(_) | None => None,
         }
@@ -123,8 +127,12 @@ mod tests {
             }
             assert_eq!((memory.all.len(), memory.order.len()), (kept, kept));
             assert!(!memory.all.contains_key(&name(0)) && memory.all.contains_key(&name(1)));
-            // What `Limits` states: a map's node may be half full, and the queue grows by doubling.
-            assert!(2 * size_of::<(Name, Ended)>() + 2 * size_of::<Name>() <= 270);
+            // One that ends again is the latest.
+            memory.note(name(1), ended.clone());
+            memory.note(name(0), ended.clone());
+            assert!(!memory.all.contains_key(&name(2)) && memory.all.contains_key(&name(1)));
+            // What `Limits` states: a map's node may be half full.
+            assert!(2 * size_of::<(Name, (u64, Ended))>() + 2 * size_of::<(u64, Name)>() <= 300);
         }
     }
 }

@@ -86,7 +86,7 @@ pub(super) struct Ended {
     pub(super) early: Option<(Box<Ticket>, Instant)>,
 }
 
-/// The latest pools that have ended, in the order in which they did so first.
+/// The latest pools that have ended, in that order.
 #[derive(Clone, Debug)]
 pub(super) struct Over {
     most: usize,
@@ -99,10 +99,8 @@ impl Over {
     }
 
     pub(super) fn note(&mut self, pool: PoolUuid, ended: Ended) {
-        match self.pools.iter_mut().find(|(id, _)| *id == pool) {
-            Some((_, known)) => *known = ended,
-            None => self.pools.push((pool, ended)),
-        }
+        self.pools.retain(|(id, _)| *id != pool);
+        self.pools.push((pool, ended));
         if self.pools.len() > self.most {
             self.pools.remove(0);
         }
