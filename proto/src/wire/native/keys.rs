@@ -63,8 +63,8 @@ impl Keys {
         Self { pool: secret.key(1), session: secret.key(2), seal: secret.key(3) }
     }
 
-    /// The id of the pool that a request makes. The port of its maker doesn't matter. The cookie is one that holds for two
-    /// minutes, and at one broadcaster: nobody makes the same id later.
+    /// The id of the pool that a request makes. The cookie holds for two minutes, for one port, and at one broadcaster: nobody makes
+    /// the same id later.
     #[must_use]
     pub fn pool(&self, tx: Tx, maker: Address, cookie: Cookie) -> PoolUuid {
         let mut prf = Prf::new(&self.pool);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_makes_one_pool_whatever_its_port() {
+    fn a_request_makes_one_pool() {
         let at = |text: &str| Address::new(text.parse().unwrap()).unwrap();
         let (call, other) = (Tx::new(1).unwrap(), Tx::new(2).unwrap());
         let [cookie, later] = [3, 4].map(|number| Cookie::new(number).unwrap());
