@@ -183,9 +183,14 @@ impl Place {
     /// one of many whose broadcaster has started again.
     pub(super) fn may_send(&self) -> Instant {
         let takes = |session: &Session| self.saved.is_some() && session.has_said_nothing();
-        let quick = |session: &Session| session.paged || takes(session);
-        let back = self.returns && !self.session.as_ref().is_some_and(quick);
-        if back { self.pace.slow() } else { self.pace.quick() }
+        if self.session.as_ref().is_some_and(takes) { self.pace.quick() } else { self.may_look() }
+    }
+
+    /// From when on it may send anything for its pool, elsewhere too: who has no page of the session that it came back in is
+    /// still one of many.
+    pub(super) fn may_look(&self) -> Instant {
+        let is_back = self.returns && !self.session.as_ref().is_some_and(|session| session.paged);
+        if is_back { self.pace.slow() } else { self.pace.quick() }
     }
 
     /// Does what is due.
@@ -235,7 +240,7 @@ impl Place {
         let orders_at = if session.whole { self.orders.send_at() } else { Instant::NEVER };
         let due = session.ping_at().min(session.ask_at()).min(orders_at).max(self.may_send());
         let search = self.search.as_ref().map_or(Instant::NEVER, Search::due_at);
-        due.min(search.max(self.pace.quick()))
+        due.min(search.max(self.may_look()))
     }
 
     /// Leaves without waiting for an answer.

@@ -135,7 +135,7 @@ impl Place {
             }
             Step::Looking(..) | Step::Joining(_) | Step::Entering(..) => {}
         }
-        if self.pace.quick().is_due(core.now) {
+        if self.may_look().is_due(core.now) {
             self.send_search(core, &mut search);
         }
         self.search = Some(search);

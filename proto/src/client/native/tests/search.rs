@@ -1,5 +1,6 @@
 //! One pool in two places.
 
+use super::turning::check_pace;
 use super::*;
 
 fn spec() -> PoolSpec {
@@ -308,6 +309,35 @@ fn who_was_in_search_of_a_broadcaster_goes_on_to_look_for_those_it_misses() {
         let wait = until_it_looks(&mut rig).at - since;
         assert!((20_000..=38_000).contains(&wait), "{wait}");
     }
+}
+
+#[test]
+fn who_is_back_and_knows_no_roster_yet_looks_no_faster_than_it_came_back() {
+    let mut rig = left_behind();
+    rig.until("ping");
+    rig.unknown();
+    let resume = rig.until("resume");
+    rig.answer(&resume, Reply::Joined(Joined { handle: Handle(88), ..offer(2) }));
+    rig.until("ping");
+    // The pool is coming back, and nobody tells a page.
+    let mut all = Vec::new();
+    let end = rig.now + 50_000;
+    while rig.now < end {
+        rig.wait(20);
+        for sent in rig.take_sent() {
+            match (sent.text.as_str(), sent.handle) {
+                ("list", _) => rig.list(&sent, &[listed(uuid())]),
+                ("join", _) => rig.answer(&sent, Reply::Joined(Joined { handle: Handle(5), ..offer(8) })),
+                (_, Some(Handle(88))) => rig.notice(server(0), Handle(88), News::Pong { count: sent.count }),
+                _ => {}
+            }
+            all.push(sent);
+        }
+    }
+    assert!(all.iter().any(|sent| sent.text == "ping" && sent.to == server(1)), "{all:#?}");
+    // Who gives a place up says so at once.
+    all.retain(|sent| sent.text != "leave");
+    check_pace(&all);
 }
 
 #[test]

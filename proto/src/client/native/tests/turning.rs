@@ -19,7 +19,7 @@ pub(super) fn again() -> Joined {
 }
 
 /// All that was sent, and by how many in a second at most.
-fn check_pace(sent: &[Sent]) {
+pub(super) fn check_pace(sent: &[Sent]) {
     assert!(sent.windows(3).all(|three| three[2].at >= three[0].at + 1_000), "{sent:#?}");
 }
 
