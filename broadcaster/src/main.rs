@@ -2,6 +2,7 @@
 
 mod cli;
 mod key_file;
+mod ports;
 mod threads;
 
 use std::fs::{self, File};
@@ -76,8 +77,10 @@ fn serve(cli: &Cli, config: BroadcasterConfig) -> io::Result<(BroadcasterStats, 
 }
 
 fn serve_std(cli: &Cli, config: BroadcasterConfig) -> io::Result<(BroadcasterStats, SocketStats)> {
-    let mut server = poolmesh_std::BroadcasterServer::bind(cli.listen, config)
-        .map_err(|error| cannot_listen(cli.listen, &error))?;
+    let attempts = if cli.io == Io::Uring { ports::OF_A_RING } else { 1 };
+    let mut server =
+        ports::bind(attempts, || poolmesh_std::BroadcasterServer::bind(cli.listen, config.clone()))
+            .map_err(|error| cannot_listen(cli.listen, &error))?;
     let (stopper, meter) = (server.stopper(), server.meter());
     on_signal(move || stopper.stop())?;
     if cli.io == Io::Uring {
