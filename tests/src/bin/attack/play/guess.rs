@@ -8,11 +8,11 @@ use clap::Args;
 use poolmesh_proto::wire::native::{PoolSpec, Refusal, Seats, Ticket};
 use poolmesh_testkit::sim::Rng;
 
-use super::{Target, seconds};
+use super::seconds;
+use super::target::{Flags, Target};
 use crate::Fallible;
 use crate::client::{Client, Event, Order};
 use crate::crowd::{Crowd, Events, Recording, Who};
-use crate::enclosure::Enclosure;
 use crate::guesser::{Guesser, Tried, changed_tickets};
 use crate::pools::{changed, gather, go_on, number, outcomes, rosters};
 use crate::thieves::{Answers, Thieves};
@@ -41,19 +41,18 @@ pub(super) struct Options {
     seconds: Duration,
 
     #[command(flatten)]
-    target: Target,
+    target: Flags,
 }
 
 pub(super) fn play(options: &Options) -> Fallible<()> {
-    let enclosure = Enclosure::check()?;
-    let mut server = options.target.start(enclosure)?;
-    let mut crowd = options.target.crowd(enclosure)?;
+    let target = Target::start(&options.target)?;
+    let mut crowd = target.crowd()?;
     let recording = Recording::default();
     crowd.recording = Some(Arc::clone(&recording));
     let pools = gather(&mut crowd, POOLS, MEMBERS)?;
     let before = rosters(&crowd, pools.iter().flatten());
     let tickets = tickets(&crowd, &pools).ok_or("there is no member with a ticket")?;
-    let mut injector = Injector::new(enclosure, options.target.at)?;
+    let mut injector = Injector::new(target.enclosure, options.target.at)?;
     let thieves = Thieves::new(THIEVES, &mut injector)?;
     let seen = recording.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let victims =
@@ -87,12 +86,10 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     verdict.check(changed == 0, format_args!("{changed} of {} rosters changed", before.len()));
     println!(
         "kernel: {:?}; the longest pause of the clients: {:.1?}",
-        server.counters()?,
+        target.server.counters()?,
         crowd.longest_pause()
     );
-    let stopped = server.stop();
-    verdict.check(stopped.is_ok(), format_args!("the broadcaster ran and stopped well: {stopped:?}"));
-    verdict.done()
+    target.end(verdict)
 }
 
 fn tell([guesses, tickets, codes]: &[Tried; 3], verdict: &mut Verdict) {

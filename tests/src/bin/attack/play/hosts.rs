@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use poolmesh_proto::wire::native::{Member, Term};
 
-use super::{Target, seconds};
+use super::seconds;
+use super::target::{Flags, Target};
 use crate::Fallible;
 use crate::clock::now;
 use crate::crowd::{Crowd, Who};
-use crate::enclosure::Enclosure;
 use crate::party::agree;
 use crate::pools::{gather, go_on};
 use crate::quantiles::Times;
@@ -35,13 +35,12 @@ pub(super) struct Options {
     seconds: Duration,
 
     #[command(flatten)]
-    target: Target,
+    target: Flags,
 }
 
 pub(super) fn play(options: &Options) -> Fallible<()> {
-    let enclosure = Enclosure::check()?;
-    let mut server = options.target.start(enclosure)?;
-    let mut crowd = options.target.crowd(enclosure)?;
+    let target = Target::start(&options.target)?;
+    let mut crowd = target.crowd()?;
     let pools = gather(&mut crowd, options.pools, options.size)?;
     go_on(&mut crowd, options.seconds)?;
     let joined = crowd.client(0).and_then(|client| client.joined()).ok_or("nobody is there")?;
@@ -78,9 +77,7 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
         format_args!("the rosters of {agreed} of {all} pools agree, without the old host"),
     );
     println!("the longest pause of the clients: {:.1?}", crowd.longest_pause());
-    let stopped = server.stop();
-    verdict.check(stopped.is_ok(), format_args!("the broadcaster ran and stopped well: {stopped:?}"));
-    verdict.done()
+    target.end(verdict)
 }
 
 /// A pool whose host falls silent.

@@ -11,7 +11,8 @@ use clap::Args;
 use poolmesh_proto::wire::native::{PoolSpec, PoolUuid, Refusal, Seats};
 use poolmesh_testkit::sim::Rng;
 
-use super::{Target, seconds};
+use super::seconds;
+use super::target::{Flags, Target};
 use crate::Fallible;
 use crate::client::{Event, Order, Roster, Wish};
 use crate::clock::now;
@@ -46,17 +47,16 @@ pub(super) struct Options {
     seconds: Duration,
 
     #[command(flatten)]
-    target: Target,
+    target: Flags,
 }
 
 pub(super) fn play(options: &Options) -> Fallible<()> {
-    let enclosure = Enclosure::check()?;
-    let mut server = options.target.start(enclosure)?;
-    let mut crowd = options.target.crowd(enclosure)?;
+    let target = Target::start(&options.target)?;
+    let mut crowd = target.crowd()?;
     let recording = Recording::default();
     crowd.recording = Some(Arc::clone(&recording));
     let stage = Stage::live(&mut crowd, options.pools)?;
-    let replayer = Replayer::new(enclosure, options, recording)?;
+    let replayer = Replayer::new(target.enclosure, options, recording)?;
     println!("{} datagrams were seen", replayer.look().len());
     let replaying = thread::spawn(move || replayer.run());
     let mut events = Events::new();
@@ -76,14 +76,12 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     verdict.check(changed == 0, format_args!("{changed} of {} rosters changed", stage.before.len()));
     println!(
         "kernel: {:?}; the longest pause of the clients: {:.1?}",
-        server.counters()?,
+        target.server.counters()?,
         crowd.longest_pause()
     );
     let others = stage.others(&mut crowd)?;
     verdict.check(others == 0, format_args!("{others} pools are not as their members know them"));
-    let stopped = server.stop();
-    verdict.check(stopped.is_ok(), format_args!("the broadcaster ran and stopped well: {stopped:?}"));
-    verdict.done()
+    target.end(verdict)
 }
 
 /// Pools in which everything has happened: half of them have ended.
