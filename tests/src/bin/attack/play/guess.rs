@@ -8,13 +8,14 @@ use clap::Args;
 use poolmesh_proto::wire::native::{PoolSpec, Refusal, Seats, Ticket};
 use poolmesh_testkit::sim::Rng;
 
+use super::promises::{no_place_lost, no_roster_changed, places_lost};
 use super::seconds;
 use super::target::{Flags, Target};
 use crate::Fallible;
 use crate::client::{Client, Event, Order};
 use crate::crowd::{Crowd, Events, Recording, Who};
 use crate::guesser::{Guesser, Tried, changed_tickets};
-use crate::pools::{changed, gather, go_on, number, outcomes, rosters};
+use crate::pools::{gather, go_on, number, outcomes, rosters};
 use crate::thieves::{Answers, Thieves};
 use crate::verdict::Verdict;
 use crate::wire::Injector;
@@ -79,11 +80,8 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     // Whoever guesses the count of a ping has its member come back, which changes nothing.
     let back = events.iter().filter(|(_, event)| *event == Event::Back).count();
     println!("members had to show their ticket {back} times");
-    let gone = |event: &Event| matches!(event, Event::Ended(_) | Event::Over(_) | Event::TimedOut);
-    let gone = events.iter().filter(|(_, event)| gone(event)).count();
-    verdict.check(gone == 0, format_args!("{gone} members lost their place"));
-    let changed = changed(&crowd, &before);
-    verdict.check(changed == 0, format_args!("{changed} of {} rosters changed", before.len()));
+    no_place_lost(places_lost(&events), &mut verdict);
+    no_roster_changed(&crowd, &before, &mut verdict);
     println!(
         "kernel: {:?}; the longest pause of the clients: {:.1?}",
         target.server.counters()?,

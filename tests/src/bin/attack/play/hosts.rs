@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use poolmesh_proto::wire::native::{Member, Term};
 
+use super::promises::last_in_time;
 use super::seconds;
 use super::target::{Flags, Target};
 use crate::Fallible;
@@ -64,8 +65,7 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
             "in {known} of {all} pools all know the same host, the longest-standing one, in the next term"
         ),
     );
-    let longest = watch.pools.most();
-    verdict.check(longest <= bound, format_args!("the last one after {longest:.2?}, of {bound:?}"));
+    last_in_time(&watch.pools, bound, &mut verdict);
     let twice = watch.told.values().filter(|hosts| hosts.len() > 1).count();
     verdict.check(
         twice == 0,

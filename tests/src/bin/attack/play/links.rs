@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit};
 
+use super::promises::last_in_time;
 use super::seconds;
 use super::target::{Flags, Outage, Target};
 use crate::Fallible;
@@ -75,12 +76,11 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
 
     let mut verdict = Verdict::default();
     println!("pools back: {back}");
-    let (bound, longest) = (Outage::bound(INTERVAL), back.most());
     verdict.check(
         back.count() == options.pools,
         format_args!("{} of {} pools are back", back.count(), options.pools),
     );
-    verdict.check(longest <= bound, format_args!("the last one after {longest:.2?}, of {bound:?}"));
+    last_in_time(&back, Outage::bound(INTERVAL), &mut verdict);
     let members = options.pools as u64 * u64::from(options.size);
     let ends = members * u64::from(options.size - 1);
     verdict.check(

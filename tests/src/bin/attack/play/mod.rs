@@ -6,6 +6,7 @@ mod guess;
 mod honest;
 mod hosts;
 mod links;
+mod promises;
 mod replay;
 mod restart;
 mod target;

@@ -11,6 +11,7 @@ use clap::Args;
 use poolmesh_proto::wire::native::{PoolSpec, PoolUuid, Refusal, Seats};
 use poolmesh_testkit::sim::Rng;
 
+use super::promises::{no_place_lost, no_roster_changed, places_lost};
 use super::seconds;
 use super::target::{Flags, Target};
 use crate::Fallible;
@@ -20,7 +21,7 @@ use crate::crowd::{Crowd, Events, Recording, Seen, Who};
 use crate::enclosure::Enclosure;
 use crate::flood::NOBODY;
 use crate::party::agree;
-use crate::pools::{changed, gather, go_on, number, order, rosters, wait};
+use crate::pools::{gather, go_on, number, order, rosters, wait};
 use crate::verdict::Verdict;
 use crate::wire::Injector;
 
@@ -69,11 +70,8 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     let mut verdict = Verdict::default();
     let lost = events.iter().filter(|(_, event)| *event == Event::Lost).count();
     verdict.check(lost == 0, format_args!("{lost} times a member lost sight of the broadcaster"));
-    let gone = |event: &Event| matches!(event, Event::Ended(_) | Event::Over(_) | Event::TimedOut);
-    let gone = events.iter().filter(|(_, event)| gone(event)).count();
-    verdict.check(gone == 0, format_args!("{gone} members lost their place"));
-    let changed = changed(&crowd, &stage.before);
-    verdict.check(changed == 0, format_args!("{changed} of {} rosters changed", stage.before.len()));
+    no_place_lost(places_lost(&events), &mut verdict);
+    no_roster_changed(&crowd, &stage.before, &mut verdict);
     println!(
         "kernel: {:?}; the longest pause of the clients: {:.1?}",
         target.server.counters()?,

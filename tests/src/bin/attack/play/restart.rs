@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::promises::{last_in_time, no_place_lost};
 use super::seconds;
 use super::target::{Flags, Outage, Target};
 use crate::Fallible;
@@ -76,9 +77,8 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
         back == all,
         format_args!("{back} of {all} pools are back with roster, host, numbers and term"),
     );
-    let longest = seen.pools.most();
-    verdict.check(longest <= bound, format_args!("the last one after {longest:.2?}, of {bound:?}"));
-    verdict.check(seen.over == 0, format_args!("{} members lost their place", seen.over));
+    last_in_time(&seen.pools, bound, &mut verdict);
+    no_place_lost(seen.over, &mut verdict);
     let (peak, most) = crowd.peaks();
     let average = peak as f64 / members as f64;
     verdict.check(
