@@ -1,7 +1,6 @@
 //! Guesses, and changed tickets: none may be taken.
 
-use std::sync::{Arc, PoisonError};
-use std::thread;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,9 +12,9 @@ use super::seconds;
 use super::target::{Flags, Target};
 use crate::Fallible;
 use crate::client::{Client, Event, Order};
-use crate::crowd::{Crowd, Events, Recording, Who};
+use crate::crowd::{Crowd, Who};
 use crate::guesser::{Guesser, Tried, changed_tickets};
-use crate::pools::{gather, go_on, number, outcomes, rosters};
+use crate::pools::{SILENCE, gather, go_on, go_on_beside, number, outcomes, rosters};
 use crate::thieves::{Answers, Thieves};
 use crate::verdict::Verdict;
 use crate::wire::Injector;
@@ -26,9 +25,6 @@ const MEMBERS: u16 = 4;
 const THIEVES: usize = 256;
 /// Of a source that guesses codes, so many guesses a minute are answered.
 const CODES: u64 = 20;
-const PIECE: Duration = Duration::from_millis(1);
-/// Longer than a member may be silent.
-const AFTERWARDS: Duration = Duration::from_secs(12);
 
 /// Guesses keys, tags, cookies and codes, and changes tickets
 #[derive(Args, Debug)]
@@ -48,8 +44,7 @@ pub(super) struct Options {
 pub(super) fn play(options: &Options) -> Fallible<()> {
     let target = Target::start(&options.target)?;
     let mut crowd = target.crowd()?;
-    let recording = Recording::default();
-    crowd.recording = Some(Arc::clone(&recording));
+    let recording = crowd.record();
     let pools = gather(&mut crowd, POOLS, MEMBERS)?;
     let before = rosters(&crowd, pools.iter().flatten());
     let tickets = tickets(&crowd, &pools).ok_or("there is no member with a ticket")?;
@@ -60,18 +55,13 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
         crowd.clients().iter().filter_map(|client| Some((client.address, *client.joined()?))).collect();
     let mut guesser = Guesser { injector, thieves, rng: Rng::new(options.target.seed), seen, victims };
     let (rate, time) = (options.rate, options.seconds);
-    let guessing = thread::spawn(move || {
+    let (tried, mut events) = go_on_beside(&mut crowd, "the guesser", move || {
         Ok([guesser.guess(rate, time)?, guesser.show(&tickets)?, guesser.ask_for_codes()?])
-    });
-    let mut events = Events::new();
-    while !guessing.is_finished() {
-        events.append(&mut go_on(&mut crowd, PIECE)?);
-    }
-    let tried: Fallible<[Tried; 3]> = guessing.join().map_err(|_| "the guesser panicked")?;
-    events.append(&mut go_on(&mut crowd, AFTERWARDS)?);
+    })?;
+    events.append(&mut go_on(&mut crowd, SILENCE)?);
 
     let mut verdict = Verdict::default();
-    tell(&tried?, &mut verdict);
+    tell(&tried, &mut verdict);
     let (orders, refused) = overreach(&mut crowd, &pools)?;
     verdict.check(
         refused == orders,
@@ -82,11 +72,7 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     println!("members had to show their ticket {back} times");
     no_place_lost(places_lost(&events), &mut verdict);
     no_roster_changed(&crowd, &before, &mut verdict);
-    println!(
-        "kernel: {:?}; the longest pause of the clients: {:.1?}",
-        target.server.counters()?,
-        crowd.longest_pause()
-    );
+    println!("kernel: {:?}; {}", target.server.counters()?, crowd.longest_pause());
     target.end(verdict)
 }
 

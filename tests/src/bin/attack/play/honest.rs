@@ -70,6 +70,6 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     verdict.check(longest <= PATIENCE + SLACK, format_args!("each attempt ended within {longest:.1?}"));
     verdict.check(report.lost == 0, format_args!("{} places were lost", report.lost));
     verdict.check(report.disagreed == 0, format_args!("{} rosters didn't agree in time", report.disagreed));
-    println!("the longest pause of the clients: {:.1?}", crowd.longest_pause());
+    println!("{}", crowd.longest_pause());
     target.end(verdict)
 }

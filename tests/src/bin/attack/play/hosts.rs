@@ -44,7 +44,7 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     let mut crowd = target.crowd()?;
     let pools = gather(&mut crowd, options.pools, options.size)?;
     go_on(&mut crowd, options.seconds)?;
-    let joined = crowd.client(0).and_then(|client| client.joined()).ok_or("nobody is there")?;
+    let joined = crowd.joined(0).ok_or("nobody is there")?;
     let bound = Duration::from_millis(u64::from(joined.timeout.get()) + u64::from(joined.interval.get()));
     let mut watch = Watch::new(&crowd, &pools)?;
     println!("{} pools of {}; their hosts fall silent", pools.len(), options.size);
@@ -76,7 +76,7 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
         agreed == all,
         format_args!("the rosters of {agreed} of {all} pools agree, without the old host"),
     );
-    println!("the longest pause of the clients: {:.1?}", crowd.longest_pause());
+    println!("{}", crowd.longest_pause());
     target.end(verdict)
 }
 
@@ -93,10 +93,10 @@ struct Circle {
 
 impl Circle {
     fn new(crowd: &Crowd, pool: &[Who]) -> Option<Self> {
-        let number = |who: &Who| Some((crowd.client(*who)?.joined()?.member, *who));
+        let number = |who: &Who| Some((crowd.joined(*who)?.member, *who));
         let mut numbers: Vec<_> = pool.iter().map(number).collect::<Option<_>>()?;
         numbers.sort_unstable();
-        let state = crowd.client(*pool.first()?)?.roster()?.state;
+        let state = crowd.roster(*pool.first()?)?.state;
         let host = numbers.iter().find(|(member, _)| *member == state.host)?.1;
         numbers.retain(|(_, who)| *who != host);
         let next = (numbers.first()?.0, Term::new(state.term.get() + 1)?);
@@ -151,8 +151,7 @@ impl Watch {
 
     /// Takes what a member knows by now.
     fn look(&mut self, crowd: &Crowd, who: Who, time: Duration) {
-        let Some(state) = crowd.client(who).and_then(|client| client.roster()).map(|roster| roster.state)
-        else {
+        let Some(state) = crowd.roster(who).map(|roster| roster.state) else {
             return;
         };
         let Some(nth) = self.circle_of.get(&who).copied() else { return };

@@ -69,8 +69,7 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     let mut verdict = Verdict::default();
     println!("members back: {}", seen.members);
     println!("pools back: {}", seen.pools);
-    let interval =
-        crowd.client(0).and_then(|client| client.joined()).map_or(0, |joined| joined.interval.get());
+    let interval = crowd.joined(0).map_or(0, |joined| joined.interval.get());
     let bound = Outage::bound(Duration::from_millis(interval.into()));
     let (back, all) = (seen.pools.count(), pools.len());
     verdict.check(
@@ -85,7 +84,7 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
         average <= MOST_A_SECOND,
         format_args!("{average:.2} datagrams a client in the busiest second ({peak}); one client sent {most} at the most"),
     );
-    println!("the longest pause of the clients: {:.1?}", crowd.longest_pause());
+    println!("{}", crowd.longest_pause());
     target.end(verdict)
 }
 
@@ -112,7 +111,7 @@ fn watch(
     while !away.is_empty() && now() < outage.deadline() {
         for (who, event) in go_on(crowd, LOOK)? {
             seen.over += usize::from(matches!(event, Event::Over(_) | Event::Ended(_)));
-            let roster = crowd.client(who).and_then(|client| client.roster());
+            let roster = crowd.roster(who);
             let back = roster.zip(away.get(&who)).is_some_and(|(roster, before)| is_back(roster, before));
             if !back {
                 continue;
