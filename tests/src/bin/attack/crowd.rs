@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use poolmesh_proto::wire::native::Application;
+use poolmesh_proto::wire::native::{Application, Joined};
 use poolmesh_testkit::sim::Rng;
 
 use crate::Fallible;
-use crate::client::{Client, Event};
+use crate::client::{Client, Event, Roster};
 use crate::clock::now;
 use crate::enclosure::Enclosure;
 use crate::wire::{Injector, Part, Tap};
@@ -57,7 +57,7 @@ pub(crate) struct Crowd {
     /// How much has come for the crowd.
     pub(crate) received: u64,
     /// What is sent, if somebody sees it.
-    pub(crate) recording: Option<Recording>,
+    recording: Option<Recording>,
     out: BytesMut,
 }
 
@@ -108,6 +108,21 @@ impl Crowd {
         &self.clients
     }
 
+    /// What a client knows of its pool, if it has a place.
+    pub(crate) fn roster(&self, who: Who) -> Option<&Roster> {
+        self.client(who)?.roster()
+    }
+
+    /// How a client came to its place, if it has one.
+    pub(crate) fn joined(&self, who: Who) -> Option<&Joined> {
+        self.client(who)?.joined()
+    }
+
+    /// Has somebody on the way see all that is sent from now on.
+    pub(crate) fn record(&mut self) -> Recording {
+        Arc::clone(self.recording.get_or_insert_default())
+    }
+
     /// Has a client do something now.
     pub(crate) fn with<T>(&mut self, who: Who, act: impl FnOnce(&mut Client, Instant) -> T) -> Option<T> {
         let client = self.clients.get_mut(who)?;
@@ -116,9 +131,9 @@ impl Crowd {
         Some(done)
     }
 
-    /// For how long nobody could do anything, at the most: on a machine that is too busy honest clients fall silent.
-    pub(crate) fn longest_pause(&self) -> Duration {
-        self.pause
+    /// Says for how long nobody could do anything, at the most: on a machine that is too busy honest clients fall silent.
+    pub(crate) fn longest_pause(&self) -> String {
+        format!("the longest pause of the clients: {:.1?}", self.pause)
     }
 
     /// Forgets how much was sent so far, and how long it paused.

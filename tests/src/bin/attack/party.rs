@@ -155,9 +155,7 @@ impl Party {
     /// The others come, each second one by the code.
     fn join(&mut self, host: Who, crowd: &mut Crowd, report: &mut Report) {
         self.stage = Stage::Joining;
-        let Some((pool, code)) =
-            crowd.client(host).and_then(|host| host.joined()).map(|it| (it.pool, it.code))
-        else {
+        let Some((pool, code)) = crowd.joined(host).map(|it| (it.pool, it.code)) else {
             return;
         };
         for (nth, who) in self.members.clone().into_iter().enumerate().skip(1) {
@@ -214,12 +212,12 @@ pub(crate) fn agree(crowd: &Crowd, members: &[Who]) -> bool {
 
 /// The same, but that there may be so many others.
 fn agree_with(crowd: &Crowd, members: &[Who], others_at_most: usize) -> bool {
-    let rosters: Option<Vec<_>> = members.iter().map(|who| crowd.client(*who)?.roster()).collect();
+    let rosters: Option<Vec<_>> = members.iter().map(|who| crowd.roster(*who)).collect();
     let Some([first, others @ ..]) = rosters.as_deref() else { return members.is_empty() };
     // The seal is each one's own.
     let same = |other: &_| first.same_as(other);
     let knows = |who: &Who| {
-        let joined = crowd.client(*who).and_then(|client| client.joined());
+        let joined = crowd.joined(*who);
         joined.is_some_and(|joined| first.members.contains_key(&joined.member))
     };
     first.is_sound()

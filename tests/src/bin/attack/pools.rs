@@ -1,5 +1,6 @@
 //! Pools of honest members that stay, and what they know.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use poolmesh_proto::wire::native::{Member, PoolSpec, Refusal, Seats};
@@ -12,9 +13,13 @@ use crate::party::agree;
 
 /// How often it is looked whether what is waited for has come.
 const LOOK: Duration = Duration::from_millis(10);
+/// The crowd goes on for so long before it is looked whether an attack is over.
+const PIECE: Duration = Duration::from_millis(1);
 /// So many pools are made at a time.
 const AT_A_TIME: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than a member may be silent.
+pub(crate) const SILENCE: Duration = Duration::from_secs(12);
 
 /// Has the crowd go on for so long.
 pub(crate) fn go_on(crowd: &mut Crowd, time: Duration) -> Fallible<Events> {
@@ -26,6 +31,22 @@ pub(crate) fn go_on(crowd: &mut Crowd, time: Duration) -> Fallible<Events> {
         all.append(&mut events);
     }
     Ok(all)
+}
+
+/// Has the crowd go on until an attack is over, which `attacker` makes in a thread of its own. What came of it, and what has
+/// happened meanwhile.
+pub(crate) fn go_on_beside<T: Send + 'static>(
+    crowd: &mut Crowd,
+    attacker: &str,
+    attack: impl FnOnce() -> Fallible<T> + Send + 'static,
+) -> Fallible<(T, Events)> {
+    let attacking = thread::spawn(attack);
+    let mut events = Events::new();
+    while !attacking.is_finished() {
+        events.append(&mut go_on(crowd, PIECE)?);
+    }
+    let outcome = attacking.join().map_err(|_| format!("{attacker} panicked"))?;
+    Ok((outcome?, events))
 }
 
 /// Has the crowd go on until something holds.
@@ -59,8 +80,7 @@ pub(crate) fn gather(crowd: &mut Crowd, pools: usize, size: u16) -> Fallible<Vec
         for pool in &mut some {
             for _ in 1..size {
                 let guest = crowd.enter();
-                let id =
-                    pool.first().and_then(|host| crowd.client(*host)?.joined()).ok_or("a host is gone")?.pool;
+                let id = pool.first().and_then(|host| crowd.joined(*host)).ok_or("a host is gone")?.pool;
                 crowd.with(guest, |client, now| client.ask_for(Wish::Join(id), now));
                 pool.push(guest);
             }
@@ -73,7 +93,7 @@ pub(crate) fn gather(crowd: &mut Crowd, pools: usize, size: u16) -> Fallible<Vec
 
 /// The number of the member at this place.
 pub(crate) fn number(crowd: &Crowd, pool: &[Who], nth: usize) -> Option<Member> {
-    crowd.client(*pool.get(nth)?)?.joined().map(|joined| joined.member)
+    crowd.joined(*pool.get(nth)?).map(|joined| joined.member)
 }
 
 /// Has some order something, each one, and waits for what becomes of it.
@@ -103,13 +123,13 @@ pub(crate) fn order(crowd: &mut Crowd, orders: Vec<(Who, Order)>) -> Fallible<()
 
 /// What the members of some pools know, to be held against what they know later.
 pub(crate) fn rosters<'a>(crowd: &Crowd, members: impl IntoIterator<Item = &'a Who>) -> Vec<(Who, Roster)> {
-    let roster = |who: &Who| Some((*who, crowd.client(*who)?.roster()?.clone()));
+    let roster = |who: &Who| Some((*who, crowd.roster(*who)?.clone()));
     members.into_iter().filter_map(roster).collect()
 }
 
 /// How many of these don't know the same any more. Of the first it says what it knew and what it knows.
 pub(crate) fn changed(crowd: &Crowd, before: &[(Who, Roster)]) -> usize {
-    let now = |who: &Who| crowd.client(*who).and_then(|client| client.roster());
+    let now = |who: &Who| crowd.roster(*who);
     let differs = |(who, was): &&(Who, Roster)| !now(who).is_some_and(|is| is.same_as(was));
     if let Some((who, was)) = before.iter().find(differs) {
         println!("client {who} knew {was:?}, and knows {:?}", now(who));

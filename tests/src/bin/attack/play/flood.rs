@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Target, seconds};
+use super::seconds;
+use super::target::{Flags, Target};
 use crate::Fallible;
-use crate::enclosure::Enclosure;
 use crate::flood::{Flood, Plan, ratios};
 use crate::server::MemoryWatch;
 use crate::verdict::Verdict;
@@ -28,22 +28,21 @@ pub(super) struct Options {
     seconds: Duration,
 
     #[command(flatten)]
-    target: Target,
+    target: Flags,
 }
 
 pub(super) fn play(options: &Options) -> Fallible<()> {
-    let enclosure = Enclosure::check()?;
-    let mut server = options.target.start(enclosure)?;
+    let mut target = Target::start(&options.target)?;
     let plan =
         Plan { to: options.target.at, rate: options.rate, time: options.seconds, seed: options.target.seed };
-    let (mut memory, before) = (MemoryWatch::new(&server)?, server.counters()?);
-    let flood = Flood::start(plan, enclosure)?;
+    let (mut memory, before) = (MemoryWatch::new(&target.server)?, target.server.counters()?);
+    let flood = Flood::start(plan, target.enclosure)?;
     while !flood.is_over() {
-        memory.look(&server);
+        memory.look(&target.server);
         thread::park_timeout(LOOK);
     }
     let report = flood.finish()?;
-    let counted = server.counters()?.since(&before);
+    let counted = target.server.counters()?.since(&before);
     let mut verdict = Verdict::default();
     report.tell(&plan, &mut verdict);
     println!("kernel: {counted:?}");
@@ -51,7 +50,7 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     ratios("at its interface", out, into, &mut verdict);
     let growth = memory.growth();
     verdict.check(growth <= MOST_MEMORY, format_args!("its memory grew by {growth} KiB"));
-    let stopped = server.stop();
+    let stopped = target.server.stop();
     verdict.check(stopped.is_ok(), format_args!("it ran and stopped well: {stopped:?}"));
     verdict.done()
 }

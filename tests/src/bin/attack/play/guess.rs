@@ -1,20 +1,20 @@
 //! Guesses, and changed tickets: none may be taken.
 
-use std::sync::{Arc, PoisonError};
-use std::thread;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use clap::Args;
 use poolmesh_proto::wire::native::{PoolSpec, Refusal, Seats, Ticket};
 use poolmesh_testkit::sim::Rng;
 
-use super::{Target, seconds};
+use super::promises::{no_place_lost, no_roster_changed, places_lost};
+use super::seconds;
+use super::target::{Flags, Target};
 use crate::Fallible;
 use crate::client::{Client, Event, Order};
-use crate::crowd::{Crowd, Events, Recording, Who};
-use crate::enclosure::Enclosure;
+use crate::crowd::{Crowd, Who};
 use crate::guesser::{Guesser, Tried, changed_tickets};
-use crate::pools::{changed, gather, go_on, number, outcomes, rosters};
+use crate::pools::{SILENCE, gather, go_on, go_on_beside, number, outcomes, rosters};
 use crate::thieves::{Answers, Thieves};
 use crate::verdict::Verdict;
 use crate::wire::Injector;
@@ -25,9 +25,6 @@ const MEMBERS: u16 = 4;
 const THIEVES: usize = 256;
 /// Of a source that guesses codes, so many guesses a minute are answered.
 const CODES: u64 = 20;
-const PIECE: Duration = Duration::from_millis(1);
-/// Longer than a member may be silent.
-const AFTERWARDS: Duration = Duration::from_secs(12);
 
 /// Guesses keys, tags, cookies and codes, and changes tickets
 #[derive(Args, Debug)]
@@ -41,37 +38,30 @@ pub(super) struct Options {
     seconds: Duration,
 
     #[command(flatten)]
-    target: Target,
+    target: Flags,
 }
 
 pub(super) fn play(options: &Options) -> Fallible<()> {
-    let enclosure = Enclosure::check()?;
-    let mut server = options.target.start(enclosure)?;
-    let mut crowd = options.target.crowd(enclosure)?;
-    let recording = Recording::default();
-    crowd.recording = Some(Arc::clone(&recording));
+    let target = Target::start(&options.target)?;
+    let mut crowd = target.crowd()?;
+    let recording = crowd.record();
     let pools = gather(&mut crowd, POOLS, MEMBERS)?;
     let before = rosters(&crowd, pools.iter().flatten());
     let tickets = tickets(&crowd, &pools).ok_or("there is no member with a ticket")?;
-    let mut injector = Injector::new(enclosure, options.target.at)?;
+    let mut injector = Injector::new(target.enclosure, options.target.at)?;
     let thieves = Thieves::new(THIEVES, &mut injector)?;
     let seen = recording.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let victims =
         crowd.clients().iter().filter_map(|client| Some((client.address, *client.joined()?))).collect();
     let mut guesser = Guesser { injector, thieves, rng: Rng::new(options.target.seed), seen, victims };
     let (rate, time) = (options.rate, options.seconds);
-    let guessing = thread::spawn(move || {
+    let (tried, mut events) = go_on_beside(&mut crowd, "the guesser", move || {
         Ok([guesser.guess(rate, time)?, guesser.show(&tickets)?, guesser.ask_for_codes()?])
-    });
-    let mut events = Events::new();
-    while !guessing.is_finished() {
-        events.append(&mut go_on(&mut crowd, PIECE)?);
-    }
-    let tried: Fallible<[Tried; 3]> = guessing.join().map_err(|_| "the guesser panicked")?;
-    events.append(&mut go_on(&mut crowd, AFTERWARDS)?);
+    })?;
+    events.append(&mut go_on(&mut crowd, SILENCE)?);
 
     let mut verdict = Verdict::default();
-    tell(&tried?, &mut verdict);
+    tell(&tried, &mut verdict);
     let (orders, refused) = overreach(&mut crowd, &pools)?;
     verdict.check(
         refused == orders,
@@ -80,19 +70,10 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     // Whoever guesses the count of a ping has its member come back, which changes nothing.
     let back = events.iter().filter(|(_, event)| *event == Event::Back).count();
     println!("members had to show their ticket {back} times");
-    let gone = |event: &Event| matches!(event, Event::Ended(_) | Event::Over(_) | Event::TimedOut);
-    let gone = events.iter().filter(|(_, event)| gone(event)).count();
-    verdict.check(gone == 0, format_args!("{gone} members lost their place"));
-    let changed = changed(&crowd, &before);
-    verdict.check(changed == 0, format_args!("{changed} of {} rosters changed", before.len()));
-    println!(
-        "kernel: {:?}; the longest pause of the clients: {:.1?}",
-        server.counters()?,
-        crowd.longest_pause()
-    );
-    let stopped = server.stop();
-    verdict.check(stopped.is_ok(), format_args!("the broadcaster ran and stopped well: {stopped:?}"));
-    verdict.done()
+    no_place_lost(places_lost(&events), &mut verdict);
+    no_roster_changed(&crowd, &before, &mut verdict);
+    println!("kernel: {:?}; {}", target.server.counters()?, crowd.longest_pause());
+    target.end(verdict)
 }
 
 fn tell([guesses, tickets, codes]: &[Tried; 3], verdict: &mut Verdict) {

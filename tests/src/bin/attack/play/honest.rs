@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Target, seconds};
+use super::seconds;
+use super::target::{Flags, Target};
 use crate::Fallible;
 use crate::client::PATIENCE;
-use crate::enclosure::Enclosure;
 use crate::flood::{self, Flood};
 use crate::party::{self, Plan};
 use crate::server::MemoryWatch;
@@ -42,19 +42,18 @@ pub(super) struct Options {
     flood: u32,
 
     #[command(flatten)]
-    target: Target,
+    target: Flags,
 }
 
 pub(super) fn play(options: &Options) -> Fallible<()> {
-    let enclosure = Enclosure::check()?;
-    let mut server = options.target.start(enclosure)?;
-    let mut crowd = options.target.crowd(enclosure)?;
-    let (mut memory, before) = (MemoryWatch::new(&server)?, server.counters()?);
+    let target = Target::start(&options.target)?;
+    let mut crowd = target.crowd()?;
+    let (mut memory, before) = (MemoryWatch::new(&target.server)?, target.server.counters()?);
     let Options { rate, seconds: time, size, agree_within, flood, .. } = *options;
     let plan = flood::Plan { to: options.target.at, rate: flood, time, seed: options.target.seed };
-    let flood = if flood > 0 { Some(Flood::start(plan, enclosure)?) } else { None };
+    let flood = if flood > 0 { Some(Flood::start(plan, target.enclosure)?) } else { None };
     let is_over = || {
-        memory.look(&server);
+        memory.look(&target.server);
         flood.as_ref().is_some_and(Flood::is_over)
     };
     let report = party::run(&mut crowd, Plan { rate, size, time, agree_within }, is_over)?;
@@ -63,7 +62,7 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
         flood.finish()?.tell(&plan, &mut verdict);
     }
     println!("{report}");
-    println!("kernel: {:?}", server.counters()?.since(&before));
+    println!("kernel: {:?}", target.server.counters()?.since(&before));
     memory.growth();
     let admitted = report.admitted_per_mille();
     verdict.check(admitted >= LEAST_ADMITTED, format_args!("{admitted:.2} of a thousand attempts succeeded"));
@@ -71,8 +70,6 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     verdict.check(longest <= PATIENCE + SLACK, format_args!("each attempt ended within {longest:.1?}"));
     verdict.check(report.lost == 0, format_args!("{} places were lost", report.lost));
     verdict.check(report.disagreed == 0, format_args!("{} rosters didn't agree in time", report.disagreed));
-    println!("the longest pause of the clients: {:.1?}", crowd.longest_pause());
-    let stopped = server.stop();
-    verdict.check(stopped.is_ok(), format_args!("the broadcaster ran and stopped well: {stopped:?}"));
-    verdict.done()
+    println!("{}", crowd.longest_pause());
+    target.end(verdict)
 }

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use poolmesh_proto::wire::native::{Member, Term};
 
-use super::{Target, seconds};
+use super::promises::last_in_time;
+use super::seconds;
+use super::target::{Flags, Target};
 use crate::Fallible;
 use crate::clock::now;
 use crate::crowd::{Crowd, Who};
-use crate::enclosure::Enclosure;
 use crate::party::agree;
 use crate::pools::{gather, go_on};
 use crate::quantiles::Times;
@@ -35,16 +36,15 @@ pub(super) struct Options {
     seconds: Duration,
 
     #[command(flatten)]
-    target: Target,
+    target: Flags,
 }
 
 pub(super) fn play(options: &Options) -> Fallible<()> {
-    let enclosure = Enclosure::check()?;
-    let mut server = options.target.start(enclosure)?;
-    let mut crowd = options.target.crowd(enclosure)?;
+    let target = Target::start(&options.target)?;
+    let mut crowd = target.crowd()?;
     let pools = gather(&mut crowd, options.pools, options.size)?;
     go_on(&mut crowd, options.seconds)?;
-    let joined = crowd.client(0).and_then(|client| client.joined()).ok_or("nobody is there")?;
+    let joined = crowd.joined(0).ok_or("nobody is there")?;
     let bound = Duration::from_millis(u64::from(joined.timeout.get()) + u64::from(joined.interval.get()));
     let mut watch = Watch::new(&crowd, &pools)?;
     println!("{} pools of {}; their hosts fall silent", pools.len(), options.size);
@@ -65,8 +65,7 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
             "in {known} of {all} pools all know the same host, the longest-standing one, in the next term"
         ),
     );
-    let longest = watch.pools.most();
-    verdict.check(longest <= bound, format_args!("the last one after {longest:.2?}, of {bound:?}"));
+    last_in_time(&watch.pools, bound, &mut verdict);
     let twice = watch.told.values().filter(|hosts| hosts.len() > 1).count();
     verdict.check(
         twice == 0,
@@ -77,10 +76,8 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
         agreed == all,
         format_args!("the rosters of {agreed} of {all} pools agree, without the old host"),
     );
-    println!("the longest pause of the clients: {:.1?}", crowd.longest_pause());
-    let stopped = server.stop();
-    verdict.check(stopped.is_ok(), format_args!("the broadcaster ran and stopped well: {stopped:?}"));
-    verdict.done()
+    println!("{}", crowd.longest_pause());
+    target.end(verdict)
 }
 
 /// A pool whose host falls silent.
@@ -96,10 +93,10 @@ struct Circle {
 
 impl Circle {
     fn new(crowd: &Crowd, pool: &[Who]) -> Option<Self> {
-        let number = |who: &Who| Some((crowd.client(*who)?.joined()?.member, *who));
+        let number = |who: &Who| Some((crowd.joined(*who)?.member, *who));
         let mut numbers: Vec<_> = pool.iter().map(number).collect::<Option<_>>()?;
         numbers.sort_unstable();
-        let state = crowd.client(*pool.first()?)?.roster()?.state;
+        let state = crowd.roster(*pool.first()?)?.state;
         let host = numbers.iter().find(|(member, _)| *member == state.host)?.1;
         numbers.retain(|(_, who)| *who != host);
         let next = (numbers.first()?.0, Term::new(state.term.get() + 1)?);
@@ -154,8 +151,7 @@ impl Watch {
 
     /// Takes what a member knows by now.
     fn look(&mut self, crowd: &Crowd, who: Who, time: Duration) {
-        let Some(state) = crowd.client(who).and_then(|client| client.roster()).map(|roster| roster.state)
-        else {
+        let Some(state) = crowd.roster(who).map(|roster| roster.state) else {
             return;
         };
         let Some(nth) = self.circle_of.get(&who).copied() else { return };

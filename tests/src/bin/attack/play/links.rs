@@ -9,19 +9,16 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::{Target, seconds};
+use super::promises::last_in_time;
+use super::seconds;
+use super::target::{Flags, Outage, Target};
 use crate::Fallible;
 use crate::clock::now;
-use crate::enclosure::Enclosure;
 use crate::linked::{Order, Tally, Told};
 use crate::quantiles::Times;
 use crate::verdict::Verdict;
 
-/// All must be back within so many intervals.
-const INTERVALS: u32 = 2;
 const INTERVAL: Duration = Duration::from_secs(3);
-/// After this it is over, whoever is back.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// So long it may take until all are linked, or all has been counted.
 const LONG_PATIENCE: Duration = Duration::from_secs(300);
 /// What a process has open besides.
@@ -53,12 +50,11 @@ pub(super) struct Options {
     away: Duration,
 
     #[command(flatten)]
-    target: Target,
+    target: Flags,
 }
 
 pub(super) fn play(options: &Options) -> Fallible<()> {
-    let enclosure = Enclosure::check()?;
-    let mut server = options.target.start(enclosure)?;
+    let mut target = Target::start(&options.target)?;
     let mut crews = Crews::start(options)?;
     crews.tell(Order::Link)?;
     crews.wait_for_all(&Told::Linked)?;
@@ -71,26 +67,20 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     crews.look_on(options.seconds)?;
 
     crews.tell(Order::Watch)?;
-    let killed = now();
-    server.kill()?;
-    crews.look_on(options.away)?;
-    server = options.target.start(enclosure)?;
-    let started = now();
-    println!("killed, and answering again {:.0} ms later", (started - killed).as_secs_f64() * 1e3);
-    let back = crews.wait_for_pools(options.pools, started)?;
+    let outage = target.outage(|| crews.look_on(options.away))?;
+    let back = crews.wait_for_pools(options.pools, outage)?;
     // Once more over every link, with the broadcaster as it is now.
     crews.look_on(options.every)?;
-    let gone_on = killed.elapsed();
+    let gone_on = outage.killed.elapsed();
     let tally = crews.count()?;
 
     let mut verdict = Verdict::default();
     println!("pools back: {back}");
-    let (bound, longest) = (INTERVAL * INTERVALS, back.most());
     verdict.check(
         back.count() == options.pools,
         format_args!("{} of {} pools are back", back.count(), options.pools),
     );
-    verdict.check(longest <= bound, format_args!("the last one after {longest:.2?}, of {bound:?}"));
+    last_in_time(&back, Outage::bound(INTERVAL), &mut verdict);
     let members = options.pools as u64 * u64::from(options.size);
     let ends = members * u64::from(options.size - 1);
     verdict.check(
@@ -131,9 +121,7 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
             tally.restored, tally.unreachable, tally.other
         ),
     );
-    let stopped = server.stop();
-    verdict.check(stopped.is_ok(), format_args!("the broadcaster ran and stopped well: {stopped:?}"));
-    verdict.done()
+    target.end(verdict)
 }
 
 /// The processes in which the programs are.
@@ -215,11 +203,11 @@ impl Crews {
     }
 
     /// When the pools were back, after the broadcaster was.
-    fn wait_for_pools(&self, pools: usize, started: Instant) -> Fallible<Times> {
+    fn wait_for_pools(&self, pools: usize, outage: Outage) -> Fallible<Times> {
         let mut back = Times::default();
         while back.count() < pools {
-            match self.next(started + PATIENCE)? {
-                Some((at, Told::Back)) => back.add(at.saturating_duration_since(started)),
+            match self.next(outage.deadline())? {
+                Some((at, Told::Back)) => back.add(at.saturating_duration_since(outage.over)),
                 None => break,
                 other => return Err(format!("{other:?}, where pools were to come back").into()),
             }

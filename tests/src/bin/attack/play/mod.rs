@@ -6,19 +6,17 @@ mod guess;
 mod honest;
 mod hosts;
 mod links;
+mod promises;
 mod replay;
 mod restart;
+mod target;
 
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::Fallible;
-use crate::crowd::Crowd;
-use crate::enclosure::Enclosure;
 use crate::linked;
-use crate::server::Server;
 
 /// Attacks a broadcaster, in a network of its own
 ///
@@ -61,34 +59,6 @@ impl Cli {
             Play::Linked(options) => linked::run(&options),
             Play::Cable(options) => cable::play(&options),
         }
-    }
-}
-
-/// The broadcaster that is attacked.
-#[derive(Args, Clone, Debug)]
-struct Target {
-    /// Where it listens
-    #[arg(long, value_name = "ADDR", default_value = "198.19.0.1:7777")]
-    at: SocketAddrV4,
-
-    /// From what number all chance follows
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
-
-    /// What starts it
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    command: Vec<String>,
-}
-
-impl Target {
-    /// Starts it.
-    fn start(&self, enclosure: Enclosure) -> Fallible<Server> {
-        Server::start(&self.command, self.at, enclosure)
-    }
-
-    /// Honest clients of it.
-    fn crowd(&self, enclosure: Enclosure) -> Fallible<Crowd> {
-        Crowd::new(enclosure, self.at, self.seed)
     }
 }
 

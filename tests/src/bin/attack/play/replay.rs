@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 use std::{io, thread};
 
@@ -11,21 +11,21 @@ use clap::Args;
 use poolmesh_proto::wire::native::{PoolSpec, PoolUuid, Refusal, Seats};
 use poolmesh_testkit::sim::Rng;
 
-use super::{Target, seconds};
+use super::promises::{no_place_lost, no_roster_changed, places_lost};
+use super::seconds;
+use super::target::{Flags, Target};
 use crate::Fallible;
 use crate::client::{Event, Order, Roster, Wish};
 use crate::clock::now;
-use crate::crowd::{Crowd, Events, Recording, Seen, Who};
+use crate::crowd::{Crowd, Recording, Seen, Who};
 use crate::enclosure::Enclosure;
 use crate::flood::NOBODY;
 use crate::party::agree;
-use crate::pools::{changed, gather, go_on, number, order, rosters, wait};
+use crate::pools::{SILENCE, gather, go_on, go_on_beside, number, order, rosters, wait};
 use crate::verdict::Verdict;
 use crate::wire::Injector;
 
 const MEMBERS: u16 = 6;
-/// Longer than a member may be silent.
-const AFTERWARDS: Duration = Duration::from_secs(12);
 /// The types of orders (PROTOCOL.md, section 5).
 const ORDERS: RangeInclusive<u8> = 0x18..=0x1d;
 const PIECE: Duration = Duration::from_millis(1);
@@ -46,44 +46,29 @@ pub(super) struct Options {
     seconds: Duration,
 
     #[command(flatten)]
-    target: Target,
+    target: Flags,
 }
 
 pub(super) fn play(options: &Options) -> Fallible<()> {
-    let enclosure = Enclosure::check()?;
-    let mut server = options.target.start(enclosure)?;
-    let mut crowd = options.target.crowd(enclosure)?;
-    let recording = Recording::default();
-    crowd.recording = Some(Arc::clone(&recording));
+    let target = Target::start(&options.target)?;
+    let mut crowd = target.crowd()?;
+    let recording = crowd.record();
     let stage = Stage::live(&mut crowd, options.pools)?;
-    let replayer = Replayer::new(enclosure, options, recording)?;
+    let replayer = Replayer::new(target.enclosure, options, recording)?;
     println!("{} datagrams were seen", replayer.look().len());
-    let replaying = thread::spawn(move || replayer.run());
-    let mut events = Events::new();
-    while !replaying.is_finished() {
-        events.append(&mut go_on(&mut crowd, PIECE)?);
-    }
-    println!("{} were sent again", replaying.join().map_err(|_| "the replayer panicked")??);
-    events.extend(go_on(&mut crowd, AFTERWARDS)?);
+    let (sent, mut events) = go_on_beside(&mut crowd, "the replayer", move || replayer.run())?;
+    println!("{sent} were sent again");
+    events.append(&mut go_on(&mut crowd, SILENCE)?);
 
     let mut verdict = Verdict::default();
     let lost = events.iter().filter(|(_, event)| *event == Event::Lost).count();
     verdict.check(lost == 0, format_args!("{lost} times a member lost sight of the broadcaster"));
-    let gone = |event: &Event| matches!(event, Event::Ended(_) | Event::Over(_) | Event::TimedOut);
-    let gone = events.iter().filter(|(_, event)| gone(event)).count();
-    verdict.check(gone == 0, format_args!("{gone} members lost their place"));
-    let changed = changed(&crowd, &stage.before);
-    verdict.check(changed == 0, format_args!("{changed} of {} rosters changed", stage.before.len()));
-    println!(
-        "kernel: {:?}; the longest pause of the clients: {:.1?}",
-        server.counters()?,
-        crowd.longest_pause()
-    );
+    no_place_lost(places_lost(&events), &mut verdict);
+    no_roster_changed(&crowd, &stage.before, &mut verdict);
+    println!("kernel: {:?}; {}", target.server.counters()?, crowd.longest_pause());
     let others = stage.others(&mut crowd)?;
     verdict.check(others == 0, format_args!("{others} pools are not as their members know them"));
-    let stopped = server.stop();
-    verdict.check(stopped.is_ok(), format_args!("the broadcaster ran and stopped well: {stopped:?}"));
-    verdict.done()
+    target.end(verdict)
 }
 
 /// Pools in which everything has happened: half of them have ended.
@@ -121,7 +106,7 @@ impl Stage {
         pools.iter_mut().for_each(|pool| pool.truncate(5));
         wait(crowd, "rosters", |crowd| pools.iter().all(|pool| agree(crowd, pool)))?;
         let ending = pools.split_off(count / 2);
-        let id = |pool: &Vec<Who>| Some(crowd.client(*pool.first()?)?.joined()?.pool);
+        let id = |pool: &Vec<Who>| Some(crowd.joined(*pool.first()?)?.pool);
         let ended = ending.iter().filter_map(id).collect();
         all(crowd, &ending, 1, &|_, _| Some(Order::Close))?;
         let before = rosters(crowd, pools.iter().flatten());
@@ -132,16 +117,11 @@ impl Stage {
     fn come_again(crowd: &mut Crowd, pools: &[Vec<Who>], nth: usize) -> Fallible<()> {
         for pool in pools {
             let (Some(who), Some(other)) = (pool.get(nth), pool.get(2)) else { continue };
-            let joined =
-                crowd.client(*other).and_then(|other| other.joined()).ok_or("the third member is gone")?;
-            let id = joined.pool;
+            let id = crowd.joined(*other).ok_or("the third member is gone")?.pool;
             crowd.with(*who, |client, now| client.ask_for(Wish::Join(id), now));
         }
         let back = |crowd: &Crowd| {
-            pools
-                .iter()
-                .filter_map(|pool| pool.get(nth))
-                .all(|who| crowd.client(*who).is_some_and(|it| it.roster().is_some()))
+            pools.iter().filter_map(|pool| pool.get(nth)).all(|who| crowd.roster(*who).is_some())
         };
         wait(crowd, "who comes again", back).map(drop)
     }
@@ -154,14 +134,11 @@ impl Stage {
             others += usize::from(!events.contains(&Event::Refused(Refusal::NoSuchPool)));
         }
         for members in &self.open {
-            let known =
-                members.first().and_then(|who| crowd.client(*who)?.roster()).ok_or("a member is gone")?;
-            let known = known.clone();
-            let id =
-                members.first().and_then(|who| crowd.client(*who)?.joined()).ok_or("a member is gone")?.pool;
+            let known = |who: &Who| Some((crowd.roster(*who)?.clone(), crowd.joined(*who)?.pool));
+            let (known, id) = members.first().and_then(known).ok_or("a member is gone")?;
             let (visitor, _) = visit(crowd, id)?;
-            let as_known = crowd.client(visitor).and_then(|client| {
-                let (mut seen, me) = (client.roster()?.clone(), client.joined()?.member);
+            let as_known = crowd.roster(visitor).zip(crowd.joined(visitor)).and_then(|(roster, joined)| {
+                let (mut seen, me) = (roster.clone(), joined.member);
                 seen.members.remove(&me)?;
                 let (one, other) = (&seen.state, &known.state);
                 Some(seen.members == known.members && (one.host, one.term) == (other.host, other.term))
