@@ -5,8 +5,9 @@ use alloc::collections::BTreeMap;
 
 use super::lineage::{Base, Rank};
 use super::recovery::is_of_another;
+use super::sent_away::SentAway;
 use crate::Instant;
-use crate::wire::native::{Application, PoolUuid, State};
+use crate::wire::native::{Application, PoolUuid, State, Ticket};
 
 type Name = (Application, PoolUuid);
 
@@ -20,15 +21,25 @@ pub(super) struct Ended {
     /// If its last member fell silent, which may be for want of a line, or because this broadcaster stood still: the number of
     /// the epoch at the latest kick, up to which tickets of the era don't hold.
     pub(super) silent: Option<u32>,
-    /// If its recovery lasted still, what it was brought back from, and until when it would have lasted: others were on their
-    /// way, and may have known the pool better than who ended it.
-    pub(super) early: Option<Box<(State, Instant)>>,
+    /// If its recovery lasted still: others were on their way, and may have known the pool better than who ended it.
+    pub(super) early: Option<Box<Early>>,
+}
+
+/// A recovery that lasted when its pool ended.
+#[derive(Clone, Debug)]
+pub(super) struct Early {
+    /// What the pool was brought back from.
+    pub(super) base: State,
+    /// Until when it would have lasted.
+    pub(super) until: Instant,
+    pub(super) away: Option<SentAway>,
 }
 
 impl Ended {
     /// Whether a ticket may bring the pool back. `began_here`: its era did. The era that is published here now is none that can
     /// be brought back.
-    fn allows(&self, ticket: &State, began_here: bool, now: Instant) -> bool {
+    fn allows(&self, ticket: &Ticket, began_here: bool, now: Instant) -> bool {
+        let (member, ticket) = (ticket.member, &ticket.state);
         if ticket.epoch.era() == self.era {
             return self.silent.is_some_and(|purged| ticket.epoch.number() >= purged);
         }
@@ -36,8 +47,9 @@ impl Ended {
         if began_here && from.is_none() {
             return false;
         }
-        if let Some(early) = self.early.as_deref().filter(|(_, until)| !until.is_due(now)) {
-            return !is_of_another(ticket, &early.0);
+        if let Some(early) = self.early(now) {
+            let is_away = early.away.as_ref().is_some_and(|away| away.bars(member, ticket));
+            return !is_away && !is_of_another(ticket, &early.base);
         }
         match from {
             // It went on elsewhere when it had come here. Or nobody who was there when it came heard so, before all fell
@@ -48,6 +60,11 @@ impl Ended {
             }
             None => self.is_passed_by(ticket),
         }
+    }
+
+    /// The recovery in which it ended, if that would last still.
+    fn early(&self, now: Instant) -> Option<&Early> {
+        self.early.as_deref().filter(|early| !early.until.is_due(now))
     }
 
     /// Whether an era that began elsewhere goes on where this one has ended.
@@ -102,12 +119,18 @@ impl Memory {
     }
 
     /// Whether a ticket may bring this pool back, and the highest generation that it had here. `began_here`: the ticket's era did.
-    pub(super) fn allows(&self, name: Name, ticket: &State, began_here: bool, now: Instant) -> Option<u32> {
-        match self.all.get(&name) {
+    pub(super) fn allows(&self, ticket: &Ticket, began_here: bool, now: Instant) -> Option<u32> {
+        match self.all.get(&(ticket.application, ticket.pool)) {
             Some((_, ended)) if ended.allows(ticket, began_here, now) => Some(ended.generation),
             None if !began_here => Some(0),
             Some(_) | None => None,
         }
+    }
+
+    /// The recovery in which the pool ended, and its last era, if it would last still.
+    pub(super) fn early(&self, name: Name, now: Instant) -> Option<(u64, &Early)> {
+        let (_, ended) = self.all.get(&name)?;
+        Some((ended.era, ended.early(now)?))
     }
 }
 

@@ -62,7 +62,7 @@ impl Native {
             generation: pool.generation,
             base: pool.base.map(|epoch| Base { epoch, came: pool.came }),
             silent: pool.silent.then_some(pool.purged),
-            early: pool.recovery.as_ref().and_then(|recovery| recovery.base()).map(Box::new),
+            early: pool.recovery.as_ref().and_then(|recovery| recovery.early()).map(Box::new),
         };
         self.gone.note((pool.application, pool.id), ended);
     }

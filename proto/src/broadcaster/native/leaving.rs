@@ -40,7 +40,10 @@ impl Native {
             let pool = self.pools.get_mut(heir.pool)?;
             pool.kept = pool.kept.saturating_add(1);
         }
-        self.withdraw_returns(pool, number, |_| true);
+        self.withdraw_return(pool, number);
+        if let Some(recovery) = self.recovery_of(pool) {
+            recovery.has_left(gone.member);
+        }
         Some(gone)
     }
 

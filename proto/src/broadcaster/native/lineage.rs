@@ -16,10 +16,10 @@ impl Base {
     }
 
     /// Whether the pool went on here, rather than in the era that it was brought back from, of which this is known: that one has
-    /// nothing newer, or all of its members but one have come, not one alone, and nobody was sent away there since.
+    /// nothing newer, or more than half as many have come as its members are, not one alone, and nobody was sent away there since.
     pub(super) fn goes_on_behind(&self, from: &State) -> bool {
         let number = self.epoch.number();
-        let most = self.came > 1 && u32::from(self.came) + 1 >= u32::from(from.count.get());
+        let most = self.came > 1 && 2 * u32::from(self.came) > u32::from(from.count.get());
         from.epoch.number() <= number || most && from.purged <= number
     }
 }
@@ -40,7 +40,8 @@ impl Rank {
     pub(super) fn is_higher(&self, than: &Self) -> Option<bool> {
         let order = match self.base.zip(than.base) {
             Some((one, other)) if one.epoch.era() == other.epoch.era() => {
-                (one.epoch.number(), one.came).cmp(&(other.epoch.number(), other.came))
+                let generations = self.generation.cmp(&than.generation);
+                (one.epoch.number(), one.came).cmp(&(other.epoch.number(), other.came)).then(generations)
             }
             // At one broadcaster what was published last in a recovery has the highest generation.
             _ => (self.generation, self.came()).cmp(&(than.generation, than.came())),

@@ -24,11 +24,12 @@ mod requests;
 mod resume;
 mod roster;
 mod secrets;
+mod sent_away;
 mod taking;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -59,8 +60,8 @@ pub(super) struct Native {
     by_address: ByAddress,
     /// Places of members, and of those who are offered one, by source.
     sources: Sources,
-    /// Places offered to members of pools that are here.
-    returning: usize,
+    /// Places offered to members of pools that are here, by pool and number: one each.
+    returns: BTreeMap<(u32, u32), u32>,
     /// How many members there are.
     members: usize,
     /// When members have been silent for too long.
@@ -99,7 +100,7 @@ impl Native {
             places: Places::default(),
             by_address: ByAddress::default(),
             sources: Sources::default(),
-            returning: 0,
+            returns: BTreeMap::new(),
             members: 0,
             wheel: Wheel::new(limits.timeout),
             offer_time: limits.offer,

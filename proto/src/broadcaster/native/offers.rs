@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use super::Native;
 use super::desk::Desk;
-use super::places::{NewPlace, Place, Standing};
+use super::places::{NewPlace, Standing};
 use super::pools::Phase;
 use crate::broadcaster::sources::Source;
 use crate::wire::native::{Address, Cookie, Member, Refusal, Session, Tx};
@@ -41,7 +41,7 @@ impl Offer<'_> {
 impl Native {
     /// Whether there may be another member, of this source.
     pub(super) fn has_room_for(&self, desk: &Desk<'_>, source: Source) -> Result<(), Refusal> {
-        if self.places.taken() - self.returning >= desk.limits.members {
+        if self.places.taken() - self.returns.len() >= desk.limits.members {
             return Err(Refusal::TooManyMembers);
         }
         if self.sources.count(source) >= desk.limits.members_per_source {
@@ -89,7 +89,7 @@ impl Native {
             pool.kept = pool.kept.saturating_add(1);
         }
         if offer.standing == Standing::Returning {
-            self.returning += 1;
+            self.returns.insert((offer.pool, offer.number), handle);
         } else {
             self.sources.add(asker.source);
         }
@@ -105,6 +105,9 @@ impl Native {
     pub(super) fn close_offer(&mut self, handle: u32) {
         let Some(place) = self.places.get(handle).filter(|place| place.is_offer()) else { return };
         let keeps_seat = place.standing == Standing::Joining && !place.seated;
+        if place.is_second() {
+            self.returns.remove(&(place.pool, place.number));
+        }
         self.offers.remove(&(place.heard + self.offer_time, handle));
         self.by_address.remove(place.pool, place.address.told(), true);
         if let Some(pool) = self.pools.get_mut(place.pool) {
@@ -116,12 +119,12 @@ impl Native {
     /// An offer is void.
     pub(super) fn withdraw(&mut self, handle: u32) {
         let Some(place) = self.places.get(handle).filter(|place| place.is_offer()) else { return };
-        let (pool, number) = (place.pool, place.member());
+        let coming = (place.standing == Standing::Coming).then(|| place.ticket()).flatten();
+        let pool = place.pool;
         self.close_offer(handle);
         self.release(handle);
-        let Some(pool) = self.pools.get_mut(pool) else { return };
-        if let Some(recovery) = &mut pool.recovery {
-            recovery.withdraw(number, handle);
+        if let Some((recovery, ticket)) = self.recovery_of(pool).zip(coming) {
+            recovery.withdraw(ticket);
         }
     }
 
@@ -136,25 +139,17 @@ impl Native {
         }
     }
 
-    /// Withdraws what is offered to the member of this number for tickets like that.
-    pub(super) fn withdraw_returns(&mut self, pool: u32, number: u32, of: impl Fn(&Place) -> bool) {
-        let Some(pool) = self.pools.get(pool) else { return };
-        let mut next = pool.offers;
-        while let Some(place) = self.places.get(next) {
-            let handle = core::mem::replace(&mut next, place.next);
-            let is_return = matches!(place.standing, Standing::Returning | Standing::Coming);
-            if is_return && place.number == number && of(place) {
-                self.withdraw(handle);
-            }
+    /// Withdraws what is offered to the member of this number to come back to its place.
+    pub(super) fn withdraw_return(&mut self, pool: u32, number: u32) {
+        if let Some(handle) = self.returns.get(&(pool, number)).copied() {
+            self.withdraw(handle);
         }
     }
 
     /// A place is given back, which is in no list any more.
     pub(super) fn release(&mut self, handle: u32) {
         let Some(place) = self.places.get(handle) else { return };
-        if place.is_second() {
-            self.returning -= 1;
-        } else {
+        if !place.is_second() {
             self.sources.take(place.source());
         }
         self.places.take_back(handle);
@@ -164,7 +159,6 @@ impl Native {
     pub(super) fn make_member(&mut self, desk: &Desk<'_>, handle: u32) {
         let Some(place) = self.places.get_mut(handle) else { return };
         if place.is_second() {
-            self.returning -= 1;
             self.sources.add(place.source());
         }
         place.standing = Standing::Member;

@@ -84,12 +84,11 @@ impl Native {
     fn kick(&mut self, desk: &mut Desk<'_>, pool: u32, host: u32, member: Member) -> Result<(), Refusal> {
         let by = self.places.get(host).and_then(Place::member);
         let found = self.find_member(pool, member).filter(|found| *found != host);
-        let gone = found.and_then(|found| self.leave(desk, found, LeaveReason::Kicked));
-        let gone = gone.ok_or(Refusal::NoSuchMember)?;
-        if let Some(recovery) = self.recovery_of(pool) {
+        if let Some((recovery, by)) = self.recovery_of(pool).zip(by.filter(|_| found.is_some())) {
             recovery.send_away(member, by);
         }
-        self.withdraw_returns(pool, member.get(), |_| true);
+        let gone = found.and_then(|found| self.leave(desk, found, LeaveReason::Kicked));
+        let gone = gone.ok_or(Refusal::NoSuchMember)?;
         gone.tell(desk, EndReason::Kicked);
         Ok(())
     }

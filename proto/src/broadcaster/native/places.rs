@@ -77,6 +77,11 @@ impl Place {
         Member::new(self.number)
     }
 
+    /// Of which member and session the ticket was that it was offered for.
+    pub(super) fn ticket(&self) -> Option<(Member, Session)> {
+        Some((self.member()?, Session(self.before.map_or(0, NonZeroU64::get))))
+    }
+
     /// Its entry in the roster.
     pub(super) fn entry(&self) -> Option<Entry<'_>> {
         let about = About::new(&self.about).unwrap_or_default();

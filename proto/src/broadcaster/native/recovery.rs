@@ -8,18 +8,23 @@ use core::time::Duration;
 
 use super::Native;
 use super::desk::Desk;
+use super::ended::Early;
 use super::lineage::is_later;
-use super::places::{NONE, Place, Standing};
+use super::places::{NONE, Standing};
 use super::pools::{Phase, Pool};
 use super::requests::millis;
+use super::sent_away::SentAway;
 use crate::Instant;
 use crate::broadcaster::{BroadcasterEvent, Limits};
 use crate::log::debug;
-use crate::wire::native::{EndReason, Epoch, LeaveReason, Member, PoolSpec, Refusal, Seats, State, Ticket};
+use crate::wire::native::{
+    EndReason, Epoch, LeaveReason, Member, PoolSpec, Refusal, Seats, Session, State, Ticket,
+};
 
 /// What a ticket says that is offered a place for.
 #[derive(Debug)]
 pub(super) struct Offered {
+    pub(super) handle: u32,
     pub(super) state: State,
     /// Not the pool's, even if it is the same: that may change until the offer is taken.
     pub(super) spec: Box<PoolSpec>,
@@ -33,13 +38,11 @@ struct Come {
     number: u32,
     /// It joined what was published, without a ticket.
     guest: bool,
-    /// The host that sent it away, if one did.
-    sent_away: Option<Member>,
 }
 
-/// How long tickets hold at least. Members look for their broadcaster at a pace of their own, however short the interval
-/// and the timeout are.
-const HOLDS: Duration = Duration::from_secs(10);
+/// How long tickets hold at least, and two intervals more. Members whose broadcasters were all away ask each for 2 s, of four at
+/// the most, and rest for an interval and a quarter.
+const HOLDS: Duration = Duration::from_secs(8);
 
 /// A pool's recovery: tickets hold while it lasts.
 #[derive(Debug)]
@@ -51,8 +54,13 @@ pub(super) struct Recovery {
     pub(super) due: Instant,
     /// Of the tickets of those who have come the highest.
     base: Option<State>,
-    offers: BTreeMap<(Member, u32), Offered>,
+    offers: BTreeMap<(Member, Session), Offered>,
+    /// Those who have come, but for who has left again and didn't know the pool just as it is brought back.
     come: Vec<Come>,
+    away: Option<SentAway>,
+    /// The era that ended here in a recovery which would last still: what is brought back from it was brought back from where
+    /// that one was.
+    goes_on: Option<u64>,
 }
 
 /// Whether a ticket is none of who was in a pool that comes back, or came back, as this says; and is no higher base.
@@ -69,28 +77,40 @@ fn stays_out(come: &Come, base: &State) -> bool {
 }
 
 impl Come {
+    fn epoch(&self) -> Option<Epoch> {
+        Epoch::new(self.era, self.number)
+    }
+
     fn by(member: Member, state: &State) -> Self {
-        Self { member, era: state.epoch.era(), number: state.epoch.number(), guest: false, sent_away: None }
+        Self { member, era: state.epoch.era(), number: state.epoch.number(), guest: false }
     }
 }
 
 impl Recovery {
-    /// Of a pool whose first ticket is shown now.
-    pub(super) fn new(now: Instant, limits: &Limits) -> Self {
+    /// Of a pool whose first ticket is shown now, and which may have ended here early, in this era.
+    pub(super) fn new(now: Instant, limits: &Limits, early: Option<(u64, &Early)>) -> Self {
         let publish = now + limits.interval + limits.interval;
-        let until = publish.max(now + limits.timeout.max(HOLDS));
-        Self { publish, until, due: publish, base: None, offers: BTreeMap::new(), come: Vec::new() }
-    }
-
-    pub(super) fn offered(&mut self, member: Member, handle: u32, offered: Offered) {
-        self.offers.insert((member, handle), offered);
-    }
-
-    /// An offer is void.
-    pub(super) fn withdraw(&mut self, member: Option<Member>, handle: u32) {
-        if let Some(member) = member {
-            self.offers.remove(&(member, handle));
+        let until = (publish + HOLDS).max(now + limits.timeout);
+        Self {
+            publish,
+            until,
+            due: publish,
+            base: None,
+            offers: BTreeMap::new(),
+            come: Vec::new(),
+            away: early.and_then(|(_, early)| early.away.clone()),
+            goes_on: early.map(|(era, _)| era),
         }
+    }
+
+    /// What is offered for tickets of this member and session.
+    pub(super) fn offered(&mut self, ticket: (Member, Session), offered: Offered) {
+        self.offers.insert(ticket, offered);
+    }
+
+    /// That is void.
+    pub(super) fn withdraw(&mut self, ticket: (Member, Session)) {
+        self.offers.remove(&ticket);
     }
 
     /// Whether a ticket is to be the base, rather than the one that is.
@@ -100,27 +120,39 @@ impl Recovery {
 
     /// Whether the ticket of this member can't bring it back.
     pub(super) fn is_out(&self, member: Member, state: &State) -> bool {
-        let by = self.come.iter().find(|come| come.member == member).and_then(|come| come.sent_away);
-        self.base.is_some_and(|base| {
-            if is_later(state, &base) {
-                // Nor is it in by a later ticket of the same host.
-                by == Some(state.host)
-            } else {
-                by.is_some() || stays_out(&Come::by(member, state), &base)
-            }
-        })
+        self.away.as_ref().is_some_and(|away| away.bars(member, state))
+            || self.base.is_some_and(|base| is_of_another(state, &base))
     }
 
     /// The host sends a member away.
-    pub(super) fn send_away(&mut self, member: Member, host: Option<Member>) {
-        for come in self.come.iter_mut().filter(|come| come.member == member && !come.guest) {
-            come.sent_away = host;
+    pub(super) fn send_away(&mut self, member: Member, host: Member) {
+        // The numbers of guests may be others' in a higher base.
+        let by_ticket = self.come.iter().any(|come| come.member == member && !come.guest);
+        if let Some(base) = self.base.filter(|_| by_ticket) {
+            self.away.get_or_insert_with(|| SentAway::none(base)).note(member, host);
         }
     }
 
-    /// What the pool is brought back from, and until when tickets hold.
-    pub(super) fn base(&self) -> Option<(State, Instant)> {
-        Some((self.base?, self.until))
+    /// Of how many something is kept.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        self.come.len()
+    }
+
+    /// Somebody is a member no longer.
+    pub(super) fn has_left(&mut self, member: Member) {
+        let base = self.base.map(|base| base.epoch);
+        self.come.retain(|come| come.member != member || !come.guest && come.epoch() == base);
+    }
+
+    /// What is to be known of it if its pool ends now.
+    pub(super) fn early(&self) -> Option<Early> {
+        Some(Early { base: self.base?, until: self.until, away: self.away.clone() })
+    }
+
+    /// From where the pool was brought back, of which this is the base.
+    fn origin(&self, base: &State) -> Epoch {
+        base.base.filter(|_| self.goes_on == Some(base.epoch.era())).unwrap_or(base.epoch)
     }
 
     fn has_come(&mut self, come: Come) {
@@ -139,10 +171,8 @@ impl Recovery {
 
     /// Those who have come and knew the pool just as it is brought back.
     fn exact(&self) -> impl Iterator<Item = Member> + '_ {
-        let is = |come: &&Come| {
-            self.base.is_some_and(|base| Epoch::new(come.era, come.number) == Some(base.epoch))
-        };
-        self.come.iter().filter(is).map(|come| come.member)
+        let base = self.base.map(|base| base.epoch);
+        self.come.iter().filter(move |come| come.epoch() == base).map(|come| come.member)
     }
 
     /// How many these are: see [`State::came`].
@@ -169,7 +199,7 @@ impl Native {
         let Some(pool) = self.pools.get_mut(place) else { return };
         let (era, number) = (pool.era, pool.number);
         if let Some((recovery, member)) = pool.recovery.as_deref_mut().zip(member) {
-            recovery.has_come(Come { member, era, number, guest: true, sent_away: None });
+            recovery.has_come(Come { member, era, number, guest: true });
         }
     }
 
@@ -179,35 +209,28 @@ impl Native {
         recovery.is_some_and(|recovery| recovery.is_to_be_base(&ticket.state))
     }
 
-    /// Withdraws what is offered for tickets of this member like that.
-    pub(super) fn withdraw_coming(&mut self, place: u32, member: Member, of: impl Fn(&Place) -> bool) {
-        let Some(recovery) = self.recovery_of(place) else { return };
-        let all: Vec<u32> =
-            recovery.offers.range((member, 0)..=(member, u32::MAX)).map(|((_, handle), _)| *handle).collect();
-        for handle in all {
-            if self.places.get(handle).is_some_and(&of) {
-                self.withdraw(handle);
-            }
+    /// Withdraws what is offered for tickets of this member and session.
+    pub(super) fn withdraw_coming(&mut self, place: u32, ticket: (Member, Session)) {
+        let offered = self.recovery_of(place).and_then(|recovery| recovery.offers.get(&ticket));
+        if let Some(handle) = offered.map(|offered| offered.handle) {
+            self.withdraw(handle);
         }
     }
 
     /// Somebody comes by the ticket that a place was offered for.
     pub(super) fn arrive(&mut self, desk: &mut Desk<'_>, place: u32, handle: u32) {
-        let Some((at, member)) =
-            self.places.get(handle).and_then(|new| Some((new.address.told(), new.member()?)))
-        else {
-            return;
-        };
+        let Some(new) = self.places.get(handle) else { return };
+        let at = new.address.told();
+        let Some((member, session)) = new.ticket() else { return };
         let is_taken = self.find_member(place, member).is_some();
         let ticket = self.recovery_of(place).and_then(|recovery| {
-            let ticket = recovery.offers.remove(&(member, handle))?;
+            let ticket = recovery.offers.remove(&(member, session))?;
             let is_base = recovery.is_to_be_base(&ticket.state);
             let is_in = !recovery.is_out(member, &ticket.state) && (!is_taken || is_base);
             is_in.then_some((ticket, is_base))
         });
         let Some((ticket, is_base)) = ticket else { return self.withdraw(handle) };
         self.close_offer(handle);
-        self.withdraw_coming(place, member, |_| true);
         self.replace(desk, place, at, handle);
         let state = ticket.state;
         if is_base {
@@ -285,15 +308,14 @@ impl Native {
         recovery.due = recovery.publish;
         self.recoveries.insert((recovery.due, place));
         self.due = self.due.min(recovery.due);
-        let out = |come: &Come| stays_out(come, &ticket.state);
-        // Whom another host has sent away may come by this ticket.
-        let host = ticket.state.host;
-        let away: Vec<Member> =
-            recovery.come.iter().filter(|come| out(come)).map(|come| come.member).collect();
-        recovery.come.retain(|come| match come.sent_away {
-            Some(by) => by == host,
-            None => !out(come),
-        });
+        let free = recovery.away.as_mut().map_or(Vec::new(), |away| away.rebase(&ticket.state));
+        let out: Vec<Member> = recovery
+            .come
+            .iter()
+            .filter(|come| stays_out(come, &ticket.state) || free.contains(&come.member))
+            .map(|come| come.member)
+            .collect();
+        recovery.come.retain(|come| !out.contains(&come.member));
         // Nobody joins meanwhile.
         let mut next = pool.offers;
         while let Some(offer) = self.places.get(next) {
@@ -302,7 +324,7 @@ impl Native {
                 self.withdraw(handle);
             }
         }
-        for member in away {
+        for member in out {
             if let Some(handle) = self.find_member(place, member) {
                 self.take_out(handle);
             }
@@ -314,10 +336,9 @@ impl Native {
         let Some(pool) = self.pools.get(place) else { return };
         let Some(base) = pool.recovery.as_ref().and_then(|recovery| recovery.base) else { return };
         let came = pool.recovery.as_ref().map_or(0, |recovery| recovery.came());
-        let kicked = pool
-            .recovery
-            .as_ref()
-            .is_some_and(|recovery| recovery.come.iter().any(|come| come.sent_away.is_some()));
+        let away = pool.recovery.as_ref().and_then(|recovery| recovery.away.as_ref());
+        let kicked = away.is_some_and(|away| !away.is_empty());
+        let origin = pool.recovery.as_ref().map(|recovery| recovery.origin(&base));
         let knew: BTreeSet<Member> =
             pool.recovery.as_ref().map(|recovery| recovery.exact().collect()).unwrap_or_default();
         let found = self.find_member(place, base.host).unwrap_or(NONE);
@@ -329,7 +350,7 @@ impl Native {
         (pool.era, pool.number, pool.purged) = (self.eras.next(), 0, 0);
         // Higher than any it had: of its eras here the last one counts.
         pool.generation = base.generation.max(pool.generation).saturating_add(1);
-        pool.base = Some(base.epoch);
+        pool.base = origin;
         (pool.host, pool.term) = (found, base.term.get());
         (pool.next, pool.came) = (base.next.get(), came);
         let (name, members, ends) = (pool.name(), pool.count, pool.spec.as_spec().ends_with_host());

@@ -60,7 +60,7 @@ impl Native {
         about: About<'_>,
     ) -> Result<u32, Refusal> {
         let number = ticket.member.get();
-        self.withdraw_returns(pool, number, |_| true);
+        self.withdraw_return(pool, number);
         let standing = Standing::Returning;
         let offer = Offer { pool, number, standing, about: about.get(), seated: false };
         let handle = self.offer(desk, asker, &offer)?;
@@ -80,8 +80,10 @@ impl Native {
         spec: &Spec<'_>,
         about: About<'_>,
     ) -> Result<u32, Refusal> {
-        // Those of eras that began here speak of members who have left.
-        self.may_bring_back(desk, ticket)?;
+        // Those of eras that began here speak of members who have left. What else ended here keeps nobody from a pool that is back.
+        if self.eras.began_here(ticket.state.epoch.era()) {
+            self.may_bring_back(desk, ticket)?;
+        }
         let recovery = self.recovery_of(place).ok_or(Refusal::Stale)?;
         if recovery.is_out(ticket.member, &ticket.state) {
             return Err(Refusal::Stale);
@@ -89,7 +91,7 @@ impl Native {
         self.has_room_for(desk, asker.source)?;
         let number = ticket.member.get();
         let session = NonZeroU64::new(ticket.session.0);
-        self.withdraw_coming(place, ticket.member, |other| other.before == session);
+        self.withdraw_coming(place, (ticket.member, ticket.session));
         let standing = Standing::Coming;
         let offer = Offer { pool: place, number, standing, about: about.get(), seated: false };
         let handle = self.offer(desk, asker, &offer)?;
@@ -98,7 +100,7 @@ impl Native {
         }
         let spec = Box::new((*spec).into());
         if let Some(recovery) = self.recovery_of(place) {
-            recovery.offered(ticket.member, handle, Offered { state: ticket.state, spec });
+            recovery.offered((ticket.member, ticket.session), Offered { handle, state: ticket.state, spec });
         }
         Ok(handle)
     }
@@ -106,8 +108,7 @@ impl Native {
     /// The highest generation that the pool of a ticket had here, if it isn't over.
     fn may_bring_back(&self, desk: &Desk<'_>, ticket: &Ticket) -> Result<u32, Refusal> {
         let began_here = self.eras.began_here(ticket.state.epoch.era());
-        let name = (ticket.application, ticket.pool);
-        self.gone.allows(name, &ticket.state, began_here, desk.now).ok_or(Refusal::Stale)
+        self.gone.allows(ticket, began_here, desk.now).ok_or(Refusal::Stale)
     }
 
     /// Makes a pool again that isn't here.
@@ -123,7 +124,8 @@ impl Native {
         self.has_room_for_pool(desk, asker)?;
         self.has_room_for(desk, asker.source)?;
         let code = self.pools.unused_code(Some(ticket.code), desk.random).ok_or(Refusal::TooManyPools)?;
-        let recovery = Recovery::new(desk.now, desk.limits);
+        let early = self.gone.early((ticket.application, ticket.pool), desk.now);
+        let recovery = Recovery::new(desk.now, desk.limits, early);
         let due = recovery.due;
         let pool = Pool {
             phase: Phase::Recovering,

@@ -105,7 +105,6 @@ impl Native {
         let Some((was, new)) = self.places.get(old).zip(self.places.get(handle)) else { return };
         let (from, to) = (was.address.told(), new.address.told());
         let is_about = was.about != new.about;
-        let number = new.number;
         let is_host = self.pools.get(pool).is_some_and(|pool| pool.host == old);
         self.close_offer(handle);
         self.replace(desk, pool, to, old);
@@ -116,7 +115,6 @@ impl Native {
         }
         self.release(old);
         self.make_member(desk, handle);
-        self.withdraw_returns(pool, number, |_| true);
         if let Some(pool) = self.pools.get_mut(pool).filter(|_| is_host) {
             pool.host = handle;
         }

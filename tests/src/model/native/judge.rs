@@ -229,12 +229,14 @@ impl State {
             return Ok("page, over");
         };
         let index = line.observe(&page.state, from, fits)?;
-        let spec = line.now().spec.clone();
+        // It may have changed since.
         let spec = match page.start {
-            PageStart::First(spec) => PoolSpec::from(spec),
-            PageStart::From(_) => spec,
+            PageStart::First(spec) => Some(PoolSpec::from(spec)),
+            PageStart::From(_) => line.content(index).map(|content| content.spec.clone()),
         };
-        self.sealed(place, &page.state, &spec)?;
+        if let Some(spec) = spec {
+            self.sealed(place, &page.state, &spec)?;
+        }
         if let Some(own) = self.own(place) {
             own.knows = own.knows.max(index);
         }

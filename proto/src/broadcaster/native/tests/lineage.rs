@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::slice::from_mut;
 
 use super::lobby::*;
+use super::former::guest;
 use super::recovery::{another, back, forget, joined, page_at_once};
 use crate::broadcaster::RandomSource;
 use crate::wire::native::*;
@@ -14,14 +15,6 @@ fn a_third<R>(lobby: &Lobby<R>) -> Lobby<impl RandomSource + use<R>> {
     let mut third = lobby_of(3, |_| {});
     third.now = lobby.now;
     third
-}
-
-/// Somebody new in a pool.
-fn guest<R: RandomSource>(lobby: &mut Lobby<R>, port: u16, pool: PoolUuid) -> Client {
-    let mut client = Client::new(port);
-    joined(&lobby.join(&mut client, pool));
-    lobby.ping(&mut client);
-    client
 }
 
 /// A pool of three whose maker has kept the ticket of when it was alone, and was sent away by the second, who is host.
@@ -137,7 +130,7 @@ fn a_pool_that_was_brought_back_and_has_ended_is_over_for_older_tickets_too() {
         back(&mut lobby, client);
     }
     page_at_once(&mut lobby, &mut all);
-    lobby.stay(&mut all, 12_000);
+    lobby.stay(&mut all, 15_000);
     lobby.act(&mut all[0], Act::Close);
     lobby.meet(&mut all);
     assert_eq!(lobby.machine.pool_count(), 0);
@@ -266,7 +259,7 @@ fn who_comes_back_alone_and_falls_silent_before_the_pool_is_back_keeps_nobody_ou
     forget(&mut all);
     back(&mut lobby, &mut all[0]);
     lobby.wait(12_000);
-    lobby.wait(10_000);
+    lobby.wait(14_000);
     assert_eq!((lobby.machine.pool_count(), lobby.machine.stats().pools_restored), (0, 0));
     for client in &mut all {
         client.tx += 1;
@@ -418,7 +411,7 @@ fn where_it_has_ended_a_pool_comes_back_by_a_higher_generation_and_by_no_other()
     second.act(&mut all[0], Act::Close);
     assert_eq!(second.machine.pool_count(), 0);
     second.mail.clear();
-    second.wait(10_000);
+    second.wait(14_000);
     // The same generation, of another era than it had here and than that was brought back from.
     let mut elsewhere = a_third(&first);
     all_back(&mut elsewhere, &mut there);

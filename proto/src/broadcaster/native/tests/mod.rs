@@ -1,6 +1,8 @@
 //! The broadcaster's rules in the native dialect, driven datagram by datagram.
 
+mod ended_early;
 mod former;
+mod guests;
 mod joining;
 mod limits;
 mod lineage;

@@ -40,7 +40,7 @@ fn take(client: &Client) -> bytes::BytesMut {
 
 // Rule 4.
 #[test]
-fn tickets_hold_for_the_timeout_or_ten_seconds_if_that_is_longer() {
+fn tickets_hold_for_the_timeout_or_for_eight_seconds_and_two_intervals_if_that_is_longer() {
     for (interval, timeout, holds) in [(1_000, 4_000, 10_000), (3_000, 20_000, 20_000)] {
         let (mut all, lost) = lost(3);
         let mut lobby = lobby_of(99, |config| {
@@ -75,14 +75,15 @@ fn a_base_waits_for_the_others_for_two_intervals_or_until_tickets_hold_no_more()
     let mut lobby = another(&first);
     joined(&lobby.resume(&mut lower));
     lobby.wait(2_000);
-    let sent = lower.message(1, Act::Ping(None));
-    assert_eq!(lobby.send(&mut lower, &sent), [Got::Pong(1)]);
+    assert_eq!(lobby.ping(&mut lower), [Got::Pong(1)]);
     lobby.wait(5_999);
     assert_eq!(lobby.machine.stats().pools_restored, 0);
     lobby.wait(1);
     assert_eq!(lobby.machine.stats().pools_restored, 1);
-    // A higher one comes at 9 s: tickets hold for 1 s more.
-    lobby.wait(1_000);
+    // A higher one comes at 13 s: tickets hold for 1 s more.
+    lobby.wait(2_500);
+    lobby.ping(&mut lower);
+    lobby.wait(2_500);
     back(&mut lobby, &mut all[1]);
     lobby.wait(999);
     assert_eq!(lobby.machine.stats().pools_restored, 1);
@@ -277,8 +278,9 @@ fn when_a_recovery_is_over_offers_by_tickets_are_void_and_nothing_is_published()
     let (mut all, mut lobby) = lost(3);
     back(&mut lobby, &mut all[0]);
     lobby.wait(6_000);
-    lobby.wait(3_000);
     page_at_once(&mut lobby, &mut all[..1]);
+    lobby.stay(&mut all[..1], 6_000);
+    lobby.wait(1_000);
     let epoch = all[0].epoch();
     joined(&lobby.resume(&mut all[1]));
     let mut newcomer = Client::new(50);

@@ -282,7 +282,14 @@ impl NativeCalls {
                 None => Err(format!("V4: the end of {pool} is told twice, or it was never joined")),
             },
             ClientEvent::Pool { pool, event } => match self.pools.get_mut(pool) {
-                Some(mirror) => mirror.told(event),
+                Some(mirror) => {
+                    if matches!(event, PoolEvent::Restored) {
+                        // It has a page, and may look elsewhere for those that it misses.
+                        let said = self.said.iter_mut().filter(|(of, _)| PoolId::from(**of) == *pool);
+                        said.flat_map(|(_, said)| said).for_each(|(_, _, back)| *back = false);
+                    }
+                    mirror.told(event)
+                }
                 None => Err(format!("M2: {event:?} is told of {pool}, which was not joined")),
             },
             _ => Ok(()),
