@@ -1,6 +1,8 @@
 //! The broadcaster's rules in the native dialect, driven datagram by datagram.
 
+mod again;
 mod former;
+mod handmade;
 mod joining;
 mod limits;
 mod lineage;
@@ -8,6 +10,7 @@ mod listing;
 mod lobby;
 mod members;
 mod orders;
+mod ranks;
 mod recovery;
 mod seats;
 mod waiting;
