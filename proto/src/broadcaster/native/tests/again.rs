@@ -88,6 +88,21 @@ fn of_two_offers_to_one_member_the_latest_holds() {
     assert_eq!(take(&mut there, &mut other), [Got::Pong(1)]);
 }
 
+#[test]
+fn who_comes_leaves_the_offers_of_others_be() {
+    let (_, all, mut lobby) = earlier_and_later();
+    // The offer of one is void, and its handle is that of another's.
+    let void = joined(&lobby.resume(&mut elsewhere(&all[1], 40)));
+    let mut other = elsewhere(&all[2], 40);
+    other.tx += 1;
+    assert_eq!(joined(&lobby.resume(&mut other)).handle, void.handle);
+    let mut one = elsewhere(&all[1], 41);
+    joined(&lobby.resume(&mut one));
+    for client in [&mut one, &mut other] {
+        assert_eq!(take(&mut lobby, client), [Got::Pong(1)]);
+    }
+}
+
 // Rules 2 and 6: who has come is in the roster, published or not.
 #[test]
 fn who_comes_again_before_the_pool_is_back_keeps_its_place_and_nothing_has_changed() {

@@ -101,7 +101,8 @@ fn no_more_came_than_with_what_it_is_brought_back_from() {
 fn where_a_pool_is_full_who_knew_it_as_it_is_takes_the_place_of_the_last_who_did_not() {
     for is_live in [false, true] {
         let mut lobby = lobby(|config| {
-            (config.limits.members_per_source, config.limits.seats) = (2_000, Seats::MAX);
+            // Who stays out keeps none of them.
+            (config.limits.members_per_source, config.limits.seats) = (1_025, Seats::MAX);
         });
         let [now, before] = [5, 4].map(|number| state(1, number, Seats::MAX, 2_000));
         let mut others = Vec::new();

@@ -210,6 +210,17 @@ fn no_pool_is_brought_back_by_who_may_not_come() {
 }
 
 #[test]
+fn a_pool_that_has_ended_counts_until_its_members_are_told() {
+    let mut lobby = lobby(|config| config.limits.pools = 1);
+    let mut all = lobby.pool(3, &spec(4));
+    let mut other = Client::new(50);
+    lobby.hand_in(all[0].from, &all[0].message(1, Act::Close));
+    assert_eq!(lobby.machine.pool_count(), 0);
+    lobby.meet(&mut all);
+    assert_eq!(refused(&lobby.create(&mut other, &spec(4))), None);
+}
+
+#[test]
 fn a_driver_that_does_not_poll_costs_a_bound() {
     let mut lobby = lobby(|config| config.max_queued = 10);
     let mut all = lobby.pool(3, &spec(9));

@@ -65,6 +65,11 @@ fn of_two_tickets_one_is_higher_whichever_comes_first() {
             brought_back(2, 1, epoch(8, 1), 3, 1),
             brought_back(3, 7, epoch(9, 7), 2, 1),
         ),
+        (
+            "of one generation, it was brought back",
+            brought_back(2, 1, epoch(8, 1), 1, 1),
+            State { generation: 1, ..state(3, 7) },
+        ),
         ("and then the higher number", state(2, 6), state(3, 5)),
     ];
     for (why, higher, lower) in all {
@@ -93,6 +98,20 @@ fn of_a_pool_that_has_ended_some_tickets_hold() {
         ("from before the base", silent(0), few, elsewhere, false),
         ("a kick since", silent(1), state(5, 3), elsewhere, false),
         ("another that began here", silent(0), brought_back(9, 1, epoch(8, 1), 2, 9), there, false),
+        (
+            "that, while others are on their way",
+            early.clone(),
+            brought_back(9, 1, epoch(8, 1), 2, 9),
+            there,
+            false,
+        ),
+        (
+            "of the era that fell silent meanwhile",
+            Ended { silent: Some(0), ..early.clone() },
+            state(7, 1),
+            there,
+            true,
+        ),
         ("a higher base, while others are on their way", early.clone(), state(5, 4), elsewhere, true),
         (
             "another era, which is a higher base",

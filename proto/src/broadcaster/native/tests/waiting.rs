@@ -401,6 +401,8 @@ fn who_is_out_by_the_base_when_it_takes_its_offer_is_unknown() {
     back(&mut lobby, &mut all[0]);
     let unknown = Got::Unknown(kicked.joined.unwrap().handle, 1);
     assert_eq!((lobby.ping(&mut kicked), lobby.machine.member_count()), ([unknown].to_vec(), 1));
+    lobby.wait(8_000);
+    assert_eq!(lobby.machine.stats().offers_void, 0, "it has none");
 }
 
 // Rule 6: nothing is published, so nothing has changed when it is, either.
