@@ -312,7 +312,7 @@ impl Native {
         let out: Vec<Member> = recovery
             .come
             .iter()
-            .filter(|come| stays_out(come, &ticket.state) || free.contains(&come.member))
+            .filter(|come| come.guest || stays_out(come, &ticket.state) || free.contains(&come.member))
             .map(|come| come.member)
             .collect();
         recovery.come.retain(|come| !out.contains(&come.member));

@@ -110,11 +110,10 @@ impl Native {
         self.replace(desk, pool, to, old);
         self.unlink(old);
         self.by_address.remove(pool, from, false);
-        if from != to {
-            self.unseat(pool, from);
-        }
         self.release(old);
         self.make_member(desk, handle);
+        // It has its seat again, which is free for nobody.
+        self.unseat(pool, from);
         if let Some(pool) = self.pools.get_mut(pool).filter(|_| is_host) {
             pool.host = handle;
         }

@@ -354,7 +354,11 @@ fn fewer_than_half_who_know_the_era_before_a_little_longer_end_nothing_that_has_
             back(&mut lobby, client);
         }
         page_at_once(&mut lobby, &mut stayed);
-        assert_eq!(lobby.resume(&mut late), Got::Refused(Refusal::Stale), "its number may be another's by now");
+        assert_eq!(
+            lobby.resume(&mut late),
+            Got::Refused(Refusal::Stale),
+            "its number may be another's by now"
+        );
         lobby.meet(&mut stayed);
         assert_eq!((agreed(&stayed).len(), host(&stayed[0])), (stay, (1, 1)));
         // Nor if it comes first.

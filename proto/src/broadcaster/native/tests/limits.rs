@@ -182,6 +182,45 @@ fn changes_that_nobody_polls_for_take_a_bound_and_are_learnt_by_a_ping() {
 }
 
 #[test]
+fn the_news_of_pools_that_have_ended_take_nothing() {
+    let mut lobby = lobby(|config| config.max_queued = 8);
+    for port in 1..=100 {
+        let host = lobby.host(port, &spec(4));
+        let about = host.message(1, Act::About(About::new(&[7; 128]).unwrap()));
+        lobby.hand_in(host.from, &about);
+        lobby.hand_in(host.from, &host.message(2, Act::Close));
+        lobby.drain();
+    }
+    assert_eq!((lobby.machine.pool_count(), lobby.machine.stats().changes_dropped), (0, 0));
+}
+
+#[test]
+fn no_pool_is_brought_back_by_who_may_not_come() {
+    let mut first = lobby(|_| {});
+    let mut client = first.host(1, &spec(8));
+    client.about = b"four".to_vec();
+    let mut lobby = lobby_of(5, |config| config.limits.about = 3);
+    client.cookie = None;
+    assert_eq!(lobby.resume(&mut client), Got::Refused(Refusal::Limit));
+    assert_eq!(lobby.machine.pool_count(), 0);
+    let mut lobby = lobby_of(5, |config| config.limits.members_per_source = 0);
+    client.cookie = None;
+    assert_eq!(lobby.resume(&mut client), Got::Refused(Refusal::TooManyMembersOfSource));
+    assert_eq!(lobby.machine.pool_count(), 0);
+}
+
+#[test]
+fn a_pool_that_has_ended_counts_until_its_members_are_told() {
+    let mut lobby = lobby(|config| config.limits.pools = 1);
+    let mut all = lobby.pool(3, &spec(4));
+    let mut other = Client::new(50);
+    lobby.hand_in(all[0].from, &all[0].message(1, Act::Close));
+    assert_eq!(lobby.machine.pool_count(), 0);
+    lobby.meet(&mut all);
+    assert_eq!(refused(&lobby.create(&mut other, &spec(4))), None);
+}
+
+#[test]
 fn a_driver_that_does_not_poll_costs_a_bound() {
     let mut lobby = lobby(|config| config.max_queued = 10);
     let mut all = lobby.pool(3, &spec(9));

@@ -4,8 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::slice::from_mut;
 
-use super::lobby::*;
 use super::former::guest;
+use super::lobby::*;
 use super::recovery::{another, back, forget, joined, page_at_once};
 use crate::broadcaster::RandomSource;
 use crate::wire::native::*;

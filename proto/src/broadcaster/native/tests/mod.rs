@@ -1,8 +1,10 @@
 //! The broadcaster's rules in the native dialect, driven datagram by datagram.
 
+mod again;
 mod ended_early;
 mod former;
 mod guests;
+mod handmade;
 mod joining;
 mod limits;
 mod lineage;
@@ -10,6 +12,7 @@ mod listing;
 mod lobby;
 mod members;
 mod orders;
+mod ranks;
 mod recovery;
 mod seats;
 mod waiting;

@@ -67,6 +67,66 @@ fn who_was_to_take_the_place_of_a_member_that_moves_needs_a_seat() {
 }
 
 #[test]
+fn who_was_to_take_the_place_of_a_member_that_comes_back_elsewhere_needs_a_seat_and_gives_it_back() {
+    for (seats, comes) in [(3, true), (2, false)] {
+        let mut lobby = lobby(|_| {});
+        let all = lobby.pool(2, &spec(seats));
+        let pool = all[0].joined.unwrap().pool;
+        let mut heir = Client { tx: 9_000, ..Client::new(2) };
+        joined(&lobby.join(&mut heir, pool));
+        let mut moved = elsewhere(&all[1], 9);
+        joined(&lobby.resume(&mut moved));
+        lobby.ping(&mut moved);
+        lobby.mail.clear();
+        assert_eq!(lobby.join(&mut Client::new(50), pool), FULL);
+        let got = lobby.ping(&mut heir);
+        assert_eq!(matches!(got[0], Got::Page { .. }), comes, "{got:?}");
+        assert_eq!(lobby.machine.member_count(), usize::from(seats));
+        if comes {
+            lobby.act(&mut heir, Act::Leave);
+            joined(&lobby.join(&mut Client::new(51), pool));
+        }
+    }
+}
+
+#[test]
+fn nobody_is_at_an_address_that_a_member_has_come_back_from_elsewhere() {
+    let mut lobby = lobby(|_| {});
+    let all = lobby.pool(2, &spec(2));
+    let mut moved = elsewhere(&all[1], 9);
+    joined(&lobby.resume(&mut moved));
+    lobby.ping(&mut moved);
+    lobby.mail.clear();
+    let mut newcomer = Client { tx: 9_000, ..Client::new(2) };
+    assert_eq!(lobby.join(&mut newcomer, all[0].joined.unwrap().pool), FULL);
+}
+
+#[test]
+fn who_keeps_a_seat_needs_no_other_when_a_member_passes_through_its_address() {
+    let mut lobby = lobby(|_| {});
+    let all = lobby.pool(2, &spec(3));
+    let mut newcomer = Client::new(9);
+    joined(&lobby.join(&mut newcomer, all[0].joined.unwrap().pool));
+    let mut moved = elsewhere(&all[1], 9);
+    moves(&mut lobby, &mut moved);
+    moved.from = address(10);
+    moves(&mut lobby, &mut moved);
+    lobby.mail.clear();
+    let got = lobby.ping(&mut newcomer);
+    assert!(matches!(got[0], Got::Page { .. }), "{got:?}");
+}
+
+#[test]
+fn what_is_offered_in_a_pool_that_ends_is_given_back() {
+    let mut lobby = lobby(|config| config.limits.members = 2);
+    let mut host = lobby.host(1, &spec(8));
+    joined(&lobby.join(&mut Client::new(50), host.joined.unwrap().pool));
+    lobby.act(&mut host, Act::Close);
+    let other = lobby.host(2, &spec(8));
+    joined(&lobby.join(&mut Client::new(51), other.joined.unwrap().pool));
+}
+
+#[test]
 fn who_joins_from_where_a_member_has_moved_to_takes_its_place() {
     let mut lobby = lobby(|_| {});
     let all = lobby.pool(2, &spec(2));

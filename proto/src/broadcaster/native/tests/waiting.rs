@@ -104,11 +104,12 @@ fn no_wait_of_a_recovery_is_0() {
 // Rule 6.
 #[test]
 fn who_comes_twice_is_one() {
-    let (mut all, mut lobby) = lost(2);
+    let (mut all, mut lobby) = lost(3);
     let old = all[1].clone();
+    back(&mut lobby, &mut all[0]);
     assert_eq!(back(&mut lobby, &mut all[1]), [Got::Pong(1)]);
     lobby.act(&mut all[1], Act::Leave);
-    assert_eq!(back(&mut lobby, &mut again(&old, 9_000)), [Got::Pong(1)], "one of two");
+    assert_eq!(back(&mut lobby, &mut again(&old, 9_000)), [Got::Pong(1)], "two of three");
     assert_eq!(lobby.machine.stats().pools_restored, 0);
 }
 
@@ -146,6 +147,7 @@ fn who_comes_to_the_address_of_another_replaces_it() {
     let mail = lobby.mail.remove(&other.from).unwrap();
     assert_eq!(all[0].read(&mail[0]), Got::Ended(EndReason::Replaced));
     assert_eq!((other.read(&mail[1]), lobby.machine.member_count()), (Got::Pong(1), 1));
+    assert_eq!((lobby.machine.stats().members_left, lobby.events.len()), (0, 0), "nothing is published");
 }
 
 // Rules 7 and 8.
@@ -272,6 +274,99 @@ fn who_was_sent_away_stays_out_when_a_higher_base_comes() {
     assert_eq!(lobby.resume(&mut again(&kicked, 9_000)), Got::Refused(Refusal::Stale));
 }
 
+// Rule 5.
+#[test]
+fn who_was_sent_away_is_in_again_by_a_higher_base_of_another_host() {
+    for by_its_own in [true, false] {
+        let mut first = lobby(|_| {});
+        let mut all = first.pool(3, &spec(8));
+        let mut old = all.clone();
+        first.act(&mut all[0], Act::Hand(Member::new(2).unwrap()));
+        first.meet(&mut all);
+        let mut lobby = another(&first);
+        forget(&mut old);
+        for at in [0, 2] {
+            back(&mut lobby, &mut old[at]);
+        }
+        lobby.wait(6_000);
+        lobby.meet(from_mut(&mut old[0]));
+        assert_eq!(lobby.act(&mut old[0], Act::Kick(Member::new(3).unwrap()))[0], Got::Done(1, Ok(())));
+        lobby.mail.clear();
+        let mut come = [again(&all[2], 9_000), again(&all[1], 9_001)];
+        if !by_its_own {
+            come.reverse();
+        }
+        for client in &mut come {
+            back(&mut lobby, client);
+        }
+        page_at_once(&mut lobby, &mut come);
+        assert_eq!((agreed(&come), come[0].state.unwrap().purged), ([1, 2, 3].to_vec(), 0));
+    }
+}
+
+// Rule 5: who joined what was published of a lower base is another than who had the number.
+#[test]
+fn a_newcomer_who_is_sent_away_bars_nobody_of_its_number() {
+    let (mut early, mut all, mut lobby) = back_with_its_host(3);
+    let mut newcomer = Client::new(50);
+    let second = joined(&lobby.join(&mut newcomer, early.joined.unwrap().pool)).member;
+    assert_eq!(second.get(), 2);
+    lobby.ping(&mut newcomer);
+    let got = lobby.act(&mut early, Act::Kick(second));
+    assert!(got.contains(&Got::Done(1, Ok(()))), "{got:?}");
+    assert_eq!(back(&mut lobby, &mut all[1]), [Got::Pong(1)]);
+}
+
+// Rule 6.
+#[test]
+fn who_comes_when_it_was_waited_for_long_enough_has_the_pool_at_once() {
+    let (mut all, mut lobby) = lost(3);
+    back(&mut lobby, &mut all[0]);
+    lobby.act(&mut all[0], Act::Leave);
+    lobby.wait(6_000);
+    assert_eq!(lobby.machine.stats().pools_restored, 0, "nobody is there");
+    assert!(matches!(back(&mut lobby, &mut all[1])[..], [Got::Page { .. }, Got::Changed { .. }]));
+}
+
+// Rule 6: the driver looks again in time, when nothing else is due so soon.
+#[test]
+fn a_base_is_not_waited_for_longer_than_two_intervals_for_want_of_a_deadline() {
+    let mut first = lobby(|_| {});
+    let mut all = first.pool(3, &spec(8));
+    let mut early = lobby_early(&first, &all);
+    forget(&mut all);
+    let mut lobby = lobby_of(99, |config| {
+        config.limits.interval = Duration::from_millis(100);
+        config.limits.timeout = Duration::from_secs(60);
+    });
+    lobby.now = first.now;
+    joined(&lobby.resume(&mut early));
+    assert!(lobby.drain() <= Some(lobby.now + Duration::from_millis(200)));
+    lobby.ping(&mut early);
+    lobby.wait(1_000);
+    assert_eq!(lobby.machine.stats().pools_restored, 1);
+    back(&mut lobby, &mut all[1]);
+    assert!(lobby.drain() <= Some(lobby.now + Duration::from_millis(200)));
+    lobby.wait(200);
+    assert_eq!(lobby.machine.stats().pools_restored, 2);
+}
+
+// Rules 3 and 7.
+#[test]
+fn a_pool_that_ended_for_want_of_its_host_is_back_by_it_as_long_as_tickets_would_have_held() {
+    for (wait, holds) in [(7_999, true), (8_000, false)] {
+        let mut first = lobby(|_| {});
+        let mut all = first.pool(3, &spec(8).ending_with_host(true));
+        forget(&mut all);
+        let mut lobby = another(&first);
+        back(&mut lobby, &mut all[1]);
+        lobby.wait(6_000);
+        assert_eq!(lobby.machine.pool_count(), 0);
+        lobby.wait(wait);
+        assert_eq!(matches!(lobby.resume(&mut all[0]), Got::Joined(_)), holds);
+    }
+}
+
 // Rule 4: tickets hold no longer; what else there is goes on.
 #[test]
 fn when_a_recovery_is_over_offers_by_tickets_are_void_and_nothing_is_published() {
@@ -308,6 +403,8 @@ fn who_is_out_by_the_base_when_it_takes_its_offer_is_unknown() {
     back(&mut lobby, &mut all[0]);
     let unknown = Got::Unknown(kicked.joined.unwrap().handle, 1);
     assert_eq!((lobby.ping(&mut kicked), lobby.machine.member_count()), ([unknown].to_vec(), 1));
+    lobby.wait(8_000);
+    assert_eq!(lobby.machine.stats().offers_void, 0, "it has none");
 }
 
 // Rule 6: nothing is published, so nothing has changed when it is, either.
