@@ -291,28 +291,18 @@ impl State {
                     place.pool == id && place.member == member && place.before.is_none()
                 };
                 let kicked = self.places.iter().find(|(_, place)| of(place)).map(|(name, _)| *name);
+                if let Some(recovery) = self.pools.get_mut(&id).and_then(|pool| pool.recovery.as_mut()) {
+                    let by_ticket = recovery.come.get(&member).is_some_and(Option::is_some);
+                    if let Some(base) = recovery.base.as_ref().filter(|_| by_ticket) {
+                        recovery.kicked.add(member, me, &base.0);
+                    }
+                }
                 if let Some(kicked) = kicked {
                     if let Some(place) = self.places.get(&kicked) {
                         let ended = Due::ended(place, EndReason::Kicked);
                         self.due.push(ended);
                     }
                     self.leaves(kicked, LeaveReason::Kicked);
-                }
-                if let Some(recovery) = self.pools.get_mut(&id).and_then(|pool| pool.recovery.as_mut()) {
-                    if recovery.come.get(&member).is_some_and(Option::is_some) {
-                        recovery.kicked.push((member, me));
-                    }
-                }
-                let offers: Vec<u64> = self
-                    .places
-                    .iter()
-                    .filter(|(_, place)| {
-                        place.pool == id && place.member == member && place.offered.is_some()
-                    })
-                    .map(|(name, _)| *name)
-                    .collect();
-                for offer in offers {
-                    self.gone.extend(self.places.remove(&offer));
                 }
             }
             Act::Hand(member) if !there(member) => return Err(Refusal::NoSuchMember),

@@ -25,7 +25,7 @@ use state::{Stage, State};
 pub(super) const TWO: u32 = 2;
 
 /// Tickets hold for so long at least, from the first on.
-pub(super) const HOLDS: Duration = Duration::from_secs(10);
+pub(super) const HOLDS: Duration = Duration::from_secs(8);
 
 /// What was taken where the protocol leaves it open, or where only the broadcaster knows.
 #[derive(Clone, Copy, Debug)]

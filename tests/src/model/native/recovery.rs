@@ -16,7 +16,7 @@ use super::state::{Recovery, Stage, State};
 /// Whether an era that was brought back from another at that epoch, with so many, went on longer than what is known of that one.
 fn outlives((base, came): (Epoch, u16), other: &TicketState) -> bool {
     let nothing_newer = other.epoch.number() <= base.number();
-    let most = came >= 2 && came >= other.count.get() - 1;
+    let most = came >= 2 && came > other.count.get() / 2;
     nothing_newer || most && other.purged <= base.number()
 }
 
@@ -31,7 +31,7 @@ fn compare_eras(
 ) -> Ordering {
     match (one, other) {
         (Some((one, came)), Some((other, as_many))) if one.era() == other.era() => {
-            one.number().cmp(&other.number()).then(came.cmp(&as_many))
+            one.number().cmp(&other.number()).then(came.cmp(&as_many)).then(generation.cmp(&its))
         }
         _ => {
             let most = |base: Option<(Epoch, u16)>| base.map_or(0, |(_, came)| came);
@@ -82,8 +82,51 @@ pub(super) struct Ended {
     pub(super) base: Option<(Epoch, u16)>,
     /// If the last member fell silent: the number of the epoch at the latest kick.
     pub(super) silent: Option<u32>,
-    /// What it was brought back from, if tickets held still, and until when they did.
-    pub(super) early: Option<(Box<Ticket>, Instant)>,
+    /// If tickets held still.
+    pub(super) early: Option<Box<Early>>,
+}
+
+/// A recovery that lasted when its pool ended.
+#[derive(Clone, Debug)]
+pub(super) struct Early {
+    pub(super) base: Ticket,
+    pub(super) until: Instant,
+    pub(super) kicked: Kicked,
+}
+
+/// Whom hosts have sent away who came by a ticket.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kicked {
+    /// With the host that did it.
+    members: Vec<(Member, Member)>,
+    /// The highest base since.
+    since: Option<Ticket>,
+}
+
+impl Kicked {
+    pub(super) fn add(&mut self, member: Member, host: Member, base: &Ticket) {
+        self.members.retain(|(other, _)| *other != member);
+        self.members.push((member, host));
+        self.since.get_or_insert(*base);
+    }
+
+    /// Whether one of them is none by this ticket: it is by later ones in which another is host.
+    fn bars(&self, ticket: &Ticket) -> bool {
+        let by = self.members.iter().find(|(member, _)| *member == ticket.member).map(|(_, by)| *by);
+        let later = self.since.as_ref().is_none_or(|since| counts_before(ticket, since));
+        by.is_some_and(|by| !later || by == ticket.state.host)
+    }
+
+    /// Another base. Answers those who may come by it.
+    fn rebase(&mut self, base: &Ticket) -> Vec<Member> {
+        if self.since.as_ref().is_some_and(|since| !counts_before(base, since)) {
+            return Vec::new();
+        }
+        let host = base.state.host;
+        let (stay, free) = self.members.iter().partition::<Vec<_>, _>(|(_, by)| *by == host);
+        (self.members, self.since) = (stay, self.since.map(|_| *base));
+        free.into_iter().map(|(member, _)| member).collect()
+    }
 }
 
 /// The latest pools that have ended, in that order.
@@ -120,14 +163,9 @@ impl Over {
     }
 
     /// The highest generation of a pool that a ticket may bring back. `own`: the ticket's era began here.
-    pub(super) fn allows(
-        &self,
-        pool: PoolUuid,
-        ticket: &TicketState,
-        own: bool,
-        now: Instant,
-    ) -> Option<u32> {
-        let Some((_, ended)) = self.pools.iter().find(|(id, _)| *id == pool) else {
+    pub(super) fn allows(&self, whole: &Ticket, own: bool, now: Instant) -> Option<u32> {
+        let ticket = &whole.state;
+        let Some((_, ended)) = self.pools.iter().find(|(id, _)| *id == whole.pool) else {
             return (!own).then_some(0);
         };
         let epoch = ticket.epoch;
@@ -138,10 +176,10 @@ impl Over {
         } else if own && from.is_none() {
             // What is published here now.
             false
-        } else if let Some((base, _)) = ended.early.as_ref().filter(|(_, until)| now < *until) {
+        } else if let Some(early) = ended.early.as_ref().filter(|early| now < early.until) {
             // Who was on the way may come as if it lasted still.
-            let ticket = Ticket { state: *ticket, ..**base };
-            counts_before(&ticket, base) || !stays_out(come(&ticket), base)
+            let is_in = counts_before(whole, &early.base) || !stays_out(come(whole), &early.base);
+            is_in && !early.kicked.bars(whole)
         } else if let Some(base) = from {
             // Who was there when it began here may not have heard so.
             let was_there = ended.silent == Some(0) && base.0 == epoch;
@@ -153,22 +191,34 @@ impl Over {
         };
         holds.then_some(ended.generation)
     }
+
+    /// What a pool that comes back has of the recovery in which it ended, if that would last still.
+    pub(super) fn goes_on(&self, pool: PoolUuid, now: Instant) -> (Kicked, Option<u64>) {
+        let ended = self.pools.iter().find(|(id, _)| *id == pool).map(|(_, ended)| ended);
+        let early = ended.and_then(|ended| Some((ended, ended.early.as_ref()?)));
+        match early.filter(|(_, early)| now < early.until) {
+            Some((ended, early)) => (early.kicked.clone(), ended.era),
+            None => (Kicked::default(), None),
+        }
+    }
 }
 
 impl Recovery {
     /// Whether a ticket can bring nobody back.
     pub(super) fn is_out(&self, ticket: &Ticket) -> bool {
-        let mut by = self.kicked.iter().filter(|(member, _)| *member == ticket.member).map(|(_, by)| *by);
-        if self.is_higher(ticket) {
-            by.any(|by| by == ticket.state.host)
-        } else {
-            by.next().is_some() || self.base.as_ref().is_some_and(|base| stays_out(come(ticket), &base.0))
-        }
+        let low = self.base.as_ref().filter(|_| !self.is_higher(ticket));
+        self.kicked.bars(ticket) || low.is_some_and(|base| stays_out(come(ticket), &base.0))
     }
 
     /// Whether it is a higher base than there is.
     pub(super) fn is_higher(&self, ticket: &Ticket) -> bool {
         self.base.as_ref().is_none_or(|base| counts_before(ticket, &base.0))
+    }
+
+    /// Somebody is a member no longer.
+    pub(super) fn has_left(&mut self, member: Member) {
+        let base = self.base.as_ref().map(|base| base.0.state.epoch);
+        self.come.retain(|other, by| *other != member || by.is_some() && *by == base);
     }
 
     fn is_complete(&self) -> bool {
@@ -212,14 +262,7 @@ impl State {
         };
         let higher = recovery.is_higher(&own.0);
         let by = come(&own.0);
-        // Of each number one comes, and at each address one is.
-        let offers = self.names(|other| {
-            other.pool == id
-                && other.member == place.member
-                && other.offered.is_some()
-                && other.tx != place.tx
-        });
-        offers.into_iter().for_each(|other| self.void(other));
+        // At each address one is.
         let others = self.names(|other| {
             other.pool == id
                 && other.address == place.address
@@ -307,10 +350,8 @@ impl State {
         recovery.come.retain(|member, _| !out.contains(member));
         recovery.publish = Some((now + wait).min(recovery.until));
         // Whom another host has sent away may come by this ticket.
-        let host = base.0.state.host;
-        let (stay, free): (Vec<_>, Vec<_>) = recovery.kicked.iter().partition(|(_, by)| *by == host);
-        recovery.kicked = stay;
-        recovery.come.retain(|member, _| !free.iter().any(|(other, _)| other == member));
+        let free = recovery.kicked.rebase(&base.0);
+        recovery.come.retain(|member, _| !free.contains(member));
         recovery.base = Some(base);
         // Nobody joins meanwhile, and of those who stay out nobody is told so.
         let over = self.names(|place| {
@@ -343,7 +384,9 @@ impl State {
         let knew: Vec<Member> = knew.map(|recovery| recovery.knew().collect()).unwrap_or_default();
         let heir = there.keys().find(|member| knew.contains(member)).or_else(|| there.keys().next());
         let host = if hosted { Some(ticket.state.host) } else { heir.copied() };
-        let base = ticket.state.epoch;
+        // What was brought back, ended and comes back within one recovery was brought back from where it first was.
+        let again = recovery.goes_on == Some(ticket.state.epoch.era());
+        let base = ticket.state.base.filter(|_| again).unwrap_or(ticket.state.epoch);
         let generation = recovery.generation.max(ticket.state.generation) + 1;
         let came = self.pools.get(&id).and_then(|pool| pool.recovery.as_ref()).map_or(0, Recovery::came);
         let published = super::state::Published { era: None, generation, base, came };
@@ -354,7 +397,7 @@ impl State {
             return self.ends(id, None);
         };
         let term = ticket.state.term.get() + u32::from(!hosted);
-        let purged = u32::from(!recovery.kicked.is_empty());
+        let purged = u32::from(!recovery.kicked.members.is_empty());
         let content = Content { spec, host, members: there };
         let line =
             Line::new(content, (generation, Some((base, came))), (term, purged), ticket.state.next.get() - 1);

@@ -278,7 +278,7 @@ impl State {
         let here =
             |place: &&Place| place.pool == id && place.member == ticket.member && place.offered.is_none();
         let own = self.eras.contains_key(&ticket.state.epoch.era());
-        let holds = self.over.allows(id, &ticket.state, own, self.now);
+        let holds = self.over.allows(ticket, own, self.now);
         let is_its = self.is_its(ticket);
         match self.pools.get(&id).map(|pool| &pool.recovery) {
             Some(_) if is_its => self.back(ticket, back),
@@ -291,7 +291,7 @@ impl State {
             }
             Some(Some(recovery)) => {
                 // Tickets of eras that began here speak of members who have left.
-                if holds.is_none() || recovery.is_out(ticket) {
+                if own && holds.is_none() || recovery.is_out(ticket) {
                     return refused([Refusal::Stale]);
                 }
                 let refusals = self.limits(from, about, None);
@@ -318,13 +318,14 @@ impl State {
                 }
                 let taken = self.pools.values().any(|pool| pool.code == Some(ticket.code));
                 let publish = self.after(self.limits.interval * TWO);
-                let until = self.after(self.limits.timeout.max(HOLDS)).max(publish);
+                let until = self.after(self.limits.timeout).max(publish + HOLDS);
+                let (kicked, goes_on) = self.over.goes_on(id, self.now);
                 let pool = Pool {
                     application: ticket.application,
                     code: (!taken).then_some(ticket.code),
                     source: source(from),
                     stage: Stage::Gathering,
-                    recovery: Some(Recovery { generation, ..Recovery::new(publish, until) }),
+                    recovery: Some(Recovery { generation, kicked, goes_on, ..Recovery::new(publish, until) }),
                     published: None,
                 };
                 self.pools.insert(id, pool);

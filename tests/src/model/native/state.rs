@@ -16,7 +16,7 @@ use super::cookies::Cookies;
 use super::due::Due;
 use super::line::Line;
 use super::rates::{Bucket, Rates};
-use super::recovery::{Come, Ended, Over};
+use super::recovery::{Come, Early, Ended, Kicked, Over};
 
 /// A session of a member, or one that was offered.
 #[derive(Clone)]
@@ -123,10 +123,11 @@ pub(super) struct Recovery {
     pub(super) generation: u32,
     /// Of the tickets of all who have come, the one that counts.
     pub(super) base: Option<Box<(Ticket, PoolSpec)>>,
-    /// Who has come, and by what; that he may have left again makes no difference.
+    /// Who has come, and by what; but who has left again only if it was by just the base's epoch.
     pub(super) come: BTreeMap<Member, Come>,
-    /// Whom the host has sent away who came by a ticket, and which host that was.
-    pub(super) kicked: Vec<(Member, Member)>,
+    pub(super) kicked: Kicked,
+    /// The era of the pool that ended in a recovery which would last still.
+    pub(super) goes_on: Option<u64>,
 }
 
 impl Recovery {
@@ -137,7 +138,8 @@ impl Recovery {
             generation: 0,
             base: None,
             come: BTreeMap::new(),
-            kicked: Vec::new(),
+            kicked: Kicked::default(),
+            goes_on: None,
         }
     }
 }
@@ -267,6 +269,9 @@ impl State {
         let silent = heard.is_some() && !self.places.values().any(others);
         self.gone.push(place);
         let Some(pool) = self.pools.get_mut(&id) else { return };
+        if let Some(recovery) = &mut pool.recovery {
+            recovery.has_left(member);
+        }
         match &mut pool.stage {
             Stage::Offered(_) => {
                 self.pools.remove(&id);
@@ -351,8 +356,8 @@ impl State {
     fn remember(&mut self, id: PoolUuid, silent: Option<u32>) {
         let Some(pool) = self.pools.get(&id) else { return };
         let early = pool.recovery.as_ref().and_then(|recovery| {
-            let base = recovery.base.as_ref()?;
-            Some((Box::new(base.0), recovery.until))
+            let base = recovery.base.as_ref()?.0;
+            Some(Box::new(Early { base, until: recovery.until, kicked: recovery.kicked.clone() }))
         });
         let ended = match &pool.stage {
             Stage::Live(line) => {
