@@ -156,6 +156,7 @@ mod tests {
             assert!(!memory.all.contains_key(&name(2)) && memory.all.contains_key(&name(1)));
             // What `Limits` states: a map's node may be half full.
             assert!(2 * size_of::<(Name, (u64, Ended))>() + 2 * size_of::<(u64, Name)>() <= 300);
+            assert!(size_of::<Early>() <= 300);
         }
     }
 }

@@ -82,8 +82,10 @@ impl Native {
     fn ask(&mut self, desk: &mut Desk<'_>, speaker: &Speaker, from: Option<Member>) {
         if self.pool_of(speaker.handle).is_some_and(|pool| self.is_live(pool)) {
             self.page(desk, speaker, from);
-        } else {
+        } else if speaker.at_home {
             desk.stats.dropped_recovering += 1;
+        } else {
+            self.ask_for_proof(desk, speaker);
         }
     }
 

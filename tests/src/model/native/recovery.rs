@@ -192,14 +192,16 @@ impl Over {
         holds.then_some(ended.generation)
     }
 
-    /// What a pool that comes back has of the recovery in which it ended, if that would last still.
-    pub(super) fn goes_on(&self, pool: PoolUuid, now: Instant) -> (Kicked, Option<u64>) {
-        let ended = self.pools.iter().find(|(id, _)| *id == pool).map(|(_, ended)| ended);
-        let early = ended.and_then(|ended| Some((ended, ended.early.as_ref()?)));
-        match early.filter(|(_, early)| now < early.until) {
-            Some((ended, early)) => (early.kicked.clone(), ended.era),
-            None => (Kicked::default(), None),
-        }
+    /// Whom the recovery sent away in which a pool ended, if that would last still.
+    pub(super) fn goes_on(&self, pool: PoolUuid, now: Instant) -> Option<Kicked> {
+        let (_, ended) = self.pools.iter().find(|(id, _)| *id == pool)?;
+        let early = ended.early.as_ref().filter(|early| now < early.until)?;
+        Some(early.kicked.clone())
+    }
+
+    /// The last era of a pool that has ended, as far as it was told.
+    fn last_era(&self, pool: PoolUuid) -> Option<u64> {
+        self.pools.iter().find(|(id, _)| *id == pool)?.1.era
     }
 }
 
@@ -385,7 +387,7 @@ impl State {
         let heir = there.keys().find(|member| knew.contains(member)).or_else(|| there.keys().next());
         let host = if hosted { Some(ticket.state.host) } else { heir.copied() };
         // What was brought back, ended and comes back within one recovery was brought back from where it first was.
-        let again = recovery.goes_on == Some(ticket.state.epoch.era());
+        let again = recovery.goes_on && self.over.last_era(id) == Some(ticket.state.epoch.era());
         let base = ticket.state.base.filter(|_| again).unwrap_or(ticket.state.epoch);
         let generation = recovery.generation.max(ticket.state.generation) + 1;
         let came = self.pools.get(&id).and_then(|pool| pool.recovery.as_ref()).map_or(0, Recovery::came);

@@ -319,7 +319,8 @@ impl State {
                 let taken = self.pools.values().any(|pool| pool.code == Some(ticket.code));
                 let publish = self.after(self.limits.interval * TWO);
                 let until = self.after(self.limits.timeout).max(publish + HOLDS);
-                let (kicked, goes_on) = self.over.goes_on(id, self.now);
+                let before = self.over.goes_on(id, self.now);
+                let (goes_on, kicked) = (before.is_some(), before.unwrap_or_default());
                 let pool = Pool {
                     application: ticket.application,
                     code: (!taken).then_some(ticket.code),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use poolmesh_proto::wire::native::{Member, Refusal};
-use poolmesh_proto::{Outcome, Saved};
+use poolmesh_proto::{Outcome, Refusal as Refused, Saved};
 
 use super::super::agree::{SOON, demand};
 use super::super::lobby::Lobby;
@@ -200,9 +200,14 @@ fn goes_on(
         let there = lobby.membership(node, met.pool).is_some();
         demand(lobby, !there, || format!("M3: {node} is in {} still", met.pool))?;
         let outcome = lobby.player(node).and_then(|player| player.meeting().outcome.clone());
-        // It was in until it was seen that others were in another line.
-        let right =
-            matches!(outcome, Some(Outcome::Joined(_))) || is_refused(outcome.as_ref(), Refusal::Stale);
+        // It was in until it was seen that others were in another line. Who joined may have waited for them in vain.
+        let right = match outcome {
+            Some(Outcome::Joined(_)) => true,
+            Some(
+                Outcome::TimedOut { .. } | Outcome::Refused(Refused::Native(Refusal::Recovering { .. })),
+            ) => node != old.node,
+            _ => is_refused(outcome.as_ref(), Refusal::Stale),
+        };
         demand(lobby, right, || format!("M3: {outcome:?} came of an old ticket of {node}"))?;
     }
     Ok(())
