@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use poolmesh_proto::trace::RecordLimits;
-use poolmesh_proto::{BroadcasterConfig, Shard};
+use poolmesh_proto::{BroadcasterConfig, Limits, Shard};
 
 use classic::ClassicFlags;
 use limits::LimitFlags;
@@ -101,6 +101,18 @@ impl Cli {
         config
     }
 
+    /// What two flags together can't mean, and what to do about it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let Limits { interval, timeout, .. } = self.limits.limits();
+        if interval < timeout {
+            return Ok(());
+        }
+        Err(format!(
+            "members that ping every {interval:?} fall silent after {timeout:?}, so that every pool ends: have --limit-interval a \
+             third of --limit-timeout, or less"
+        ))
+    }
+
     /// The limits of the recording.
     pub(crate) fn record_limits(&self) -> RecordLimits {
         let mut limits = RecordLimits::default();
@@ -169,6 +181,16 @@ mod tests {
         assert_eq!((limits.messages_per_second, limits.messages_in_a_row), (8, 9));
         assert_eq!((limits.wrong_codes_per_minute, limits.sources), (10, 13));
         assert_eq!([limits.interval, limits.timeout], [11, 12].map(Duration::from_millis));
+    }
+
+    #[test]
+    fn who_pings_is_not_silent() {
+        let check = |flags: &[&str]| parse(flags).unwrap().check();
+        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check(&["--limit-interval", "30s", "--limit-timeout", "60s"]), Ok(()));
+        let error = check(&["--limit-interval", "30s"]).unwrap_err();
+        assert!(error.contains("30s") && error.contains("--limit-timeout"), "{error}");
+        assert!(check(&["--limit-interval", "10s"]).is_err());
     }
 
     #[test]

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
 
 /// The settings that the flags give, with the key.
 fn config(cli: &Cli) -> io::Result<BroadcasterConfig> {
+    cli.check().map_err(io::Error::other)?;
     let mut config = cli.config();
     config.secret = cli.key_file.as_deref().map(key_file::open).transpose()?;
     if config.secret.is_none() {

@@ -140,7 +140,7 @@ impl fmt::Display for CallFailed {
             Self::TimedOut { broadcaster, sent } => {
                 write!(
                     f,
-                    "no answer in time from {broadcaster} (asked {sent} times): is a broadcaster running there?"
+                    "no answer in time from {broadcaster} (asked {sent} times): is a broadcaster running there, of this dialect?"
                 )
             }
             Self::Closed => f.write_str("the client was closed"),

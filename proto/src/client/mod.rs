@@ -304,7 +304,8 @@ impl Client {
         }
     }
 
-    /// Ends every call with [`Outcome::Closed`], leaves all pools without waiting for answers, and sends nothing any more.
+    /// Ends every call with [`Outcome::Closed`], leaves all pools without waiting for answers, and sends nothing any more but
+    /// what waits to be polled: poll once more until [`Output::Wait`](crate::Output::Wait), or the broadcaster isn't told.
     pub fn close(&mut self) {
         match &mut self.half {
             Half::Classic(client) => client.close(),

@@ -57,7 +57,8 @@ fn guests_that_come_and_go_leave_nothing() {
         let sent = client.message(1, Act::Ping(None));
         lobby.hand_in(client.from, &sent);
         lobby.drain();
-        (lobby.mail.clear(), lobby.events.clear());
+        lobby.mail.clear();
+        lobby.events.clear();
     }
     let native = lobby.machine.native.as_mut().unwrap();
     let place = native.pools.find(GAME, pool).unwrap();
