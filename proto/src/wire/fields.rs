@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 use nom::bytes::complete::take;
 use nom::error::{ErrorKind, ParseError};
-use nom::number::complete::{le_u8, le_u32};
+use nom::number::complete::le_u8;
 use nom::{IResult, Parser};
 
 /// The only thing that can be wrong with a field: that it ends too early.
@@ -26,6 +26,7 @@ impl<'a> ParseError<&'a [u8]> for Shortfall {
 pub(crate) type Parsed<'a, T> = IResult<&'a [u8], T, Shortfall>;
 
 /// What went wrong, out of nom's wrapping. Complete parsers never answer `Incomplete`.
+#[inline]
 pub(crate) fn shortfall(error: nom::Err<Shortfall>) -> Shortfall {
     match error {
         nom::Err::Error(short) | nom::Err::Failure(short) => short,
@@ -34,6 +35,7 @@ pub(crate) fn shortfall(error: nom::Err<Shortfall>) -> Shortfall {
 }
 
 /// Runs a parser that reads exactly `len` bytes, or says how many of them are missing.
+#[inline]
 fn exactly<'a, P>(len: u32, parser: P, input: &'a [u8]) -> Parsed<'a, P::Output>
 where
     P: Parser<&'a [u8], Error = Shortfall>,
@@ -47,21 +49,27 @@ where
 }
 
 /// `u8`
+#[inline]
 pub(crate) fn byte(input: &[u8]) -> Parsed<'_, u8> {
     exactly(1, le_u8, input)
 }
 
 /// `u32 = 4 bytes, little endian`
+#[inline]
 pub(crate) fn u32(input: &[u8]) -> Parsed<'_, u32> {
-    exactly(4, le_u32, input)
+    // nom's own reads byte by byte, of which compilers make a loop here and none there.
+    let (input, bytes) = raw(4, input)?;
+    Ok((input, bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))))
 }
 
 /// `len bytes`
+#[inline]
 pub(crate) fn raw(len: u32, input: &[u8]) -> Parsed<'_, &[u8]> {
     exactly(len, take(len), input)
 }
 
 /// `string = u32 length, bytes`
+#[inline]
 pub(crate) fn string(input: &[u8]) -> Parsed<'_, &[u8]> {
     let (input, len) = u32(input)?;
     raw(len, input)
@@ -74,6 +82,7 @@ pub(crate) fn items(joined: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
 }
 
 /// Writes a `string` whose bytes `write` appends, and patches its length in afterwards.
+#[inline]
 pub(crate) fn put_string_with(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
     let at = out.len();
     out.put_u32_le(0);
@@ -86,6 +95,7 @@ pub(crate) fn put_string_with(out: &mut BytesMut, write: impl FnOnce(&mut BytesM
 }
 
 /// Writes a `string`. Its length is the caller's to bound: below 4 GiB.
+#[inline]
 pub(crate) fn put_string(out: &mut BytesMut, bytes: &[u8]) {
     put_string_with(out, |out| out.put_slice(bytes));
 }
