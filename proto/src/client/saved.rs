@@ -20,8 +20,8 @@ use crate::wire::native::{About, Address, Key, PoolSpec, Spec, Ticket, tag};
 ///
 /// How long it is good else (PROTOCOL.md, section 7.2): at a broadcaster that has the pool, as long as the member is in the roster,
 /// which it is until nothing was heard of it for the broadcaster's timeout (10 s by default), and has not come back in another
-/// session since. At one that doesn't have the pool, as long as the pool comes back there, which takes that timeout, or 10 s if
-/// that is longer, from the first member on that comes. It is `Stale` then, and joining is what is left. Whoever has it can be this
+/// session since. At one that doesn't have the pool, as long as the pool comes back there, which takes that timeout, or two intervals and
+/// 8 s if that is longer (14 s by default), from the first member on that comes. It is `Stale` then, and joining is what is left. Whoever has it can be this
 /// member.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Saved {

@@ -33,6 +33,31 @@ fn a_stream_without_empty_pieces() {
     holds(67_780);
 }
 
+/// As `holds`, in the native dialect.
+fn holds_natively(seed: u64) {
+    let options = Options { dialect: Speech::Native, ..options(seed) };
+    assert_eq!(run(&options, Keep::default()).violation, None);
+}
+
+/// After a jump of its clock a member came back, looked for its pool elsewhere and went there, all at once.
+#[test]
+fn a_member_that_comes_back_looks_elsewhere_no_faster() {
+    holds_natively(3_425);
+}
+
+/// A guest of what was published of a lower base stayed in when a higher one came whose base was the epoch before it had come:
+/// the pool had two members of one number.
+#[test]
+fn a_guest_is_none_when_a_higher_base_comes() {
+    holds_natively(20_697);
+}
+
+/// The model looked at the rest of a roster with the spec that an order behind the question made.
+#[test]
+fn the_rest_of_a_roster_has_the_spec_of_its_epoch() {
+    holds_natively(8_136);
+}
+
 /// The limits that are drawn were for eight nodes, however many there were: here pools of 16 peers for 21 of them.
 #[test]
 fn more_nodes_than_usual() {
