@@ -127,10 +127,9 @@ impl Memory {
         }
     }
 
-    /// The recovery in which the pool ended, and its last era, if it would last still.
-    pub(super) fn early(&self, name: Name, now: Instant) -> Option<(u64, &Early)> {
-        let (_, ended) = self.all.get(&name)?;
-        Some((ended.era, ended.early(now)?))
+    /// The recovery in which the pool ended, if that would last still.
+    pub(super) fn early(&self, name: Name, now: Instant) -> Option<&Early> {
+        self.all.get(&name)?.1.early(now)
     }
 }
 

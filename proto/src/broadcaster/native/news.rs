@@ -149,7 +149,8 @@ impl Native {
             if pool.number == u32::MAX {
                 // Tickets of the era before are those of a generation before.
                 (pool.era, pool.generation) = (self.eras.next(), pool.generation.saturating_add(1));
-                (pool.number, pool.purged) = (0, 0);
+                // Who was sent away stays so, by whatever it has.
+                (pool.number, pool.purged) = (0, pool.purged.min(1));
                 news.forget(desk, 0, pool.first);
             }
             pool.number += 1;

@@ -58,9 +58,6 @@ pub(super) struct Recovery {
     /// Those who have come, but for who has left again and didn't know the pool just as it is brought back.
     come: Vec<Come>,
     away: Option<SentAway>,
-    /// The era that ended here in a recovery which would last still: what is brought back from it was brought back from where
-    /// that one was.
-    goes_on: Option<u64>,
 }
 
 /// Whether a ticket is none of who was in a pool that comes back, or came back, as this says; and is no higher base.
@@ -87,8 +84,8 @@ impl Come {
 }
 
 impl Recovery {
-    /// Of a pool whose first ticket is shown now, and which may have ended here early, in this era.
-    pub(super) fn new(now: Instant, limits: &Limits, early: Option<(u64, &Early)>) -> Self {
+    /// Of a pool whose first ticket is shown now, and which may have ended here early.
+    pub(super) fn new(now: Instant, limits: &Limits, early: Option<&Early>) -> Self {
         let publish = now + limits.interval + limits.interval;
         let until = (publish + HOLDS).max(now + limits.timeout);
         Self {
@@ -98,8 +95,7 @@ impl Recovery {
             base: None,
             offers: BTreeMap::new(),
             come: Vec::new(),
-            away: early.and_then(|(_, early)| early.away.clone()),
-            goes_on: early.map(|(era, _)| era),
+            away: early.and_then(|early| early.away.clone()),
         }
     }
 
@@ -148,11 +144,6 @@ impl Recovery {
     /// What is to be known of it if its pool ends now.
     pub(super) fn early(&self) -> Option<Early> {
         Some(Early { base: self.base?, until: self.until, away: self.away.clone() })
-    }
-
-    /// From where the pool was brought back, of which this is the base.
-    fn origin(&self, base: &State) -> Epoch {
-        base.base.filter(|_| self.goes_on == Some(base.epoch.era())).unwrap_or(base.epoch)
     }
 
     fn has_come(&mut self, come: Come) {
@@ -338,7 +329,6 @@ impl Native {
         let came = pool.recovery.as_ref().map_or(0, |recovery| recovery.came());
         let away = pool.recovery.as_ref().and_then(|recovery| recovery.away.as_ref());
         let kicked = away.is_some_and(|away| !away.is_empty());
-        let origin = pool.recovery.as_ref().map(|recovery| recovery.origin(&base));
         let knew: BTreeSet<Member> =
             pool.recovery.as_ref().map(|recovery| recovery.exact().collect()).unwrap_or_default();
         let found = self.find_member(place, base.host).unwrap_or(NONE);
@@ -350,7 +340,7 @@ impl Native {
         (pool.era, pool.number, pool.purged) = (self.eras.next(), 0, 0);
         // Higher than any it had: of its eras here the last one counts.
         pool.generation = base.generation.max(pool.generation).saturating_add(1);
-        pool.base = origin;
+        pool.base = Some(base.epoch);
         (pool.host, pool.term) = (found, base.term.get());
         (pool.next, pool.came) = (base.next.get(), came);
         let (name, members, ends) = (pool.name(), pool.count, pool.spec.as_spec().ends_with_host());

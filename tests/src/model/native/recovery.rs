@@ -193,15 +193,10 @@ impl Over {
     }
 
     /// Whom the recovery sent away in which a pool ended, if that would last still.
-    pub(super) fn goes_on(&self, pool: PoolUuid, now: Instant) -> Option<Kicked> {
+    pub(super) fn sent_away(&self, pool: PoolUuid, now: Instant) -> Option<Kicked> {
         let (_, ended) = self.pools.iter().find(|(id, _)| *id == pool)?;
         let early = ended.early.as_ref().filter(|early| now < early.until)?;
         Some(early.kicked.clone())
-    }
-
-    /// The last era of a pool that has ended, as far as it was told.
-    fn last_era(&self, pool: PoolUuid) -> Option<u64> {
-        self.pools.iter().find(|(id, _)| *id == pool)?.1.era
     }
 }
 
@@ -386,9 +381,7 @@ impl State {
         let knew: Vec<Member> = knew.map(|recovery| recovery.knew().collect()).unwrap_or_default();
         let heir = there.keys().find(|member| knew.contains(member)).or_else(|| there.keys().next());
         let host = if hosted { Some(ticket.state.host) } else { heir.copied() };
-        // What was brought back, ended and comes back within one recovery was brought back from where it first was.
-        let again = recovery.goes_on && self.over.last_era(id) == Some(ticket.state.epoch.era());
-        let base = ticket.state.base.filter(|_| again).unwrap_or(ticket.state.epoch);
+        let base = ticket.state.epoch;
         let generation = recovery.generation.max(ticket.state.generation) + 1;
         let came = self.pools.get(&id).and_then(|pool| pool.recovery.as_ref()).map_or(0, Recovery::came);
         let published = super::state::Published { era: None, generation, base, came };

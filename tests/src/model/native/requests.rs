@@ -319,14 +319,13 @@ impl State {
                 let taken = self.pools.values().any(|pool| pool.code == Some(ticket.code));
                 let publish = self.after(self.limits.interval * TWO);
                 let until = self.after(self.limits.timeout).max(publish + HOLDS);
-                let before = self.over.goes_on(id, self.now);
-                let (goes_on, kicked) = (before.is_some(), before.unwrap_or_default());
+                let kicked = self.over.sent_away(id, self.now).unwrap_or_default();
                 let pool = Pool {
                     application: ticket.application,
                     code: (!taken).then_some(ticket.code),
                     source: source(from),
                     stage: Stage::Gathering,
-                    recovery: Some(Recovery { generation, kicked, goes_on, ..Recovery::new(publish, until) }),
+                    recovery: Some(Recovery { generation, kicked, ..Recovery::new(publish, until) }),
                     published: None,
                 };
                 self.pools.insert(id, pool);

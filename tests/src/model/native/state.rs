@@ -126,8 +126,6 @@ pub(super) struct Recovery {
     /// Who has come, and by what; but who has left again only if it was by just the base's epoch.
     pub(super) come: BTreeMap<Member, Come>,
     pub(super) kicked: Kicked,
-    /// Whether the pool ended in a recovery that would have lasted still when this one began.
-    pub(super) goes_on: bool,
 }
 
 impl Recovery {
@@ -139,7 +137,6 @@ impl Recovery {
             base: None,
             come: BTreeMap::new(),
             kicked: Kicked::default(),
-            goes_on: false,
         }
     }
 }

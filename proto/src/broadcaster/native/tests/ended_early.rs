@@ -3,7 +3,7 @@
 use core::slice::from_mut;
 use core::time::Duration;
 
-use super::former::{guest, of_a_former_host};
+use super::former::guest;
 use super::lobby::*;
 use super::recovery::{another, back, forget, joined, page_at_once};
 use crate::wire::native::*;
@@ -76,27 +76,5 @@ fn who_was_sent_away_in_a_recovery_brings_nothing_back() {
         page_at_once(&mut lobby, from_mut(&mut third));
         assert_eq!((agreed(from_mut(&mut third)), third.state.unwrap().purged), ([3].to_vec(), 1));
         assert_eq!(lobby.resume(&mut again(903)), Got::Refused(Refusal::Stale), "{ends}: it comes later");
-    }
-}
-
-// With a timeout that ends pools before their recovery is over.
-#[test]
-fn a_branch_of_a_branch_keeps_nobody_out_while_the_first_recovery_would_last() {
-    let mut before = lobby(|_| {});
-    let (mut former, mut others) = of_a_former_host(&mut before);
-    let mut lobby = lobby_of(11, |config| {
-        config.limits.interval = Duration::from_millis(300);
-        config.limits.timeout = Duration::from_millis(1_000);
-    });
-    lobby.now = before.now;
-    for round in 0..3 {
-        assert!(matches!(back(&mut lobby, &mut former)[..], [Got::Page { .. }, Got::Changed { .. }]));
-        // Each of these eras was brought back from where the first was.
-        assert_eq!(former.state.unwrap().base.unwrap().era(), others[0].epoch().unwrap().era(), "{round}");
-        lobby.wait(1_100);
-        forget(from_mut(&mut former));
-    }
-    for other in &mut others {
-        joined(&lobby.resume(other));
     }
 }
