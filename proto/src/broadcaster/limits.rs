@@ -17,7 +17,7 @@ use core::time::Duration;
 /// - 300 a pool, and its name, its metadata and 19 for each broadcaster that it names; of those 206 are kept for the next
 ///   when it has ended;
 /// - while a pool comes back, 120 more for each member, and its spec again for each ticket;
-/// - 300 for each pool that has ended, and 300 more if that was while it came back: for as many as there may be pools, and for
+/// - 300 for each pool that has ended, and 350 more if that was while it came back: for as many as there may be pools, and for
 ///   1,024 at least, the latest;
 /// - 24 a place of the table of sources;
 /// - 1,500 for each datagram that may be queued (`max_queued`), for changes that members are still to be told: what is beyond

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use super::lineage::{Base, Rank};
 use super::recovery::is_of_another;
@@ -28,11 +29,16 @@ pub(super) struct Ended {
 /// A recovery that lasted when its pool ended.
 #[derive(Clone, Debug)]
 pub(super) struct Early {
-    /// What the pool was brought back from.
+    /// What the pool was brought back from at first.
     pub(super) base: State,
     /// Until when it would have lasted.
     pub(super) until: Instant,
     pub(super) away: Option<SentAway>,
+    /// The eras that were published in it of this base, one after the other has ended, and which of their tickets hold: see
+    /// [`Ended::silent`].
+    pub(super) eras: Vec<(u64, Option<u32>)>,
+    /// How many had come from which epoch.
+    pub(super) came: Option<Base>,
 }
 
 impl Ended {
@@ -40,16 +46,23 @@ impl Ended {
     /// be brought back.
     fn allows(&self, ticket: &Ticket, began_here: bool, now: Instant) -> bool {
         let (member, ticket) = (ticket.member, &ticket.state);
-        if ticket.epoch.era() == self.era {
-            return self.silent.is_some_and(|purged| ticket.epoch.number() >= purged);
+        let era = ticket.epoch.era();
+        let silent = |silent: Option<u32>| silent.is_some_and(|purged| ticket.epoch.number() >= purged);
+        if era == self.era {
+            return silent(self.silent);
+        }
+        let is_away = |early: &Early| early.away.as_ref().is_some_and(|away| away.bars(member, ticket));
+        let before =
+            self.early(now).and_then(|early| Some((early, early.eras.iter().find(|(of, _)| *of == era)?)));
+        if let Some((early, (_, ended))) = before {
+            return silent(*ended) && !is_away(early);
         }
         let from = self.base.filter(|base| base.epoch.era() == ticket.epoch.era());
         if began_here && from.is_none() {
             return false;
         }
         if let Some(early) = self.early(now) {
-            let is_away = early.away.as_ref().is_some_and(|away| away.bars(member, ticket));
-            return !is_away && !is_of_another(ticket, &early.base);
+            return !is_away(early) && !is_of_another(ticket, &early.base);
         }
         match from {
             // It went on elsewhere when it had come here. Or nobody who was there when it came heard so, before all fell
@@ -155,7 +168,7 @@ mod tests {
             assert!(!memory.all.contains_key(&name(2)) && memory.all.contains_key(&name(1)));
             // What `Limits` states: a map's node may be half full.
             assert!(2 * size_of::<(Name, (u64, Ended))>() + 2 * size_of::<(u64, Name)>() <= 300);
-            assert!(size_of::<Early>() <= 300);
+            assert!(size_of::<Early>() <= 350);
         }
     }
 }

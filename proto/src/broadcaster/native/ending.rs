@@ -57,13 +57,11 @@ impl Native {
         let Some(pool) = self.pools.get(place).filter(|pool| pool.number > 0 || pool.base.is_some()) else {
             return;
         };
-        let ended = Ended {
-            era: pool.era,
-            generation: pool.generation,
-            base: pool.base.map(|epoch| Base { epoch, came: pool.came }),
-            silent: pool.silent.then_some(pool.purged),
-            early: pool.recovery.as_ref().and_then(|recovery| recovery.early()).map(Box::new),
-        };
+        let base = pool.base.map(|epoch| Base { epoch, came: pool.came });
+        let silent = pool.silent.then_some(pool.purged);
+        let early = pool.recovery.as_ref().and_then(|recovery| recovery.early(pool.era, base, silent));
+        let ended =
+            Ended { era: pool.era, generation: pool.generation, base, silent, early: early.map(Box::new) };
         self.gone.note((pool.application, pool.id), ended);
     }
 

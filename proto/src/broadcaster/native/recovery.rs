@@ -9,8 +9,8 @@ use core::time::Duration;
 use super::Native;
 use super::desk::Desk;
 use super::ended::Early;
-use super::lineage::is_later;
-use super::places::{NONE, Standing};
+use super::lineage::{Base, is_later};
+use super::places::{NONE, Place, Places, Standing};
 use super::pools::{Phase, Pool};
 use super::requests::millis;
 use super::sent_away::SentAway;
@@ -58,6 +58,8 @@ pub(super) struct Recovery {
     /// Those who have come, but for who has left again and didn't know the pool just as it is brought back.
     come: Vec<Come>,
     away: Option<SentAway>,
+    /// The recovery in which the pool has ended, which would last still.
+    before: Option<Box<Early>>,
 }
 
 /// Whether a ticket is none of who was in a pool that comes back, or came back, as this says; and is no higher base.
@@ -96,6 +98,7 @@ impl Recovery {
             offers: BTreeMap::new(),
             come: Vec::new(),
             away: early.and_then(|early| early.away.clone()),
+            before: early.cloned().map(Box::new),
         }
     }
 
@@ -109,23 +112,35 @@ impl Recovery {
         self.offers.remove(&ticket);
     }
 
-    /// Whether a ticket is to be the base, rather than the one that is.
+    /// The recovery before, if this era was published in it.
+    fn before(&self, era: u64) -> Option<&Early> {
+        self.before.as_deref().filter(|before| before.eras.iter().any(|(of, _)| *of == era))
+    }
+
+    /// Whether a ticket is to be the base, rather than the one that is. What was published in the recovery before, and ended in it,
+    /// has gone on behind nothing: to others it is what it was brought back from.
     fn is_to_be_base(&self, state: &State) -> bool {
-        self.base.is_none_or(|base| is_later(state, &base))
+        let before = |base: &State| {
+            self.before(base.epoch.era())
+                .filter(|_| self.before(state.epoch.era()).is_none())
+                .map(|it| it.base)
+        };
+        self.base.is_none_or(|base| is_later(state, &before(&base).unwrap_or(base)))
     }
 
     /// Whether the ticket of this member can't bring it back.
     pub(super) fn is_out(&self, member: Member, state: &State) -> bool {
         self.away.as_ref().is_some_and(|away| away.bars(member, state))
-            || self.base.is_some_and(|base| is_of_another(state, &base))
+            || !self.is_to_be_base(state)
+                && self.base.is_some_and(|base| stays_out(&Come::by(member, state), &base))
     }
 
     /// The host sends a member away.
     pub(super) fn send_away(&mut self, member: Member, host: Member) {
         // The numbers of guests may be others' in a higher base.
-        let by_ticket = self.come.iter().any(|come| come.member == member && !come.guest);
-        if let Some(base) = self.base.filter(|_| by_ticket) {
-            self.away.get_or_insert_with(|| SentAway::none(base)).note(member, host);
+        let come = self.come.iter().find(|come| come.member == member && !come.guest);
+        if let Some((base, epoch)) = self.base.zip(come.and_then(Come::epoch)) {
+            self.away.get_or_insert_with(|| SentAway::none(base)).note((member, epoch), host);
         }
     }
 
@@ -141,9 +156,18 @@ impl Recovery {
         self.come.retain(|come| come.member != member || !come.guest && come.epoch() == base);
     }
 
-    /// What is to be known of it if its pool ends now.
-    pub(super) fn early(&self) -> Option<Early> {
-        Some(Early { base: self.base?, until: self.until, away: self.away.clone() })
+    /// What is to be known of it if its pool ends now, which was published in that era from there, and whose last member fell
+    /// silent or didn't.
+    pub(super) fn early(&self, era: u64, from: Option<Base>, silent: Option<u32>) -> Option<Early> {
+        let base = self.base?;
+        let before = self.before(base.epoch.era());
+        let mut eras = before.map_or(Vec::new(), |before| before.eras.clone());
+        let came = from.filter(|from| from.epoch == base.epoch);
+        if came.is_some() {
+            eras.push((era, silent));
+        }
+        let base = before.map_or(base, |before| before.base);
+        Some(Early { base, until: self.until, away: self.away.clone(), eras, came })
     }
 
     fn has_come(&mut self, come: Come) {
@@ -168,9 +192,20 @@ impl Recovery {
 
     /// How many these are: see [`State::came`].
     fn came(&self) -> u16 {
-        let before = self.base.filter(|base| base.base.is_some()).map_or(u16::MAX, |base| base.came);
-        u16::try_from(self.exact().count()).unwrap_or(u16::MAX).min(before)
+        let most = self.base.filter(|base| base.base.is_some()).map_or(u16::MAX, |base| base.came);
+        // Of two eras that were published of one base in one recovery the later one is.
+        let before = self.before.as_ref().and_then(|before| before.came);
+        let before =
+            before.filter(|it| self.base.is_some_and(|base| base.epoch == it.epoch)).map_or(0, |it| it.came);
+        u16::try_from(self.exact().count()).unwrap_or(u16::MAX).max(before).min(most)
     }
+}
+
+/// The members from this place on.
+fn there(places: &Places, first: u32) -> BTreeSet<Member> {
+    core::iter::successors(places.get(first), |place| places.get(place.next))
+        .filter_map(Place::member)
+        .collect()
 }
 
 impl Native {
@@ -300,10 +335,16 @@ impl Native {
         self.recoveries.insert((recovery.due, place));
         self.due = self.due.min(recovery.due);
         let free = recovery.away.as_mut().map_or(Vec::new(), |away| away.rebase(&ticket.state));
+        let base = Some(ticket.state.epoch);
+        let places = &self.places;
+        let there: BTreeSet<Member> = there(places, pool.first);
         let out: Vec<Member> = recovery
             .come
             .iter()
-            .filter(|come| come.guest || stays_out(come, &ticket.state) || free.contains(&come.member))
+            .filter(|come| {
+                let has_left = come.epoch() != base && !there.contains(&come.member);
+                come.guest || has_left || stays_out(come, &ticket.state) || free.contains(&come.member)
+            })
             .map(|come| come.member)
             .collect();
         recovery.come.retain(|come| !out.contains(&come.member));

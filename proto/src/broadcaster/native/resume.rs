@@ -88,6 +88,7 @@ impl Native {
         if recovery.is_out(ticket.member, &ticket.state) {
             return Err(Refusal::Stale);
         }
+        allows(desk, spec)?;
         self.has_room_for(desk, asker.source)?;
         let number = ticket.member.get();
         let session = NonZeroU64::new(ticket.session.0);

@@ -395,7 +395,7 @@ fn whom_the_host_has_sent_away_while_the_pool_came_back_stays_away_when_it_comes
         [lobby.resume(&mut one), lobby.resume(&mut other)],
         [Got::Refused(Refusal::Stale), Got::Refused(Refusal::Stale)]
     );
-    lobby.wait(4_000);
+    lobby.wait(6_000);
     let mut stayed = [first, second];
     page_at_once(&mut lobby, &mut stayed);
     assert_eq!(agreed(&stayed), [1, 2]);

@@ -12,6 +12,7 @@ mod listing;
 mod lobby;
 mod members;
 mod orders;
+mod outages;
 mod ranks;
 mod recovery;
 mod seats;

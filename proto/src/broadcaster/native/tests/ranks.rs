@@ -2,6 +2,7 @@
 //! section 7.2, rules 3 and 5).
 
 use alloc::boxed::Box;
+use alloc::vec;
 
 use super::lobby::at;
 use crate::broadcaster::native::ended::{Early, Ended, Memory};
@@ -95,10 +96,18 @@ fn of_a_pool_that_has_ended_some_tickets_hold() {
     let base = Base { epoch: epoch(5, 3), came: 2 };
     let over = Ended { era: 7, generation: 1, base: Some(base), silent: None, early: None };
     let silent = |purged| Ended { silent: Some(purged), ..over.clone() };
-    let meanwhile = |away| Some(Box::new(Early { base: state(5, 3), until: at(10_000), away }));
+    let meanwhile = |away| {
+        Some(Box::new(Early {
+            base: state(5, 3),
+            until: at(10_000),
+            away,
+            eras: vec![(7, None), (6, Some(2))],
+            came: None,
+        }))
+    };
     let early = Ended { early: meanwhile(None), ..over.clone() };
     let mut away = SentAway::none(state(5, 3));
-    away.note(member(2), member(1));
+    away.note((member(2), epoch(5, 3)), member(1));
     let sent_away = Ended { early: meanwhile(Some(away)), ..over.clone() };
     let from = |number| brought_back(9, 1, epoch(7, number), 2, 2);
     let few = State { count: Seats::new(3).unwrap(), ..state(5, 2) };
@@ -126,6 +135,8 @@ fn of_a_pool_that_has_ended_some_tickets_hold() {
             there,
             true,
         ),
+        ("one before that, which fell silent", early.clone(), state(6, 2), there, true),
+        ("from before the kick in that", early.clone(), state(6, 1), there, false),
         ("a higher base, while others are on their way", early.clone(), state(5, 4), elsewhere, true),
         (
             "another era, which is a higher base",

@@ -215,9 +215,11 @@ fn who_is_replaced_as_a_higher_base_comes_is_no_change_of_what_is_published() {
     lobby.hand_in(other.from, &take(&other));
     lobby.drain();
     lobby.mail.clear();
-    let got = back(&mut lobby, &mut all[2]);
-    let [Got::Page { members, .. }, Got::Changed { changes, .. }] = &got[..] else { panic!("{got:?}") };
-    assert_eq!((members.len(), changes.len()), (2, 0));
+    assert_eq!(back(&mut lobby, &mut all[2]), [Got::Pong(1)], "the host is there no longer");
+    lobby.wait(6_000);
+    let got = lobby.got(&mut all[2]);
+    let [Got::Changed { changes, .. }] = &got[..] else { panic!("{got:?}") };
+    assert_eq!((changes.len(), lobby.machine.member_count()), (0, 2));
 }
 
 // Rule 8.
