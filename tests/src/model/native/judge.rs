@@ -226,6 +226,10 @@ impl State {
         }
         let Some(Stage::Live(line)) = self.pools.get_mut(&id).map(|pool| &mut pool.stage) else {
             self.over.learns(id, &page.state);
+            let recovery = self.pools.get_mut(&id).and_then(|pool| pool.recovery.as_mut());
+            if let Some(before) = recovery.and_then(|recovery| recovery.before.as_mut()) {
+                before.learns(&page.state);
+            }
             return Ok("page, over");
         };
         let index = line.observe(&page.state, from, fits)?;

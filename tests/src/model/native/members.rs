@@ -292,9 +292,9 @@ impl State {
                 };
                 let kicked = self.places.iter().find(|(_, place)| of(place)).map(|(name, _)| *name);
                 if let Some(recovery) = self.pools.get_mut(&id).and_then(|pool| pool.recovery.as_mut()) {
-                    let by_ticket = recovery.come.get(&member).is_some_and(Option::is_some);
-                    if let Some(base) = recovery.base.as_ref().filter(|_| by_ticket) {
-                        recovery.kicked.add(member, me, &base.0);
+                    let by = recovery.come.get(&member).copied().flatten();
+                    if let Some((base, by)) = recovery.base.as_ref().zip(by) {
+                        recovery.kicked.add((member, by), me, &base.0);
                     }
                 }
                 if let Some(kicked) = kicked {

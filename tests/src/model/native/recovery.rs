@@ -89,43 +89,76 @@ pub(super) struct Ended {
 /// A recovery that lasted when its pool ended.
 #[derive(Clone, Debug)]
 pub(super) struct Early {
+    /// What the pool was brought back from, not counting eras that ended in it.
     pub(super) base: Ticket,
     pub(super) until: Instant,
     pub(super) kicked: Kicked,
+    /// The eras that ended in it.
+    pub(super) eras: Vec<Past>,
+    /// From which epoch the last was brought back, with how many.
+    pub(super) came: Option<(Epoch, u16)>,
+}
+
+/// An era that ended in a recovery, of that generation and from that epoch.
+#[derive(Clone, Debug)]
+pub(super) struct Past {
+    pub(super) era: Option<u64>,
+    pub(super) generation: u32,
+    pub(super) base: Epoch,
+    /// As of a pool that has ended.
+    pub(super) silent: Option<u32>,
+}
+
+impl Early {
+    fn era(&self, era: u64) -> Option<&Past> {
+        self.eras.iter().find(|past| past.era == Some(era))
+    }
+
+    /// It is told of one of its eras.
+    pub(super) fn learns(&mut self, said: &TicketState) {
+        let own = |past: &&mut Past| (said.generation, said.base) == (past.generation, Some(past.base));
+        self.eras.iter_mut().filter(own).for_each(|past| past.era = Some(said.epoch.era()));
+    }
 }
 
 /// Whom hosts have sent away who came by a ticket.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kicked {
-    /// With the host that did it.
-    members: Vec<(Member, Member)>,
+    /// With the epoch by which they came, and the host that did it.
+    members: Vec<(Member, Epoch, Member)>,
     /// The highest base since.
     since: Option<Ticket>,
 }
 
 impl Kicked {
-    pub(super) fn add(&mut self, member: Member, host: Member, base: &Ticket) {
-        self.members.retain(|(other, _)| *other != member);
-        self.members.push((member, host));
+    pub(super) fn add(&mut self, (member, by): (Member, Epoch), host: Member, base: &Ticket) {
+        self.members.retain(|(other, ..)| *other != member);
+        self.members.push((member, by, host));
         self.since.get_or_insert(*base);
     }
 
     /// Whether one of them is none by this ticket: it is by later ones in which another is host.
     fn bars(&self, ticket: &Ticket) -> bool {
-        let by = self.members.iter().find(|(member, _)| *member == ticket.member).map(|(_, by)| *by);
+        let by = self.members.iter().find(|(member, ..)| *member == ticket.member).map(|(.., by)| *by);
         let later = self.since.as_ref().is_none_or(|since| counts_before(ticket, since));
         by.is_some_and(|by| !later || by == ticket.state.host)
     }
 
     /// Another base. Answers those who may come by it.
     fn rebase(&mut self, base: &Ticket) -> Vec<Member> {
-        if self.since.as_ref().is_some_and(|since| !counts_before(base, since)) {
-            return Vec::new();
+        let later = self.since.as_ref().is_some_and(|since| counts_before(base, since));
+        if later {
+            self.since = Some(*base);
         }
-        let host = base.state.host;
-        let (stay, free) = self.members.iter().partition::<Vec<_>, _>(|(_, by)| *by == host);
-        (self.members, self.since) = (stay, self.since.map(|_| *base));
-        free.into_iter().map(|(member, _)| member).collect()
+        let state = &base.state;
+        // Of other eras the numbers are others'.
+        let of_it = |by: &Epoch| {
+            by.era() == state.epoch.era() || state.base.is_some_and(|base| base.era() == by.era())
+        };
+        let stays = |(_, by, host): &(Member, Epoch, Member)| of_it(by) && (*host == state.host || !later);
+        let (stay, free) = self.members.iter().partition::<Vec<_>, _>(|it| stays(it));
+        self.members = stay;
+        free.into_iter().map(|(member, ..)| member).collect()
     }
 }
 
@@ -156,6 +189,10 @@ impl Over {
         if let Some((_, ended)) = self.pools.iter_mut().find(|(id, ended)| *id == pool && made(ended)) {
             ended.era = Some(said.epoch.era());
         }
+        let ended = self.pools.iter_mut().find(|(id, _)| *id == pool).map(|(_, ended)| ended);
+        if let Some(early) = ended.and_then(|ended| ended.early.as_mut()) {
+            early.learns(said);
+        }
     }
 
     pub(super) fn knows(&self, pool: PoolUuid) -> bool {
@@ -171,12 +208,15 @@ impl Over {
         let epoch = ticket.epoch;
         let is_of = |era: u64| ended.era == Some(era);
         let from = ended.base.filter(|(base, _)| base.era() == epoch.era());
+        let early = ended.early.as_ref().filter(|early| now < early.until);
         let holds = if is_of(epoch.era()) {
             ended.silent.is_some_and(|purged| purged <= epoch.number())
+        } else if let Some((early, past)) = early.and_then(|early| Some((early, early.era(epoch.era())?))) {
+            past.silent.is_some_and(|purged| purged <= epoch.number()) && !early.kicked.bars(whole)
         } else if own && from.is_none() {
             // What is published here now.
             false
-        } else if let Some(early) = ended.early.as_ref().filter(|early| now < early.until) {
+        } else if let Some(early) = early {
             // Who was on the way may come as if it lasted still.
             let is_in = counts_before(whole, &early.base) || !stays_out(come(whole), &early.base);
             is_in && !early.kicked.bars(whole)
@@ -192,11 +232,10 @@ impl Over {
         holds.then_some(ended.generation)
     }
 
-    /// Whom the recovery sent away in which a pool ended, if that would last still.
-    pub(super) fn sent_away(&self, pool: PoolUuid, now: Instant) -> Option<Kicked> {
+    /// The recovery in which a pool ended, if that would last still.
+    pub(super) fn early(&self, pool: PoolUuid, now: Instant) -> Option<Box<Early>> {
         let (_, ended) = self.pools.iter().find(|(id, _)| *id == pool)?;
-        let early = ended.early.as_ref().filter(|early| now < early.until)?;
-        Some(early.kicked.clone())
+        ended.early.clone().filter(|early| now < early.until)
     }
 }
 
@@ -207,9 +246,30 @@ impl Recovery {
         self.kicked.bars(ticket) || low.is_some_and(|base| stays_out(come(ticket), &base.0))
     }
 
-    /// Whether it is a higher base than there is.
+    /// The recovery before, if that era is one of its.
+    fn before(&self, epoch: Epoch) -> Option<&Early> {
+        self.before.as_deref().filter(|before| before.era(epoch.era()).is_some())
+    }
+
+    /// Whether it is a higher base than there is. An era that ended in the recovery before is to others where it came from.
     pub(super) fn is_higher(&self, ticket: &Ticket) -> bool {
-        self.base.as_ref().is_none_or(|base| counts_before(ticket, &base.0))
+        let Some(base) = &self.base else { return true };
+        match self.before(base.0.state.epoch) {
+            Some(before) if self.before(ticket.state.epoch).is_none() => counts_before(ticket, &before.base),
+            _ => counts_before(ticket, &base.0),
+        }
+    }
+
+    /// What is known of it if its pool ends, which was last published so.
+    pub(super) fn early(&self, last: Past, came: u16) -> Option<Box<Early>> {
+        let base = self.base.as_ref()?.0;
+        let before = self.before(base.state.epoch);
+        let mut eras = before.map_or(Vec::new(), |before| before.eras.clone());
+        let own = last.base == base.state.epoch;
+        let came = own.then_some((last.base, came));
+        eras.extend(Some(last).filter(|_| own));
+        let base = before.map_or(base, |before| before.base);
+        Some(Box::new(Early { base, until: self.until, kicked: self.kicked.clone(), eras, came }))
     }
 
     /// Somebody is a member no longer.
@@ -233,7 +293,9 @@ impl Recovery {
 
     fn came(&self) -> u16 {
         let before = self.base.as_ref().and_then(|base| brought_back(&base.0.state));
-        let came = self.knew().count() as u16;
+        let own = self.base.as_ref().map(|base| base.0.state.epoch);
+        let same = self.before.as_ref().and_then(|it| it.came).filter(|(base, _)| own == Some(*base));
+        let came = (self.knew().count() as u16).max(same.map_or(0, |(_, came)| came));
         before.map_or(came, |(_, before)| came.min(before))
     }
 }
@@ -337,6 +399,11 @@ impl State {
         }
         let now = self.now;
         let wait = self.limits.interval * super::TWO;
+        let at = self.places.get(&by).map(|place| place.address);
+        let is_there = |place: &&super::state::Place| {
+            place.pool == id && place.offered.is_none() && Some(place.address) != at
+        };
+        let there: Vec<Member> = self.places.values().filter(is_there).map(|place| place.member).collect();
         let Some(recovery) = &mut pool.recovery else { return };
         let out: Vec<Member> = recovery
             .come
@@ -345,6 +412,9 @@ impl State {
             .map(|(member, _)| *member)
             .collect();
         recovery.come.retain(|member, _| !out.contains(member));
+        // Nor has come who has left, but by just this epoch.
+        let own = Some(base.0.state.epoch);
+        recovery.come.retain(|member, by| *by == own || there.contains(member));
         recovery.publish = Some((now + wait).min(recovery.until));
         // Whom another host has sent away may come by this ticket.
         let free = recovery.kicked.rebase(&base.0);

@@ -294,7 +294,8 @@ impl State {
                 if own && holds.is_none() || recovery.is_out(ticket) {
                     return refused([Refusal::Stale]);
                 }
-                let refusals = self.limits(from, about, None);
+                let mut refusals = self.limits(from, about, None);
+                refusals.extend(self.is_too_much(spec).then_some(Refusal::Limit));
                 if !refusals.is_empty() {
                     return refused(refusals);
                 }
@@ -319,13 +320,14 @@ impl State {
                 let taken = self.pools.values().any(|pool| pool.code == Some(ticket.code));
                 let publish = self.after(self.limits.interval * TWO);
                 let until = self.after(self.limits.timeout).max(publish + HOLDS);
-                let kicked = self.over.sent_away(id, self.now).unwrap_or_default();
+                let before = self.over.early(id, self.now);
+                let kicked = before.as_ref().map(|before| before.kicked.clone()).unwrap_or_default();
                 let pool = Pool {
                     application: ticket.application,
                     code: (!taken).then_some(ticket.code),
                     source: source(from),
                     stage: Stage::Gathering,
-                    recovery: Some(Recovery { generation, kicked, ..Recovery::new(publish, until) }),
+                    recovery: Some(Recovery { generation, kicked, before, ..Recovery::new(publish, until) }),
                     published: None,
                 };
                 self.pools.insert(id, pool);

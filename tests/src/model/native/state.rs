@@ -16,7 +16,7 @@ use super::cookies::Cookies;
 use super::due::Due;
 use super::line::Line;
 use super::rates::{Bucket, Rates};
-use super::recovery::{Come, Early, Ended, Kicked, Over};
+use super::recovery::{Come, Early, Ended, Kicked, Over, Past};
 
 /// A session of a member, or one that was offered.
 #[derive(Clone)]
@@ -126,6 +126,8 @@ pub(super) struct Recovery {
     /// Who has come, and by what; but who has left again only if it was by just the base's epoch.
     pub(super) come: BTreeMap<Member, Come>,
     pub(super) kicked: Kicked,
+    /// The recovery in which the pool has ended, which would last still.
+    pub(super) before: Option<Box<Early>>,
 }
 
 impl Recovery {
@@ -137,6 +139,7 @@ impl Recovery {
             base: None,
             come: BTreeMap::new(),
             kicked: Kicked::default(),
+            before: None,
         }
     }
 }
@@ -352,23 +355,24 @@ impl State {
     /// A pool ends. `silent`: its last member fell silent, and the latest kick was in the epoch of that number.
     fn remember(&mut self, id: PoolUuid, silent: Option<u32>) {
         let Some(pool) = self.pools.get(&id) else { return };
-        let early = pool.recovery.as_ref().and_then(|recovery| {
-            let base = recovery.base.as_ref()?.0;
-            Some(Box::new(Early { base, until: recovery.until, kicked: recovery.kicked.clone() }))
-        });
-        let ended = match &pool.stage {
+        let early = |era, generation, base: Option<(Epoch, u16)>, silent| {
+            let (base, came) = base?;
+            pool.recovery.as_ref()?.early(Past { era, generation, base, silent }, came)
+        };
+        let (era, generation, base, silent) = match &pool.stage {
             Stage::Live(line) => {
-                let base = line.base.map(|base| (base, line.came()));
-                Ended { era: line.era(), generation: line.generation, base, silent, early }
+                (line.era(), line.generation, line.base.map(|base| (base, line.came())), silent)
             }
             Stage::Gathering => match pool.published {
                 Some(Published { era, generation, base, came }) => {
-                    Ended { era, generation, base: Some((base, came)), silent: None, early }
+                    (era, generation, Some((base, came)), None)
                 }
                 None => return,
             },
             Stage::Offered(_) => return,
         };
+        let early = early(era, generation, base, silent);
+        let ended = Ended { era, generation, base, silent, early };
         self.over.note(id, ended);
     }
 
