@@ -96,6 +96,19 @@ fn no_more_came_than_with_what_it_is_brought_back_from() {
     }
 }
 
+// Who knew it as it was before has come, too, but not with what it is brought back from.
+#[test]
+fn who_knew_an_earlier_epoch_does_not_count_as_come_with_the_base() {
+    let mut lobby = lobby(|_| {});
+    let [now, before] = [4, 3].map(|number| state(1, number, 3, 1));
+    let mut all = [(1, now), (2, now), (3, before)].map(|(number, state)| of(number, state));
+    for client in &mut all {
+        back(&mut lobby, client);
+    }
+    page_at_once(&mut lobby, &mut all);
+    assert_eq!((agreed(&all), all[0].state.unwrap().came), (vec![1, 2, 3], 2));
+}
+
 // Rule 5: who knew it just as it is brought back comes before others, be it published or not.
 #[test]
 fn where_a_pool_is_full_who_knew_it_as_it_is_takes_the_place_of_the_last_who_did_not() {
