@@ -58,6 +58,13 @@ fn the_rest_of_a_roster_has_the_spec_of_its_epoch() {
     holds_natively(8_136);
 }
 
+/// A broadcaster stood still, with hundreds of requests at the very edge of a rate: where the model counted too coarsely to
+/// know which were within it, there were more ways than it can go on with.
+#[test]
+fn what_is_within_a_rate_is_certain() {
+    holds_natively(23_457);
+}
+
 /// The limits that are drawn were for eight nodes, however many there were: here pools of 16 peers for 21 of them.
 #[test]
 fn more_nodes_than_usual() {

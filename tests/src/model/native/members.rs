@@ -13,8 +13,6 @@ use super::state::{Pool, Stage, State};
 /// How a message is taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hearing {
-    /// It is within its member's rate.
-    within: bool,
     /// The cookie that it moves by is good.
     cookie: bool,
 }
@@ -24,22 +22,20 @@ const SOME: u16 = 0;
 
 impl State {
     /// How a message may be taken: with what is for certain, and with all that may be otherwise.
-    pub(super) fn hearings(&mut self, from: SocketAddr, message: &UnverifiedMessage<'_>) -> Vec<Hearing> {
-        let (now, row, second) = (self.now, self.limits.messages_in_a_row, self.limits.messages_per_second);
-        let whose = self.places.values_mut().find_map(|place| {
+    pub(super) fn hearings(&self, from: SocketAddr, message: &UnverifiedMessage<'_>) -> Vec<Hearing> {
+        let act = self.places.values().find_map(|place| {
             let (handle, _, key) = place.told?;
-            let act = (handle == message.handle()).then(|| message.verify(&key))?.ok()?.act;
-            Some((place.rate.may_take(now, row, second), act))
+            Some((handle == message.handle()).then(|| message.verify(&key))?.ok()?.act)
         });
-        let Some((within, act)) = whose else { return vec![Hearing { within: true, cookie: false }] };
         let good = match act {
-            Act::Move(cookie) => self.cookies.is_good(from, Some(cookie), now),
-            Act::Ping(_) | Act::Ask(_) | Act::Leave | Act::About(_) | Act::Change(_) => Some(false),
-            Act::Kick(_) | Act::Hand(_) | Act::Close => Some(false),
+            Some(Act::Move(cookie)) => self.cookies.is_good(from, Some(cookie), self.now),
+            Some(Act::Ping(_) | Act::Ask(_) | Act::Leave | Act::About(_) | Act::Change(_)) | None => {
+                Some(false)
+            }
+            Some(Act::Kick(_) | Act::Hand(_) | Act::Close) => Some(false),
         };
-        let both = |known: Option<bool>| known.map_or_else(|| vec![true, false], |known| vec![known]);
-        let cookies = |within| both(good).into_iter().map(move |cookie| Hearing { within, cookie });
-        both(within).into_iter().flat_map(cookies).collect()
+        let cookies = good.map_or_else(|| vec![true, false], |known| vec![known]);
+        cookies.into_iter().map(|cookie| Hearing { cookie }).collect()
     }
 
     pub(super) fn message(&mut self, from: SocketAddr, message: &UnverifiedMessage<'_>, how: Hearing) {
@@ -64,6 +60,7 @@ impl State {
     }
 
     fn verified(&mut self, from: SocketAddr, name: u64, message: &Message<'_>, how: Hearing) {
+        let pace = self.messages();
         let Some(place) = self.places.get_mut(&name) else { return };
         let elsewhere = place.address != from;
         let count = message.count;
@@ -83,10 +80,10 @@ impl State {
             };
         }
         // What is beyond the rate is not taken.
-        if !how.within {
+        if !place.rate.may_take(self.now, pace) {
             return;
         }
-        place.rate.take();
+        place.rate.take(pace);
         if !is_order {
             place.count = count;
         }

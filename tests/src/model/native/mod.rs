@@ -77,38 +77,36 @@ impl NativeModel {
     /// The implementation was told of a datagram.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         self.handle_timeout(now);
-        let states = std::mem::take(&mut self.states);
         match FromClient::read(datagram) {
-            Ok(FromClient::Request(request)) => {
-                for mut state in states {
-                    let lucks = state.lucks(from, &request);
-                    for luck in lucks.iter().skip(1) {
-                        let mut other = state.clone();
-                        other.request(from, &request, *luck, &self.classic);
-                        self.states.push(other);
-                    }
-                    if let Some(luck) = lucks.first() {
-                        state.request(from, &request, *luck, &self.classic);
-                    }
-                    self.states.push(state);
-                }
-            }
-            Ok(FromClient::Message(message)) => {
-                for mut state in states {
-                    let hearings = state.hearings(from, &message);
-                    for how in hearings.iter().skip(1) {
-                        let mut other = state.clone();
-                        other.message(from, &message, *how);
-                        self.states.push(other);
-                    }
-                    if let Some(how) = hearings.first() {
-                        state.message(from, &message, *how);
-                    }
-                    self.states.push(state);
-                }
-            }
-            Err(_) => self.states = states,
+            Ok(FromClient::Request(request)) => self.split(
+                |state| state.lucks(from, &request),
+                |state, classic, luck| state.request(from, &request, luck, classic),
+            ),
+            Ok(FromClient::Message(message)) => self.split(
+                |state| state.hearings(from, &message),
+                |state, _, how| state.message(from, &message, how),
+            ),
+            Err(_) => {}
         }
+    }
+
+    /// Goes on with all that may be. What is likeliest each time stays first, so that it is never among those of which
+    /// there are too many: who shares a rate with whom may be open for hundreds of requests that come at once.
+    fn split<H>(&mut self, may_be: impl Fn(&mut State) -> Vec<H>, go_on: impl Fn(&mut State, &[PoolId], H)) {
+        let mut others = Vec::new();
+        for state in &mut self.states {
+            let mut hows = may_be(state).into_iter();
+            let first = hows.next();
+            for how in hows {
+                let mut other = state.clone();
+                go_on(&mut other, &self.classic, how);
+                others.push(other);
+            }
+            if let Some(how) = first {
+                go_on(state, &self.classic, how);
+            }
+        }
+        self.states.append(&mut others);
         self.states.truncate(MOST);
     }
 

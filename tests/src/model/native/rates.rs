@@ -8,45 +8,52 @@ use poolmesh_proto::{Instant, Limits};
 
 use super::state::source;
 
-/// So many asks in a row, and so many more each second.
+/// So many asks in a row, and so many more each second: time that can be saved up, and spent on asks.
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
     since: Instant,
-    /// In millionths.
+    /// In microseconds.
     left: u64,
 }
 
-const ONE: u64 = 1_000_000;
-/// Where counting differs by rounding: so many asks are neither within a rate nor beyond it.
-const SLACK: u64 = ONE / 2;
+/// How often somebody may ask.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// What one ask takes, in whole microseconds.
+    step: u64,
+    row: u64,
+}
+
+impl Pace {
+    pub(super) fn new(second: u32, row: u32) -> Self {
+        let step = 1_000_000_u64.checked_div(second.into()).unwrap_or(AGE);
+        Self { step, row: row.into() }
+    }
+
+    const fn most(self) -> u64 {
+        self.step.saturating_mul(self.row)
+    }
+}
+
+/// Longer than any run, in microseconds.
+const AGE: u64 = 1 << 50;
 
 impl Bucket {
-    pub(super) const fn full(now: Instant, row: u32) -> Self {
-        Self { since: now, left: row as u64 * ONE }
+    pub(super) const fn full(now: Instant, pace: Pace) -> Self {
+        Self { since: now, left: pace.most() }
     }
 
-    fn level(&mut self, now: Instant, row: u32, second: u32) -> u64 {
+    /// Whether one more is within it.
+    pub(super) fn may_take(&mut self, now: Instant, pace: Pace) -> bool {
         let passed = now.saturating_duration_since(self.since).as_micros();
-        let gained = u64::try_from(passed).unwrap_or(u64::MAX).saturating_mul(second.into());
+        let gained = u64::try_from(passed).unwrap_or(u64::MAX);
         self.since = now.max(self.since);
-        self.left = self.left.saturating_add(gained).min(u64::from(row) * ONE);
-        self.left
+        self.left = self.left.saturating_add(gained).min(pace.most());
+        pace.row > 0 && self.left >= pace.step
     }
 
-    /// Whether one more is within it: for certain, for certain not, or maybe (none).
-    pub(super) fn may_take(&mut self, now: Instant, row: u32, second: u32) -> Option<bool> {
-        let left = self.level(now, row, second);
-        if left >= ONE + SLACK {
-            Some(true)
-        } else if left + SLACK < ONE {
-            Some(false)
-        } else {
-            None
-        }
-    }
-
-    pub(super) fn take(&mut self) {
-        self.left = self.left.saturating_sub(ONE);
+    pub(super) fn take(&mut self, pace: Pace) {
+        self.left = self.left.saturating_sub(pace.step);
     }
 }
 
@@ -56,8 +63,7 @@ const MANY: usize = 1 << 18;
 /// The rates of all sources.
 #[derive(Clone, Debug)]
 pub(super) struct Rates {
-    second: u32,
-    row: u32,
+    pace: Pace,
     codes: usize,
     /// In how many places they are kept.
     places: usize,
@@ -74,14 +80,13 @@ pub(super) struct Rates {
 
 impl Rates {
     pub(super) fn new(limits: &Limits) -> Self {
-        let all = Bucket::full(Instant::ZERO, limits.requests_in_a_row);
+        let pace = Pace::new(limits.requests_per_second, limits.requests_in_a_row);
         Self {
-            second: limits.requests_per_second,
-            row: limits.requests_in_a_row,
+            pace,
             codes: limits.wrong_codes_per_minute as usize,
             places: limits.sources,
             of: BTreeMap::new(),
-            all,
+            all: Bucket::full(Instant::ZERO, pace),
             wrong: BTreeMap::new(),
             all_wrong: Wrong::default(),
             beyond: 0,
@@ -91,17 +96,17 @@ impl Rates {
 
     /// Whether it is within somebody's rate to ask: for certain, for certain not, or maybe (none).
     pub(super) fn may_ask(&mut self, from: SocketAddr, now: Instant) -> Option<bool> {
-        let (row, second) = (self.row, self.second);
-        let own = self.of.entry(source(from)).or_insert_with(|| Bucket::full(now, row));
-        let own = own.may_take(now, row, second);
-        let all = self.all.may_take(now, row, second);
+        let pace = self.pace;
+        let own = self.of.entry(source(from)).or_insert_with(|| Bucket::full(now, pace));
+        let own = own.may_take(now, pace);
+        let all = self.all.may_take(now, pace);
         match (self.places, own, all) {
-            (1, _, all) => all,
-            (MANY.., own, _) => own,
+            (1, _, all) => Some(all),
+            (MANY.., own, _) => Some(own),
             // Who shares a place with whom is not known.
-            (_, _, Some(true)) => Some(true),
-            (_, Some(false), _) => Some(false),
-            (_, Some(true) | None, Some(false) | None) => None,
+            (_, _, true) => Some(true),
+            (_, false, _) => Some(false),
+            (_, true, false) => None,
         }
     }
 
@@ -111,9 +116,9 @@ impl Rates {
             self.beyond += 1;
             return;
         }
-        self.all.take();
+        self.all.take(self.pace);
         if let Some(own) = self.of.get_mut(&source(from)) {
-            own.take();
+            own.take(self.pace);
         }
     }
 

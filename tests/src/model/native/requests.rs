@@ -178,7 +178,7 @@ impl State {
             named: false,
             session_before: None,
             before: None,
-            rate: Bucket::full(self.now, self.limits.messages_in_a_row),
+            rate: Bucket::full(self.now, self.messages()),
             seated: false,
             knows: 0,
             heard: 0,

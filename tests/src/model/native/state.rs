@@ -15,7 +15,7 @@ use poolmesh_proto::{Instant, Limits};
 use super::cookies::Cookies;
 use super::due::Due;
 use super::line::Line;
-use super::rates::{Bucket, Rates};
+use super::rates::{Bucket, Pace, Rates};
 use super::recovery::{Come, Early, Ended, Kicked, Over, Past};
 
 /// A session of a member, or one that was offered.
@@ -196,6 +196,11 @@ impl State {
             eras: BTreeMap::new(),
             due: Vec::new(),
         }
+    }
+
+    /// How often a member may be heard.
+    pub(super) fn messages(&self) -> Pace {
+        Pace::new(self.limits.messages_per_second, self.limits.messages_in_a_row)
     }
 
     pub(super) fn add(&mut self, place: Place) -> u64 {
