@@ -17,8 +17,9 @@ use core::time::Duration;
 /// - 300 a pool, and its name, its metadata and 19 for each broadcaster that it names; of those 206 are kept for the next
 ///   when it has ended;
 /// - while a pool comes back, 120 more for each member, and its spec again for each ticket;
-/// - 300 for each pool that has ended, and 350 more if that was while it came back: for as many as there may be pools, and for
-///   1,024 at least, the latest;
+/// - 300 for each pool that has ended, for as many as there may be pools, and for 1,024 at least, the latest. If that was while
+///   it came back, 350 more, 24 for each member that its hosts sent away meanwhile, of 1,024 at most, and 24 for each of its
+///   eras that ended so, of 16 at most;
 /// - 24 a place of the table of sources;
 /// - 1,500 for each datagram that may be queued (`max_queued`), for changes that members are still to be told: what is beyond
 ///   they learn by their next pings. Each of those datagrams takes as much itself

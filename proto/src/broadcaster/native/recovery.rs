@@ -34,8 +34,7 @@ pub(super) struct Offered {
 #[derive(Clone, Copy, Debug)]
 struct Come {
     member: Member,
-    era: u64,
-    number: u32,
+    by: Epoch,
     /// It joined what was published, without a ticket.
     guest: bool,
 }
@@ -43,6 +42,9 @@ struct Come {
 /// How long tickets hold at least, and two intervals more. Members whose broadcasters were all away ask each for 2 s, of four at
 /// the most, and rest for an interval and a quarter.
 const HOLDS: Duration = Duration::from_secs(8);
+
+/// So many eras that ended in a recovery are remembered, the latest: each fell silent before the next was published.
+pub(super) const ERAS: usize = 16;
 
 /// A pool's recovery: tickets hold while it lasts.
 #[derive(Debug)]
@@ -69,19 +71,15 @@ pub(super) fn is_of_another(ticket: &State, base: &State) -> bool {
 
 /// Whether who has come so stays out of a pool that comes back as this says.
 fn stays_out(come: &Come, base: &State) -> bool {
-    let is_of_era = come.era == base.epoch.era() && come.number >= base.purged;
+    let is_of_era = come.by.era() == base.epoch.era() && come.by.number() >= base.purged;
     // Who was there when the era began, and has not heard of it yet; if nobody was sent away since then.
-    let was_there = base.purged == 0 && base.base == Epoch::new(come.era, come.number);
+    let was_there = base.purged == 0 && base.base == Some(come.by);
     !is_of_era && !was_there
 }
 
 impl Come {
-    fn epoch(&self) -> Option<Epoch> {
-        Epoch::new(self.era, self.number)
-    }
-
-    fn by(member: Member, state: &State) -> Self {
-        Self { member, era: state.epoch.era(), number: state.epoch.number(), guest: false }
+    const fn by(member: Member, state: &State) -> Self {
+        Self { member, by: state.epoch, guest: false }
     }
 }
 
@@ -90,6 +88,7 @@ impl Recovery {
     pub(super) fn new(now: Instant, limits: &Limits, early: Option<&Early>) -> Self {
         let publish = now + limits.interval + limits.interval;
         let until = (publish + HOLDS).max(now + limits.timeout);
+        let mut before = early.cloned().map(Box::new);
         Self {
             publish,
             until,
@@ -97,8 +96,8 @@ impl Recovery {
             base: None,
             offers: BTreeMap::new(),
             come: Vec::new(),
-            away: early.and_then(|early| early.away.clone()),
-            before: early.cloned().map(Box::new),
+            away: before.as_mut().and_then(|before| before.away.take()),
+            before,
         }
     }
 
@@ -139,8 +138,8 @@ impl Recovery {
     pub(super) fn send_away(&mut self, member: Member, host: Member) {
         // The numbers of guests may be others' in a higher base.
         let come = self.come.iter().find(|come| come.member == member && !come.guest);
-        if let Some((base, epoch)) = self.base.zip(come.and_then(Come::epoch)) {
-            self.away.get_or_insert_with(|| SentAway::none(base)).note((member, epoch), host);
+        if let Some((base, come)) = self.base.zip(come) {
+            self.away.get_or_insert_with(|| SentAway::none(base)).note((member, come.by), host);
         }
     }
 
@@ -153,7 +152,7 @@ impl Recovery {
     /// Somebody is a member no longer.
     pub(super) fn has_left(&mut self, member: Member) {
         let base = self.base.map(|base| base.epoch);
-        self.come.retain(|come| come.member != member || !come.guest && come.epoch() == base);
+        self.come.retain(|come| come.member != member || !come.guest && Some(come.by) == base);
     }
 
     /// What is to be known of it if its pool ends now, which was published in that era from there, and whose last member fell
@@ -165,6 +164,7 @@ impl Recovery {
         let came = from.filter(|from| from.epoch == base.epoch);
         if came.is_some() {
             eras.push((era, silent));
+            eras.drain(..eras.len().saturating_sub(ERAS));
         }
         let base = before.map_or(base, |before| before.base);
         Some(Early { base, until: self.until, away: self.away.clone(), eras, came })
@@ -187,7 +187,7 @@ impl Recovery {
     /// Those who have come and knew the pool just as it is brought back.
     fn exact(&self) -> impl Iterator<Item = Member> + '_ {
         let base = self.base.map(|base| base.epoch);
-        self.come.iter().filter(move |come| come.epoch() == base).map(|come| come.member)
+        self.come.iter().filter(move |come| Some(come.by) == base).map(|come| come.member)
     }
 
     /// How many these are: see [`State::came`].
@@ -223,9 +223,9 @@ impl Native {
     /// Somebody new is a member of a pool that was published while its recovery lasts. If another base comes, it is none.
     pub(super) fn joined_in_recovery(&mut self, place: u32, member: Option<Member>) {
         let Some(pool) = self.pools.get_mut(place) else { return };
-        let (era, number) = (pool.era, pool.number);
-        if let Some((recovery, member)) = pool.recovery.as_deref_mut().zip(member) {
-            recovery.has_come(Come { member, era, number, guest: true });
+        let come = pool.epoch().zip(member).map(|(by, member)| Come { member, by, guest: true });
+        if let Some((recovery, come)) = pool.recovery.as_deref_mut().zip(come) {
+            recovery.has_come(come);
         }
     }
 
@@ -266,14 +266,14 @@ impl Native {
                 gone.tell(desk, EndReason::Replaced);
             }
         }
-        if !self.has_seat(desk, place, member, &state) {
+        if !self.has_seat(desk, place, &state) {
             return self.release(handle);
         }
         self.make_member(desk, handle);
         desk.stats.members_returned += 1;
         let Some(recovery) = self.recovery_of(place) else { return };
         recovery.has_come(Come::by(member, &state));
-        if !is_base && self.is_live(place) {
+        if self.is_live(place) {
             let came = self.recovery_of(place).map_or(0, |recovery| recovery.came());
             if let Some(pool) = self.pools.get_mut(place) {
                 pool.came = came;
@@ -287,31 +287,26 @@ impl Native {
         }
     }
 
-    /// Whether a pool can have one more member. Who knew it just as it is brought back comes before others, who may have left.
-    fn has_seat(&mut self, desk: &mut Desk<'_>, place: u32, member: Member, state: &State) -> bool {
+    /// Whether a pool can have one more member, who comes with this: for who knew it just as it is brought back another makes way.
+    fn has_seat(&mut self, desk: &mut Desk<'_>, place: u32, by: &State) -> bool {
         let Some(pool) = self.pools.get(place) else { return false };
-        if pool.count < Seats::MAX {
-            return true;
-        }
-        let Some(recovery) = pool.recovery.as_deref() else { return false };
-        let base = recovery.base.map(|base| base.epoch);
-        let knew: BTreeSet<Member> = recovery.exact().collect();
+        let base = pool.recovery.as_ref().and_then(|recovery| recovery.base);
+        let knew = base.is_some_and(|base| base.epoch == by.epoch);
+        pool.count < Seats::MAX || knew && self.make_way(desk, place)
+    }
+
+    /// The last member that didn't know a pool just as it is brought back makes way, if there is one: it may have left before.
+    fn make_way(&mut self, desk: &mut Desk<'_>, place: u32) -> bool {
+        let Some(pool) = self.pools.get(place) else { return false };
+        let is_live = pool.phase == Phase::Live;
+        let knew: BTreeSet<Member> = pool.recovery.iter().flat_map(|recovery| recovery.exact()).collect();
+        let stays = |other: &&Place| other.member().is_some_and(|member| knew.contains(&member));
         let mut last = pool.last;
-        while let Some(other) = self.places.get(last).filter(|_| base == Some(state.epoch)) {
-            if other.member().is_some_and(|other| other != member && !knew.contains(&other)) {
-                break;
-            }
+        while let Some(other) = self.places.get(last).filter(stays) {
             last = other.prev;
         }
-        if base != Some(state.epoch) {
-            return false;
-        }
-        let is_live = pool.phase == Phase::Live;
-        let Some((at, gone)) =
-            self.places.get(last).map(|other| other.address.told()).zip(self.take_out(last))
-        else {
-            return false;
-        };
+        let Some(at) = self.places.get(last).map(|other| other.address.told()) else { return false };
+        let Some(gone) = self.take_out(last) else { return false };
         if is_live {
             self.note_left(desk, place, gone.member, at, LeaveReason::Replaced);
         }
@@ -342,7 +337,7 @@ impl Native {
             .come
             .iter()
             .filter(|come| {
-                let has_left = come.epoch() != base && !there.contains(&come.member);
+                let has_left = Some(come.by) != base && !there.contains(&come.member);
                 come.guest || has_left || stays_out(come, &ticket.state) || free.contains(&come.member)
             })
             .map(|come| come.member)
@@ -422,7 +417,7 @@ impl Native {
     }
 
     fn recovery_is_over(&mut self, desk: &mut Desk<'_>, place: u32) {
-        let Some(pool) = self.pools.get_mut(place).filter(|pool| pool.phase == Phase::Live) else { return };
+        let Some(pool) = self.pools.get_mut(place) else { return };
         pool.recovery = None;
         let mut next = pool.offers;
         while let Some(offer) = self.places.get(next) {

@@ -3,7 +3,10 @@
 use alloc::vec::Vec;
 
 use super::lineage::is_later;
-use crate::wire::native::{Epoch, Member, State};
+use crate::wire::native::{Epoch, Member, Seats, State};
+
+/// So many at most, the latest: as many as a pool may have members.
+const MOST: usize = Seats::MAX as usize;
 
 #[derive(Clone, Debug)]
 pub(super) struct SentAway {
@@ -22,6 +25,7 @@ impl SentAway {
     pub(super) fn note(&mut self, (member, by): (Member, Epoch), host: Member) {
         self.all.retain(|(other, ..)| *other != member);
         self.all.push((member, by, host));
+        self.all.drain(..self.all.len().saturating_sub(MOST));
     }
 
     /// Whether this keeps a member's ticket out: all but those of later states, in which another is host.

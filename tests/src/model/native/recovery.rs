@@ -162,6 +162,9 @@ impl Kicked {
     }
 }
 
+/// So many eras that ended in a recovery are remembered.
+const ERAS: usize = 16;
+
 /// The latest pools that have ended, in that order.
 #[derive(Clone, Debug)]
 pub(super) struct Over {
@@ -268,6 +271,7 @@ impl Recovery {
         let own = last.base == base.state.epoch;
         let came = own.then_some((last.base, came));
         eras.extend(Some(last).filter(|_| own));
+        eras.drain(..eras.len().saturating_sub(ERAS));
         let base = before.map_or(base, |before| before.base);
         Some(Box::new(Early { base, until: self.until, kicked: self.kicked.clone(), eras, came }))
     }

@@ -1,11 +1,13 @@
 //! Pools that end while their recovery lasts, before all have come who stayed (PROTOCOL.md, section 7.2, rules 3 and 5).
 
+use alloc::vec::Vec;
 use core::slice::from_mut;
 use core::time::Duration;
 
 use super::former::guest;
 use super::lobby::*;
 use super::recovery::{another, back, forget, joined, page_at_once};
+use crate::broadcaster::native::recovery::ERAS;
 use crate::wire::native::*;
 
 #[test]
@@ -77,4 +79,31 @@ fn who_was_sent_away_in_a_recovery_brings_nothing_back() {
         assert_eq!((agreed(from_mut(&mut third)), third.state.unwrap().purged), ([3].to_vec(), 1));
         assert_eq!(lobby.resume(&mut again(903)), Got::Refused(Refusal::Stale), "{ends}: it comes later");
     }
+}
+
+#[test]
+fn of_eras_that_end_one_behind_the_other_the_latest_are_remembered() {
+    let mut before = lobby(|_| {});
+    let mut all = before.pool(1, &spec(8));
+    let mut lobby = lobby_of(11, |config| {
+        config.limits.interval = Duration::from_millis(1_000);
+        config.limits.timeout = Duration::from_millis(3_000);
+    });
+    lobby.now = before.now;
+    let mut eras = Vec::new();
+    for _ in 0..2 * ERAS {
+        forget(&mut all);
+        back(&mut lobby, &mut all[0]);
+        page_at_once(&mut lobby, &mut all);
+        eras.push(all[0].clone());
+        // It falls silent, and comes back to that era while the recovery would last still.
+        lobby.wait(3_500);
+        assert_eq!(lobby.machine.pool_count(), 0);
+    }
+    let holds = eras
+        .iter()
+        .zip(900..)
+        .map(|(client, tx)| matches!(lobby.resume(&mut Client { tx, ..client.clone() }), Got::Joined(_)));
+    let holds: Vec<bool> = holds.collect();
+    assert_eq!(holds, [[false; ERAS], [true; ERAS]].concat());
 }
