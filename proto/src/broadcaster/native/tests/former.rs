@@ -9,10 +9,6 @@ use super::recovery::{another, back, joined, page_at_once};
 use crate::broadcaster::RandomSource;
 use crate::wire::native::*;
 
-fn member(number: u32) -> Member {
-    Member::new(number).unwrap()
-}
-
 /// A broadcaster of the same secret that begins now, unlike those before.
 pub(super) fn begins<R>(before: &Lobby<R>, seed: u128) -> Lobby<impl RandomSource + use<R>> {
     let mut lobby = lobby_of(seed, |_| {});
@@ -35,11 +31,6 @@ pub(super) fn guest<R: RandomSource>(lobby: &mut Lobby<R>, port: u16, pool: Pool
     joined(&lobby.join(&mut client, pool));
     lobby.ping(&mut client);
     client
-}
-
-fn host(client: &Client) -> (u32, u32) {
-    let state = client.state.unwrap();
-    (state.host.get(), state.term.get())
 }
 
 #[test]

@@ -11,15 +11,6 @@ use super::recovery::{back, page_at_once};
 use crate::broadcaster::{BroadcasterConfig, RandomSource};
 use crate::wire::native::*;
 
-fn member(number: u32) -> Member {
-    Member::new(number).unwrap()
-}
-
-fn host(client: &Client) -> (u32, u32) {
-    let state = client.state.unwrap();
-    (state.host.get(), state.term.get())
-}
-
 fn short(config: &mut BroadcasterConfig) {
     config.limits.interval = Duration::from_millis(300);
     config.limits.timeout = Duration::from_millis(1_000);

@@ -4,15 +4,11 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
-use super::lobby::at;
+use super::lobby::{at, member};
 use crate::broadcaster::native::ended::{Early, Ended, Memory};
 use crate::broadcaster::native::lineage::{Base, is_later};
 use crate::broadcaster::native::sent_away::SentAway;
 use crate::wire::native::*;
-
-fn member(number: u32) -> Member {
-    Member::new(number).unwrap()
-}
 
 fn epoch(era: u64, number: u32) -> Epoch {
     Epoch::new(era, number).unwrap()
