@@ -1,10 +1,10 @@
-//! Members who come back more than once: by another ticket, from another address, or to a place that they have
-//! (PROTOCOL.md, section 7.2).
+//! Members who come back more than once: by another ticket, from another address, or to a place that they have; and two who
+//! have one number (PROTOCOL.md, section 7.2).
 
 use alloc::vec::Vec;
 
 use super::lobby::*;
-use super::recovery::{another, back, forget, joined};
+use super::recovery::{another, back, forget, joined, page_at_once};
 use crate::broadcaster::RandomSource;
 use crate::wire::native::*;
 
@@ -66,6 +66,61 @@ fn who_was_offered_a_number_as_a_higher_base_and_is_none_any_more_leaves_it_to_w
     back(&mut lobby, &mut later[1]);
     assert!(matches!(take(&mut lobby, &mut new)[..], [Got::Unknown(..)]));
     assert_eq!((lobby.ping(&mut earlier[2]), lobby.machine.member_count()), ([Got::Pong(3)].to_vec(), 2));
+}
+
+/// Two members of one pool in two places, both of which have given the number 3.
+fn two_with_one_number() -> (Client, Client) {
+    let mut first = lobby(|_| {});
+    let all = first.pool(2, &spec(8));
+    let mut second = another(&first);
+    let mut there = all.clone();
+    forget(&mut there);
+    for client in &mut there {
+        back(&mut second, client);
+    }
+    page_at_once(&mut second, &mut there);
+    let pool = all[0].joined.unwrap().pool;
+    let mut ours = Client::new(30);
+    let mut theirs = Client::new(40);
+    joined(&first.join(&mut ours, pool));
+    joined(&second.join(&mut theirs, pool));
+    first.ping(&mut ours);
+    second.ping(&mut theirs);
+    assert_eq!((ours.member(), theirs.member()), (3, 3));
+    (ours.cookie, theirs.cookie) = (None, None);
+    (ours, theirs)
+}
+
+// Rule 5.
+#[test]
+fn of_two_with_one_number_the_first_stays() {
+    let (mut ours, mut theirs) = two_with_one_number();
+    let mut third = lobby_of(5, |_| {});
+    assert_eq!(back(&mut third, &mut theirs), [Got::Pong(1)]);
+    assert_eq!(third.resume(&mut ours), Got::Refused(Refusal::Stale));
+}
+
+// Rule 5.
+#[test]
+fn of_two_who_are_offered_one_number_the_first_to_come_stays_until_a_higher_base_comes() {
+    for theirs_first in [true, false] {
+        let (mut first, mut other) = two_with_one_number();
+        let mut third = lobby_of(5, |_| {});
+        if theirs_first {
+            core::mem::swap(&mut first, &mut other);
+        }
+        for client in [&mut first, &mut other] {
+            joined(&third.resume(client));
+        }
+        assert_eq!(third.ping(&mut first), [Got::Pong(1)]);
+        if theirs_first {
+            assert!(matches!(third.ping(&mut other)[..], [Got::Unknown(..)]));
+        } else {
+            assert_eq!(third.ping(&mut other), [Got::Pong(1)]);
+            assert!(matches!(third.ping(&mut first)[..], [Got::Unknown(..)]));
+        }
+        assert_eq!(third.machine.member_count(), 1);
+    }
 }
 
 #[test]

@@ -376,59 +376,6 @@ fn an_older_generation_stays_out() {
     assert_eq!((agreed(&all), all[0].state.unwrap().generation), ([1, 2].to_vec(), 2));
 }
 
-/// Two members of one pool in two places, both of which have given the number 3.
-fn two_with_one_number() -> (Client, Client) {
-    let mut first = lobby(|_| {});
-    let all = first.pool(2, &spec(8));
-    let mut second = another(&first);
-    let mut there = all.clone();
-    forget(&mut there);
-    for client in &mut there {
-        back(&mut second, client);
-    }
-    page_at_once(&mut second, &mut there);
-    let pool = all[0].joined.unwrap().pool;
-    let mut ours = Client::new(30);
-    let mut theirs = Client::new(40);
-    joined(&first.join(&mut ours, pool));
-    joined(&second.join(&mut theirs, pool));
-    first.ping(&mut ours);
-    second.ping(&mut theirs);
-    assert_eq!((ours.member(), theirs.member()), (3, 3));
-    (ours.cookie, theirs.cookie) = (None, None);
-    (ours, theirs)
-}
-
-#[test]
-fn of_two_with_one_number_the_first_stays() {
-    let (mut ours, mut theirs) = two_with_one_number();
-    let mut third = lobby_of(5, |_| {});
-    assert_eq!(back(&mut third, &mut theirs), [Got::Pong(1)]);
-    assert_eq!(third.resume(&mut ours), Got::Refused(Refusal::Stale));
-}
-
-#[test]
-fn of_two_who_are_offered_one_number_the_first_to_come_stays_until_a_higher_base_comes() {
-    for theirs_first in [true, false] {
-        let (mut first, mut other) = two_with_one_number();
-        let mut third = lobby_of(5, |_| {});
-        if theirs_first {
-            core::mem::swap(&mut first, &mut other);
-        }
-        for client in [&mut first, &mut other] {
-            joined(&third.resume(client));
-        }
-        assert_eq!(third.ping(&mut first), [Got::Pong(1)]);
-        if theirs_first {
-            assert!(matches!(third.ping(&mut other)[..], [Got::Unknown(..)]));
-        } else {
-            assert_eq!(third.ping(&mut other), [Got::Pong(1)]);
-            assert!(matches!(third.ping(&mut first)[..], [Got::Unknown(..)]));
-        }
-        assert_eq!(third.machine.member_count(), 1);
-    }
-}
-
 #[test]
 fn a_ticket_of_a_pool_that_has_ended_here_brings_nothing_back() {
     let mut lobby = lobby(|_| {});
