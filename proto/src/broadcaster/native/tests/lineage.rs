@@ -6,7 +6,7 @@ use core::slice::from_mut;
 
 use super::former::guest;
 use super::lobby::*;
-use super::recovery::{another, back, forget, joined, page_at_once};
+use super::recovery::{all_back, another, back, forget, joined, page_at_once};
 use crate::broadcaster::RandomSource;
 use crate::wire::native::*;
 
@@ -281,15 +281,6 @@ fn who_speaks_from_elsewhere_and_proves_nothing_keeps_nobody_alive() {
     }
     assert_eq!(lobby.machine.member_count(), 1, "nobody was heard from its address");
     joined(&lobby.join(&mut Client::new(50), all[0].joined.unwrap().pool));
-}
-
-/// All come back to a broadcaster, and have the roster of the new era.
-fn all_back<R: RandomSource>(lobby: &mut Lobby<R>, all: &mut [Client]) {
-    forget(all);
-    for client in all.iter_mut() {
-        back(lobby, client);
-    }
-    page_at_once(lobby, all);
 }
 
 #[test]

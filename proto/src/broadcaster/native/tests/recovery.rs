@@ -20,6 +20,15 @@ pub(super) fn forget(all: &mut [Client]) {
     }
 }
 
+/// A pool of so many, and another broadcaster of its secret, to which nobody has come yet.
+pub(super) fn lost(members: u16) -> (Vec<Client>, Lobby<impl RandomSource>) {
+    let mut first = lobby(|_| {});
+    let mut all = first.pool(members, &spec(8));
+    forget(&mut all);
+    let other = another(&first);
+    (all, other)
+}
+
 pub(super) fn joined(got: &Got) -> Joined {
     let Got::Joined(joined) = got else { panic!("not joined: {got:?}") };
     *joined
@@ -40,6 +49,15 @@ pub(super) fn page_at_once<R: RandomSource>(lobby: &mut Lobby<R>, all: &mut [Cli
         client.count += 1;
         assert!(matches!(lobby.send(client, &sent)[..], [Got::Page { .. }]));
     }
+}
+
+/// All come back to a broadcaster, and have the roster of the new era.
+pub(super) fn all_back<R: RandomSource>(lobby: &mut Lobby<R>, all: &mut [Client]) {
+    forget(all);
+    for client in all.iter_mut() {
+        back(lobby, client);
+    }
+    page_at_once(lobby, all);
 }
 
 #[test]
@@ -404,10 +422,7 @@ fn what_is_limited_is_limited_here_too() {
 
 #[test]
 fn an_offer_in_a_recovery_that_nobody_takes_is_void() {
-    let mut first = lobby(|_| {});
-    let mut all = first.pool(3, &spec(8));
-    let mut other = another(&first);
-    forget(&mut all);
+    let (mut all, mut other) = lost(3);
     back(&mut other, &mut all[0]);
     other.wait(6_000);
     joined(&other.resume(&mut all[1]));
@@ -438,10 +453,7 @@ fn a_pool_that_ends_with_its_host_ends_if_the_host_has_not_come() {
 
 #[test]
 fn a_request_given_again_is_answered_again() {
-    let mut first = lobby(|_| {});
-    let mut all = first.pool(2, &spec(8));
-    let mut other = another(&first);
-    forget(&mut all);
+    let (mut all, mut other) = lost(2);
     let (ticket, spec) = all[0].ticket.clone().unwrap();
     let resume = Call::Resume { ticket, spec: spec.as_spec(), about: About::default() };
     let one = joined(&other.ask(&mut all[0], resume));
