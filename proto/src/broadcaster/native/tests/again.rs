@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::lobby::*;
-use super::recovery::{another, back, forget, joined, page_at_once};
+use super::recovery::{all_back, another, back, forget, joined};
 use crate::broadcaster::RandomSource;
 use crate::wire::native::*;
 
@@ -74,11 +74,7 @@ fn two_with_one_number() -> (Client, Client) {
     let all = first.pool(2, &spec(8));
     let mut second = another(&first);
     let mut there = all.clone();
-    forget(&mut there);
-    for client in &mut there {
-        back(&mut second, client);
-    }
-    page_at_once(&mut second, &mut there);
+    all_back(&mut second, &mut there);
     let pool = all[0].joined.unwrap().pool;
     let mut ours = Client::new(30);
     let mut theirs = Client::new(40);
