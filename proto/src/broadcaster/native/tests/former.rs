@@ -82,17 +82,20 @@ fn a_pool_that_ends_with_its_host_waits_for_it() {
     assert_eq!(host(&stayed[0]), (1, 1));
 }
 
-/// A pool of three whose maker has kept the ticket of when it was alone, and was sent away by the second, who is host.
+/// A pool of three whose maker has kept the ticket of when it was alone, and was sent away by the second, who is host, and
+/// lets nobody in any more.
 pub(super) fn of_a_former_host<R: RandomSource>(lobby: &mut Lobby<R>) -> (Client, Vec<Client>) {
-    let mut all = from_mut(&mut lobby.host(1, &spec(8))).to_vec();
-    let maker = keeps(&all[0]);
-    let pool = all[0].joined.unwrap().pool;
-    all.extend((2..4).map(|port| guest(lobby, port, pool)).collect::<Vec<_>>());
-    lobby.act(&mut all[0], Act::Hand(member(2)));
-    lobby.meet(&mut all[1..]);
-    lobby.act(&mut all[1], Act::Kick(member(1)));
-    lobby.meet(&mut all[1..]);
-    (maker, kept(&all[1..]))
+    let mut maker = lobby.host(1, &spec(8));
+    let old = keeps(&maker);
+    let pool = maker.joined.unwrap().pool;
+    let mut others: Vec<Client> = (2..4).map(|port| guest(lobby, port, pool)).collect();
+    lobby.act(&mut maker, Act::Hand(member(2)));
+    lobby.meet(&mut others);
+    lobby.act(&mut others[0], Act::Kick(member(1)));
+    lobby.act(&mut others[0], Act::Change(spec(8).locked(true).as_spec()));
+    lobby.meet(&mut others);
+    assert_eq!((agreed(&others), host(&others[0]).0), (Vec::from([2, 3]), 2));
+    (old, kept(&others))
 }
 
 #[test]

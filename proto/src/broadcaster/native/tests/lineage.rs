@@ -1,10 +1,9 @@
 //! Of several tickets, which one a pool comes back by (PROTOCOL.md, section 7.2): what a former member has kept is no use to it.
 
 use alloc::vec;
-use alloc::vec::Vec;
 use core::slice::from_mut;
 
-use super::former::guest;
+use super::former::{guest, of_a_former_host};
 use super::lobby::*;
 use super::recovery::{all_back, another, back, forget, joined, page_at_once};
 use crate::broadcaster::RandomSource;
@@ -17,31 +16,12 @@ fn a_third<R>(lobby: &Lobby<R>) -> Lobby<impl RandomSource + use<R>> {
     third
 }
 
-/// A pool of three whose maker has kept the ticket of when it was alone, and was sent away by the second, who is host.
-fn of_a_former_host<R: RandomSource>(lobby: &mut Lobby<R>) -> (Client, Vec<Client>) {
-    let mut maker = lobby.host(1, &spec(8));
-    let old = maker.clone();
-    let pool = maker.joined.unwrap().pool;
-    let mut others: Vec<Client> = (2..4).map(|port| guest(lobby, port, pool)).collect();
-    let second = Member::new(2).unwrap();
-    lobby.act(&mut maker, Act::Hand(second));
-    lobby.meet(&mut others);
-    lobby.act(&mut others[0], Act::Kick(Member::new(1).unwrap()));
-    lobby.act(&mut others[0], Act::Change(spec(8).locked(true).as_spec()));
-    lobby.meet(&mut others);
-    assert_eq!((agreed(&others), others[0].state.unwrap().host), (vec![2, 3], second));
-    let mut old = Client { count: 0, order: 0, ..old };
-    forget(from_mut(&mut old));
-    (old, others)
-}
-
 #[test]
 fn who_joins_what_an_old_ticket_brought_back_is_no_member_when_the_pool_comes() {
     let mut before = lobby(|_| {});
     let (mut old, mut others) = of_a_former_host(&mut before);
     let pool = old.joined.unwrap().pool;
     let mut lobby = another(&before);
-    forget(&mut others);
     back(&mut lobby, &mut old);
     assert_eq!(lobby.machine.stats().pools_restored, 1, "it was alone by its ticket");
     let mut helper = guest(&mut lobby, 9, pool);
@@ -61,7 +41,6 @@ fn what_goes_on_by_an_old_ticket_is_a_side_branch_for_ever() {
     let mut before = lobby(|_| {});
     let (mut old, mut others) = of_a_former_host(&mut before);
     let mut lobby = another(&before);
-    forget(&mut others);
     // The former host brings the pool back, makes many epochs, keeps the ticket, and closes it.
     back(&mut lobby, &mut old);
     lobby.meet(from_mut(&mut old));
@@ -106,7 +85,6 @@ fn a_generation_made_elsewhere_is_nothing_to_those_who_stayed() {
     assert_eq!(old.state.unwrap().generation, 1);
     // Home starts again.
     let mut home = a_third(&home);
-    forget(&mut others);
     forget(from_mut(&mut old));
     old.tx += 1;
     back(&mut home, &mut old);
@@ -197,7 +175,6 @@ fn a_pool_that_ended_because_nobody_was_heard_any_more_is_brought_back() {
     lobby.got(&mut old);
     lobby.wait(60_000);
     assert_eq!(lobby.machine.pool_count(), 0, "the line was cut, or the broadcaster stood still");
-    forget(&mut all);
     assert_eq!(lobby.resume(&mut old), Got::Refused(Refusal::Stale), "it was sent away before that");
     for client in &mut all {
         client.tx += 1;
