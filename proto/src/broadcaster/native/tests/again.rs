@@ -9,8 +9,15 @@ use crate::broadcaster::RandomSource;
 use crate::wire::native::*;
 
 /// The same member, at another address.
-fn elsewhere(client: &Client, port: u16) -> Client {
+pub(super) fn elsewhere(client: &Client, port: u16) -> Client {
     Client { from: address(port), tx: 9_000 + u64::from(port), cookie: None, ..client.clone() }
+}
+
+/// A member asks for its place from another address, and is offered it there.
+pub(super) fn offered_elsewhere<R: RandomSource>(lobby: &mut Lobby<R>, client: &Client, port: u16) -> Client {
+    let mut moved = elsewhere(client, port);
+    joined(&lobby.resume(&mut moved));
+    moved
 }
 
 /// Takes what it is offered, and names no epoch.
@@ -124,17 +131,11 @@ fn of_two_offers_to_one_member_the_latest_holds() {
     // To a pool that is here, and to one that is coming back.
     let mut here = lobby(|_| {});
     let all = here.pool(2, &spec(8));
-    let [mut one, mut other] = [40, 41].map(|port| elsewhere(&all[1], port));
-    for client in [&mut one, &mut other] {
-        joined(&here.resume(client));
-    }
+    let [mut one, mut other] = [40, 41].map(|port| offered_elsewhere(&mut here, &all[1], port));
     assert!(matches!(take(&mut here, &mut one)[..], [Got::Unknown(..)]));
     assert!(!matches!(take(&mut here, &mut other)[..], [Got::Unknown(..)]));
     let mut there = another(&here);
-    let [mut one, mut other] = [42, 43].map(|port| elsewhere(&all[1], port));
-    for client in [&mut one, &mut other] {
-        joined(&there.resume(client));
-    }
+    let [mut one, mut other] = [42, 43].map(|port| offered_elsewhere(&mut there, &all[1], port));
     assert!(matches!(take(&mut there, &mut one)[..], [Got::Unknown(..)]));
     assert_eq!(take(&mut there, &mut other), [Got::Pong(1)]);
 }
@@ -147,8 +148,7 @@ fn who_comes_leaves_the_offers_of_others_be() {
     let mut other = elsewhere(&all[2], 40);
     other.tx += 1;
     assert_eq!(joined(&lobby.resume(&mut other)).handle, void.handle);
-    let mut one = elsewhere(&all[1], 41);
-    joined(&lobby.resume(&mut one));
+    let mut one = offered_elsewhere(&mut lobby, &all[1], 41);
     for client in [&mut one, &mut other] {
         assert_eq!(take(&mut lobby, client), [Got::Pong(1)]);
     }
@@ -174,8 +174,7 @@ fn who_comes_again_before_the_pool_is_back_keeps_its_place_and_nothing_has_chang
 fn who_comes_back_from_the_address_of_another_replaces_it() {
     let mut lobby = lobby(|_| {});
     let all = lobby.pool(3, &spec(8));
-    let mut moved = elsewhere(&all[1], 3);
-    joined(&lobby.resume(&mut moved));
+    let moved = offered_elsewhere(&mut lobby, &all[1], 3);
     lobby.hand_in(moved.from, &moved.message(1, Act::Ping(None)));
     lobby.drain();
     let mail = lobby.mail.remove(&moved.from).unwrap();

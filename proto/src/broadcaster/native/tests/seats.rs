@@ -2,16 +2,12 @@
 
 use core::time::Duration;
 
+use super::again::{elsewhere, offered_elsewhere};
 use super::lobby::*;
 use super::recovery::joined;
 use crate::wire::native::*;
 
 const FULL: Got = Got::Refused(Refusal::Full);
-
-/// Asks from another address for what it was asked for at its own.
-fn elsewhere(client: &Client, from: u16) -> Client {
-    Client { from: address(from), cookie: None, ..client.clone() }
-}
 
 /// Moves there.
 fn moves<R: crate::broadcaster::RandomSource>(lobby: &mut Lobby<R>, moved: &mut Client) -> Got {
@@ -27,7 +23,7 @@ fn who_returns_keeps_no_seat_and_gives_none_back() {
     let mut newcomer = Client::new(50);
     joined(&lobby.resume(&mut all[1]));
     // At the address of another member, too, who leaves then.
-    joined(&lobby.resume(&mut elsewhere(&all[1], 3)));
+    offered_elsewhere(&mut lobby, &all[1], 3);
     lobby.act(&mut all[2], Act::Leave);
     joined(&lobby.join(&mut newcomer, pool));
     joined(&lobby.join(&mut Client::new(51), pool));
@@ -74,8 +70,7 @@ fn who_was_to_take_the_place_of_a_member_that_comes_back_elsewhere_needs_a_seat_
         let pool = all[0].joined.unwrap().pool;
         let mut heir = Client { tx: 9_000, ..Client::new(2) };
         joined(&lobby.join(&mut heir, pool));
-        let mut moved = elsewhere(&all[1], 9);
-        joined(&lobby.resume(&mut moved));
+        let mut moved = offered_elsewhere(&mut lobby, &all[1], 9);
         lobby.ping(&mut moved);
         lobby.mail.clear();
         assert_eq!(lobby.join(&mut Client::new(50), pool), FULL);
@@ -93,8 +88,7 @@ fn who_was_to_take_the_place_of_a_member_that_comes_back_elsewhere_needs_a_seat_
 fn nobody_is_at_an_address_that_a_member_has_come_back_from_elsewhere() {
     let mut lobby = lobby(|_| {});
     let all = lobby.pool(2, &spec(2));
-    let mut moved = elsewhere(&all[1], 9);
-    joined(&lobby.resume(&mut moved));
+    let mut moved = offered_elsewhere(&mut lobby, &all[1], 9);
     lobby.ping(&mut moved);
     lobby.mail.clear();
     let mut newcomer = Client { tx: 9_000, ..Client::new(2) };
