@@ -162,6 +162,33 @@ fn what_is_offered_to_a_member_is_void_when_it_leaves() {
     assert_eq!((lobby.ping(&mut new), lobby.machine.member_count()), (unknown.to_vec(), 1));
 }
 
+// Section 3: answered again as long as what it made is there; section 7.2, rule 2: that falls with the member.
+#[test]
+fn a_resume_given_again_when_its_member_has_left_is_stale_and_takes_no_place() {
+    for takes in [true, false] {
+        let mut lobby = lobby(|_| {});
+        let mut all = lobby.pool(2, &spec(8));
+        let taken = |lobby: &Lobby<_>| lobby.machine.native.as_ref().unwrap().places.taken();
+        let mut new = all[1].clone();
+        let offered = joined(&lobby.resume(&mut new));
+        let (ticket, spec) = new.ticket.clone().unwrap();
+        let again = new.request(Call::Resume { ticket, spec: spec.as_spec(), about: About::default() });
+        assert_eq!(lobby.send(&mut new, &again), [Got::Joined(offered)], "while it is there");
+        // It leaves in the session that it has by then.
+        let leaves = if takes { &mut new } else { &mut all[1] };
+        if takes {
+            assert_eq!(lobby.ping(leaves), [Got::Pong(1)]);
+        }
+        assert_eq!(lobby.act(leaves, Act::Leave).first(), Some(&Got::Done(1, Ok(()))));
+        for _ in 0..2 {
+            assert_eq!(lobby.send(&mut new, &again), [Got::Refused(Refusal::Stale)], "taken: {takes}");
+            assert_eq!((taken(&lobby), lobby.machine.member_count()), (1, 1));
+        }
+        lobby.got(&mut all[0]);
+        assert_eq!(agreed(&all[..1]), [1]);
+    }
+}
+
 #[test]
 fn who_has_come_back_takes_one_place_of_what_there_may_be() {
     let mut lobby = lobby(|config| (config.limits.members, config.limits.members_per_source) = (4, 3));
