@@ -80,9 +80,8 @@ fn a_pool_that_ends_with_its_host_waits_for_it() {
     assert_eq!(host(&stayed[0]), (1, 1));
 }
 
-/// A pool of three whose maker has kept the ticket of when it was alone, and was sent away by the second, who is host, and
-/// lets nobody in any more.
-pub(super) fn of_a_former_host<R: RandomSource>(lobby: &mut Lobby<R>) -> (Client, Vec<Client>) {
+/// A pool of three whose maker has kept the ticket of when it was alone, and was just sent away by the second, who is host.
+fn former_host_and_others<R: RandomSource>(lobby: &mut Lobby<R>) -> (Client, Vec<Client>) {
     let mut maker = lobby.host(1, &spec(8));
     let old = keeps(&maker);
     let pool = maker.joined.unwrap().pool;
@@ -90,6 +89,20 @@ pub(super) fn of_a_former_host<R: RandomSource>(lobby: &mut Lobby<R>) -> (Client
     lobby.act(&mut maker, Act::Hand(member(2)));
     lobby.meet(&mut others);
     lobby.act(&mut others[0], Act::Kick(member(1)));
+    lobby.meet(&mut others);
+    assert_eq!((agreed(&others), host(&others[0]).0), (Vec::from([2, 3]), 2));
+    (old, others)
+}
+
+/// That maker, and what the others have kept: tickets of the very epoch of the kick.
+pub(super) fn of_a_former_host<R: RandomSource>(lobby: &mut Lobby<R>) -> (Client, Vec<Client>) {
+    let (old, others) = former_host_and_others(lobby);
+    (old, kept(&others))
+}
+
+/// As `of_a_former_host`, but that the pool was locked since, so that their tickets are of a later epoch.
+pub(super) fn of_a_former_host_and_locked<R: RandomSource>(lobby: &mut Lobby<R>) -> (Client, Vec<Client>) {
+    let (old, mut others) = former_host_and_others(lobby);
     lobby.act(&mut others[0], Act::Change(spec(8).locked(true).as_spec()));
     lobby.meet(&mut others);
     assert_eq!((agreed(&others), host(&others[0]).0), (Vec::from([2, 3]), 2));

@@ -3,7 +3,7 @@
 use alloc::vec;
 use core::slice::from_mut;
 
-use super::former::{guest, of_a_former_host};
+use super::former::{guest, of_a_former_host_and_locked};
 use super::lobby::*;
 use super::recovery::{all_back, another, back, forget, joined, page_at_once};
 use crate::broadcaster::RandomSource;
@@ -19,7 +19,7 @@ fn a_third<R>(lobby: &Lobby<R>) -> Lobby<impl RandomSource + use<R>> {
 #[test]
 fn who_joins_what_an_old_ticket_brought_back_is_no_member_when_the_pool_comes() {
     let mut before = lobby(|_| {});
-    let (mut old, mut others) = of_a_former_host(&mut before);
+    let (mut old, mut others) = of_a_former_host_and_locked(&mut before);
     let pool = old.joined.unwrap().pool;
     let mut lobby = another(&before);
     back(&mut lobby, &mut old);
@@ -39,7 +39,7 @@ fn who_joins_what_an_old_ticket_brought_back_is_no_member_when_the_pool_comes() 
 #[test]
 fn what_goes_on_by_an_old_ticket_is_a_side_branch_for_ever() {
     let mut before = lobby(|_| {});
-    let (mut old, mut others) = of_a_former_host(&mut before);
+    let (mut old, mut others) = of_a_former_host_and_locked(&mut before);
     let mut lobby = another(&before);
     // The former host brings the pool back, makes many epochs, keeps the ticket, and closes it.
     back(&mut lobby, &mut old);
@@ -77,7 +77,7 @@ fn what_goes_on_by_an_old_ticket_is_a_side_branch_for_ever() {
 #[test]
 fn a_generation_made_elsewhere_is_nothing_to_those_who_stayed() {
     let mut home = lobby(|_| {});
-    let (mut old, mut others) = of_a_former_host(&mut home);
+    let (mut old, mut others) = of_a_former_host_and_locked(&mut home);
     // At another broadcaster of the secret, which never had the pool.
     let mut elsewhere = another(&home);
     back(&mut elsewhere, &mut old);
@@ -171,7 +171,7 @@ fn who_has_not_heard_of_an_era_yet_comes_back_by_what_it_began_with() {
 #[test]
 fn a_pool_that_ended_because_nobody_was_heard_any_more_is_brought_back() {
     let mut lobby = lobby(|_| {});
-    let (mut old, mut all) = of_a_former_host(&mut lobby);
+    let (mut old, mut all) = of_a_former_host_and_locked(&mut lobby);
     lobby.got(&mut old);
     lobby.wait(60_000);
     assert_eq!(lobby.machine.pool_count(), 0, "the line was cut, or the broadcaster stood still");
@@ -300,7 +300,7 @@ fn who_has_not_heard_of_an_era_in_which_somebody_was_sent_away_stays_out() {
 #[test]
 fn of_two_eras_brought_back_from_one_the_higher_base_tells_however_many_were_there() {
     let mut home = lobby(|_| {});
-    let (mut old, mut others) = of_a_former_host(&mut home);
+    let (mut old, mut others) = of_a_former_host_and_locked(&mut home);
     let pool = old.joined.unwrap().pool;
     let mut side = another(&home);
     back(&mut side, &mut old);
@@ -359,7 +359,7 @@ fn of_two_eras_that_know_nothing_of_each_other_the_higher_generation_tells() {
 #[test]
 fn what_was_brought_back_from_an_older_epoch_is_no_base_behind_what_went_on() {
     let mut home = lobby(|_| {});
-    let (mut old, mut others) = of_a_former_host(&mut home);
+    let (mut old, mut others) = of_a_former_host_and_locked(&mut home);
     let mut elsewhere = another(&home);
     all_back(&mut elsewhere, from_mut(&mut old));
     assert_eq!(old.state.unwrap().generation, 1);
