@@ -2,6 +2,7 @@
 
 mod cookies;
 mod due;
+mod ended;
 mod judge;
 mod line;
 mod lists;

@@ -14,9 +14,10 @@ use poolmesh_proto::{Instant, Limits};
 
 use super::cookies::Cookies;
 use super::due::Due;
+use super::ended::{Early, Ended, Kicked, Over, Past};
 use super::line::Line;
 use super::rates::{Bucket, Pace, Rates};
-use super::recovery::{Come, Early, Ended, Kicked, Over, Past};
+use super::recovery::Come;
 
 /// A session of a member, or one that was offered.
 #[derive(Clone)]

@@ -1,16 +1,23 @@
-//! Members who come back more than once: by another ticket, from another address, or to a place that they have
-//! (PROTOCOL.md, section 7.2).
+//! Members who come back more than once: by another ticket, from another address, or to a place that they have; and two who
+//! have one number (PROTOCOL.md, section 7.2).
 
 use alloc::vec::Vec;
 
 use super::lobby::*;
-use super::recovery::{another, back, forget, joined};
+use super::recovery::{all_back, another, back, forget, joined};
 use crate::broadcaster::RandomSource;
 use crate::wire::native::*;
 
 /// The same member, at another address.
-fn elsewhere(client: &Client, port: u16) -> Client {
+pub(super) fn elsewhere(client: &Client, port: u16) -> Client {
     Client { from: address(port), tx: 9_000 + u64::from(port), cookie: None, ..client.clone() }
+}
+
+/// A member asks for its place from another address, and is offered it there.
+pub(super) fn offered_elsewhere<R: RandomSource>(lobby: &mut Lobby<R>, client: &Client, port: u16) -> Client {
+    let mut moved = elsewhere(client, port);
+    joined(&lobby.resume(&mut moved));
+    moved
 }
 
 /// Takes what it is offered, and names no epoch.
@@ -68,22 +75,67 @@ fn who_was_offered_a_number_as_a_higher_base_and_is_none_any_more_leaves_it_to_w
     assert_eq!((lobby.ping(&mut earlier[2]), lobby.machine.member_count()), ([Got::Pong(3)].to_vec(), 2));
 }
 
+/// Two members of one pool in two places, both of which have given the number 3.
+fn two_with_one_number() -> (Client, Client) {
+    let mut first = lobby(|_| {});
+    let all = first.pool(2, &spec(8));
+    let mut second = another(&first);
+    let mut there = all.clone();
+    all_back(&mut second, &mut there);
+    let pool = all[0].joined.unwrap().pool;
+    let mut ours = Client::new(30);
+    let mut theirs = Client::new(40);
+    joined(&first.join(&mut ours, pool));
+    joined(&second.join(&mut theirs, pool));
+    first.ping(&mut ours);
+    second.ping(&mut theirs);
+    assert_eq!((ours.member(), theirs.member()), (3, 3));
+    (ours.cookie, theirs.cookie) = (None, None);
+    (ours, theirs)
+}
+
+// Rule 5.
+#[test]
+fn of_two_with_one_number_the_first_stays() {
+    let (mut ours, mut theirs) = two_with_one_number();
+    let mut third = lobby_of(5, |_| {});
+    assert_eq!(back(&mut third, &mut theirs), [Got::Pong(1)]);
+    assert_eq!(third.resume(&mut ours), Got::Refused(Refusal::Stale));
+}
+
+// Rule 5.
+#[test]
+fn of_two_who_are_offered_one_number_the_first_to_come_stays_until_a_higher_base_comes() {
+    for theirs_first in [true, false] {
+        let (mut first, mut other) = two_with_one_number();
+        let mut third = lobby_of(5, |_| {});
+        if theirs_first {
+            core::mem::swap(&mut first, &mut other);
+        }
+        for client in [&mut first, &mut other] {
+            joined(&third.resume(client));
+        }
+        assert_eq!(third.ping(&mut first), [Got::Pong(1)]);
+        if theirs_first {
+            assert!(matches!(third.ping(&mut other)[..], [Got::Unknown(..)]));
+        } else {
+            assert_eq!(third.ping(&mut other), [Got::Pong(1)]);
+            assert!(matches!(third.ping(&mut first)[..], [Got::Unknown(..)]));
+        }
+        assert_eq!(third.machine.member_count(), 1);
+    }
+}
+
 #[test]
 fn of_two_offers_to_one_member_the_latest_holds() {
     // To a pool that is here, and to one that is coming back.
     let mut here = lobby(|_| {});
     let all = here.pool(2, &spec(8));
-    let [mut one, mut other] = [40, 41].map(|port| elsewhere(&all[1], port));
-    for client in [&mut one, &mut other] {
-        joined(&here.resume(client));
-    }
+    let [mut one, mut other] = [40, 41].map(|port| offered_elsewhere(&mut here, &all[1], port));
     assert!(matches!(take(&mut here, &mut one)[..], [Got::Unknown(..)]));
     assert!(!matches!(take(&mut here, &mut other)[..], [Got::Unknown(..)]));
     let mut there = another(&here);
-    let [mut one, mut other] = [42, 43].map(|port| elsewhere(&all[1], port));
-    for client in [&mut one, &mut other] {
-        joined(&there.resume(client));
-    }
+    let [mut one, mut other] = [42, 43].map(|port| offered_elsewhere(&mut there, &all[1], port));
     assert!(matches!(take(&mut there, &mut one)[..], [Got::Unknown(..)]));
     assert_eq!(take(&mut there, &mut other), [Got::Pong(1)]);
 }
@@ -96,8 +148,7 @@ fn who_comes_leaves_the_offers_of_others_be() {
     let mut other = elsewhere(&all[2], 40);
     other.tx += 1;
     assert_eq!(joined(&lobby.resume(&mut other)).handle, void.handle);
-    let mut one = elsewhere(&all[1], 41);
-    joined(&lobby.resume(&mut one));
+    let mut one = offered_elsewhere(&mut lobby, &all[1], 41);
     for client in [&mut one, &mut other] {
         assert_eq!(take(&mut lobby, client), [Got::Pong(1)]);
     }
@@ -123,8 +174,7 @@ fn who_comes_again_before_the_pool_is_back_keeps_its_place_and_nothing_has_chang
 fn who_comes_back_from_the_address_of_another_replaces_it() {
     let mut lobby = lobby(|_| {});
     let all = lobby.pool(3, &spec(8));
-    let mut moved = elsewhere(&all[1], 3);
-    joined(&lobby.resume(&mut moved));
+    let moved = offered_elsewhere(&mut lobby, &all[1], 3);
     lobby.hand_in(moved.from, &moved.message(1, Act::Ping(None)));
     lobby.drain();
     let mail = lobby.mail.remove(&moved.from).unwrap();

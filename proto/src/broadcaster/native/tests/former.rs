@@ -5,13 +5,9 @@ use alloc::vec::Vec;
 use core::slice::from_mut;
 
 use super::lobby::*;
-use super::recovery::{another, back, joined, page_at_once};
+use super::recovery::{all_back, another, back, joined, page_at_once};
 use crate::broadcaster::RandomSource;
 use crate::wire::native::*;
-
-fn member(number: u32) -> Member {
-    Member::new(number).unwrap()
-}
 
 /// A broadcaster of the same secret that begins now, unlike those before.
 pub(super) fn begins<R>(before: &Lobby<R>, seed: u128) -> Lobby<impl RandomSource + use<R>> {
@@ -37,24 +33,26 @@ pub(super) fn guest<R: RandomSource>(lobby: &mut Lobby<R>, port: u16, pool: Pool
     client
 }
 
-fn host(client: &Client) -> (u32, u32) {
-    let state = client.state.unwrap();
-    (state.host.get(), state.term.get())
+/// A pool of three whose second member has left, and comes back first of all: that one; those who stayed, the host first, of
+/// whom the other has come, too; and where they come to.
+fn begun_without_its_host(spec: &PoolSpec) -> (Client, [Client; 2], Lobby<impl RandomSource + use<>>) {
+    let mut before = lobby(|_| {});
+    let mut all = before.pool(3, spec);
+    let mut left = keeps(&all[1]);
+    before.act(&mut all[1], Act::Leave);
+    before.meet(&mut all[..1]);
+    before.meet(&mut all[2..]);
+    let mut stayed = [keeps(&all[0]), keeps(&all[2])];
+    let mut lobby = another(&before);
+    back(&mut lobby, &mut left);
+    back(&mut lobby, &mut stayed[1]);
+    (left, stayed, lobby)
 }
 
 #[test]
 fn who_has_left_counts_for_nobody_and_is_no_heir() {
     for comes in [true, false] {
-        let mut before = lobby(|_| {});
-        let mut all = before.pool(3, &spec(8));
-        let mut left = keeps(&all[1]);
-        before.act(&mut all[1], Act::Leave);
-        before.meet(&mut all[..1]);
-        before.meet(&mut all[2..]);
-        let mut stayed = [keeps(&all[0]), keeps(&all[2])];
-        let mut lobby = another(&before);
-        back(&mut lobby, &mut left);
-        back(&mut lobby, &mut stayed[1]);
+        let (mut left, mut stayed, mut lobby) = begun_without_its_host(&spec(8));
         assert_eq!(lobby.machine.stats().pools_restored, 0, "its host is waited for");
         if comes {
             back(&mut lobby, &mut stayed[0]);
@@ -75,33 +73,40 @@ fn who_has_left_counts_for_nobody_and_is_no_heir() {
 
 #[test]
 fn a_pool_that_ends_with_its_host_waits_for_it() {
-    let mut before = lobby(|_| {});
-    let mut all = before.pool(3, &spec(8).ending_with_host(true));
-    let mut left = keeps(&all[1]);
-    before.act(&mut all[1], Act::Leave);
-    before.meet(&mut all[2..]);
-    before.meet(&mut all[..1]);
-    let mut stayed = [keeps(&all[0]), keeps(&all[2])];
-    let mut lobby = another(&before);
-    back(&mut lobby, &mut left);
-    back(&mut lobby, &mut stayed[1]);
+    let (_, mut stayed, mut lobby) = begun_without_its_host(&spec(8).ending_with_host(true));
     lobby.wait(5_999);
     back(&mut lobby, &mut stayed[0]);
     page_at_once(&mut lobby, &mut stayed);
     assert_eq!(host(&stayed[0]), (1, 1));
 }
 
-/// A pool of three whose maker has kept the ticket of when it was alone, and was sent away by the second, who is host.
+/// A pool of three whose maker has kept the ticket of when it was alone, and was just sent away by the second, who is host.
+fn former_host_and_others<R: RandomSource>(lobby: &mut Lobby<R>) -> (Client, Vec<Client>) {
+    let mut maker = lobby.host(1, &spec(8));
+    let old = keeps(&maker);
+    let pool = maker.joined.unwrap().pool;
+    let mut others: Vec<Client> = (2..4).map(|port| guest(lobby, port, pool)).collect();
+    lobby.act(&mut maker, Act::Hand(member(2)));
+    lobby.meet(&mut others);
+    lobby.act(&mut others[0], Act::Kick(member(1)));
+    lobby.meet(&mut others);
+    assert_eq!((agreed(&others), host(&others[0]).0), (Vec::from([2, 3]), 2));
+    (old, others)
+}
+
+/// That maker, and what the others have kept: tickets of the very epoch of the kick.
 pub(super) fn of_a_former_host<R: RandomSource>(lobby: &mut Lobby<R>) -> (Client, Vec<Client>) {
-    let mut all = from_mut(&mut lobby.host(1, &spec(8))).to_vec();
-    let maker = keeps(&all[0]);
-    let pool = all[0].joined.unwrap().pool;
-    all.extend((2..4).map(|port| guest(lobby, port, pool)).collect::<Vec<_>>());
-    lobby.act(&mut all[0], Act::Hand(member(2)));
-    lobby.meet(&mut all[1..]);
-    lobby.act(&mut all[1], Act::Kick(member(1)));
-    lobby.meet(&mut all[1..]);
-    (maker, kept(&all[1..]))
+    let (old, others) = former_host_and_others(lobby);
+    (old, kept(&others))
+}
+
+/// As `of_a_former_host`, but that the pool was locked since, so that their tickets are of a later epoch.
+pub(super) fn of_a_former_host_and_locked<R: RandomSource>(lobby: &mut Lobby<R>) -> (Client, Vec<Client>) {
+    let (old, mut others) = former_host_and_others(lobby);
+    lobby.act(&mut others[0], Act::Change(spec(8).locked(true).as_spec()));
+    lobby.meet(&mut others);
+    assert_eq!((agreed(&others), host(&others[0]).0), (Vec::from([2, 3]), 2));
+    (old, kept(&others))
 }
 
 #[test]
@@ -139,11 +144,22 @@ fn nobody_makes_a_pool_of_the_id_of_another() {
     again.tx = maker.tx - 1_000;
     let made = joined(&lobby.create(&mut again, &spec(8)));
     assert_ne!(made.pool, maker.joined.unwrap().pool);
-    for client in &mut others {
-        back(&mut lobby, client);
-    }
-    page_at_once(&mut lobby, &mut others);
+    all_back(&mut lobby, &mut others);
     assert_eq!(agreed(&others), [2, 3]);
+}
+
+/// The third is sent away, and brings the pool back elsewhere, alone, by what it has kept.
+fn branches_off<R: RandomSource>(
+    home: &mut Lobby<R>,
+    all: &mut [Client],
+    branch: &mut Client,
+) -> Lobby<impl RandomSource + use<R>> {
+    home.act(&mut all[0], Act::Kick(member(3)));
+    home.meet(&mut all[..2]);
+    let mut elsewhere = begins(home, 12);
+    back(&mut elsewhere, branch);
+    elsewhere.wait(6_000);
+    elsewhere
 }
 
 #[test]
@@ -153,15 +169,8 @@ fn a_side_branch_is_none_the_better_for_its_guests() {
     let (mut all, mut branch) = (kept(&all), keeps(&all[2]));
     let pool = branch.joined.unwrap().pool;
     let mut home = begins(&before, 11);
-    for client in &mut all {
-        back(&mut home, client);
-    }
-    page_at_once(&mut home, &mut all);
-    home.act(&mut all[0], Act::Kick(member(3)));
-    home.meet(&mut all[..2]);
-    let mut elsewhere = begins(&home, 12);
-    back(&mut elsewhere, &mut branch);
-    elsewhere.wait(6_000);
+    all_back(&mut home, &mut all);
+    let mut elsewhere = branches_off(&mut home, &mut all, &mut branch);
     for port in 20..25 {
         guest(&mut elsewhere, port, pool);
     }
@@ -170,10 +179,7 @@ fn a_side_branch_is_none_the_better_for_its_guests() {
     let mut home = begins(&elsewhere, 13);
     let (mut stayed, mut branch) = (kept(&all[..2]), keeps(&branch));
     back(&mut home, &mut branch);
-    for client in &mut stayed {
-        back(&mut home, client);
-    }
-    page_at_once(&mut home, &mut stayed);
+    all_back(&mut home, &mut stayed);
     assert_eq!((agreed(&stayed), host(&stayed[0])), (Vec::from([1, 2]), (1, 1)));
 }
 
@@ -199,10 +205,7 @@ fn who_brings_a_pool_back_alone_again_and_again_comes_to_no_higher_rank() {
             home.act(branch, Act::Leave);
             home.mail.clear();
         }
-        for client in &mut stayed {
-            back(&mut home, client);
-        }
-        page_at_once(&mut home, &mut stayed);
+        all_back(&mut home, &mut stayed);
         assert_eq!((agreed(&stayed), host(&stayed[0])), (Vec::from([1, 2]), (1, 1)));
         stayed = kept(&stayed);
         branches = kept(&branches);
@@ -223,10 +226,7 @@ fn several_who_left_end_nothing_while_others_are_on_their_way() {
         before.meet(&mut stayed);
         let mut stayed = kept(&stayed);
         let mut home = begins(&before, 11);
-        for client in &mut left {
-            back(&mut home, client);
-        }
-        page_at_once(&mut home, &mut left);
+        all_back(&mut home, &mut left);
         if closes {
             home.act(&mut left[0], Act::Close);
         } else {
@@ -235,10 +235,7 @@ fn several_who_left_end_nothing_while_others_are_on_their_way() {
         }
         assert_eq!(home.machine.pool_count(), 0);
         home.mail.clear();
-        for client in &mut stayed {
-            back(&mut home, client);
-        }
-        page_at_once(&mut home, &mut stayed);
+        all_back(&mut home, &mut stayed);
         assert_eq!((agreed(&stayed), host(&stayed[0]).0), (Vec::from([3, 4, 5]), 3));
     }
 }
@@ -256,10 +253,7 @@ fn a_pool_that_came_back_alone_once_is_none_the_weaker_for_it() {
     for seed in 11..14 {
         let mut home = lobby_of(seed, |_| {});
         home.now = now;
-        for client in &mut stayed {
-            back(&mut home, client);
-        }
-        page_at_once(&mut home, &mut stayed);
+        all_back(&mut home, &mut stayed);
         let mut old = Client { tx: old.tx + u64::try_from(seed).unwrap(), ..old.clone() };
         assert_eq!(home.resume(&mut old), Got::Refused(Refusal::Stale));
         stayed.push(guest(&mut home, u16::try_from(seed).unwrap() + 20, pool));
@@ -303,19 +297,12 @@ fn what_its_host_has_closed_is_not_brought_back_there_by_a_branch_of_it() {
         let mut home = begins(&lobby(|_| {}), 10);
         let mut all = home.pool(3, &spec(8));
         let mut branch = keeps(&all[2]);
-        home.act(&mut all[0], Act::Kick(member(3)));
-        home.meet(&mut all[..2]);
-        let mut elsewhere = begins(&home, 12);
-        back(&mut elsewhere, &mut branch);
-        elsewhere.wait(6_000);
+        let mut elsewhere = branches_off(&mut home, &mut all, &mut branch);
         page_at_once(&mut elsewhere, from_mut(&mut branch));
         let (mut stayed, mut branch) = (kept(&all[..2]), keeps(&branch));
         let mut again = begins(&home, 14);
         let refused = if restarts {
-            for client in &mut stayed {
-                back(&mut again, client);
-            }
-            page_at_once(&mut again, &mut stayed);
+            all_back(&mut again, &mut stayed);
             again.act(&mut stayed[0], Act::Close);
             again.resume(&mut branch)
         } else {
@@ -350,10 +337,7 @@ fn fewer_than_half_who_know_the_era_before_a_little_longer_end_nothing_that_has_
         lobby.meet(&mut stayed);
         let mut stayed = kept(&stayed);
         let mut lobby = begins(&lobby, 12);
-        for client in &mut stayed {
-            back(&mut lobby, client);
-        }
-        page_at_once(&mut lobby, &mut stayed);
+        all_back(&mut lobby, &mut stayed);
         assert_eq!(
             lobby.resume(&mut late),
             Got::Refused(Refusal::Stale),
@@ -365,10 +349,7 @@ fn fewer_than_half_who_know_the_era_before_a_little_longer_end_nothing_that_has_
         let (mut late, mut stayed) = (keeps(&late), kept(&stayed));
         let mut lobby = begins(&lobby, 13);
         back(&mut lobby, &mut late);
-        for client in &mut stayed {
-            back(&mut lobby, client);
-        }
-        page_at_once(&mut lobby, &mut stayed);
+        all_back(&mut lobby, &mut stayed);
         assert_eq!((agreed(&stayed).len(), host(&stayed[0])), (stay, (1, 1)));
     }
 }

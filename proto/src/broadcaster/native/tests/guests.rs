@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::former::{guest, keeps, of_a_former_host};
 use super::lobby::*;
-use super::recovery::{another, back, forget, joined, page_at_once};
+use super::recovery::{another, back, joined, lost, page_at_once};
 use crate::wire::native::*;
 
 // Rule 2: what is offered to a member to come back falls with it, and nothing else of its number.
@@ -68,10 +68,7 @@ fn guests_that_come_and_go_leave_nothing() {
 // Rule 4: of tickets of one member and session the latest is served.
 #[test]
 fn who_asks_anew_by_its_ticket_has_one_offer() {
-    let mut before = lobby(|_| {});
-    let mut all = before.pool(3, &spec(8));
-    let mut lobby = another(&before);
-    forget(&mut all);
+    let (mut all, mut lobby) = lost(3);
     back(&mut lobby, &mut all[0]);
     let ours = lobby.machine.native.as_ref().unwrap().places.taken();
     for port in 20..30 {

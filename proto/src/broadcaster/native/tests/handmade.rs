@@ -9,10 +9,6 @@ use super::recovery::{back, page_at_once};
 use crate::broadcaster::RandomSource;
 use crate::wire::native::*;
 
-fn member(number: u32) -> Member {
-    Member::new(number).unwrap()
-}
-
 /// Of a pool of so many, of which this one is host.
 fn state(era: u64, number: u32, count: u16, host: u32) -> State {
     State {

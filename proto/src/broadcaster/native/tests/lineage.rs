@@ -1,12 +1,11 @@
 //! Of several tickets, which one a pool comes back by (PROTOCOL.md, section 7.2): what a former member has kept is no use to it.
 
 use alloc::vec;
-use alloc::vec::Vec;
 use core::slice::from_mut;
 
-use super::former::guest;
+use super::former::{guest, of_a_former_host_and_locked};
 use super::lobby::*;
-use super::recovery::{another, back, forget, joined, page_at_once};
+use super::recovery::{all_back, another, back, forget, joined, page_at_once};
 use crate::broadcaster::RandomSource;
 use crate::wire::native::*;
 
@@ -17,31 +16,12 @@ fn a_third<R>(lobby: &Lobby<R>) -> Lobby<impl RandomSource + use<R>> {
     third
 }
 
-/// A pool of three whose maker has kept the ticket of when it was alone, and was sent away by the second, who is host.
-fn of_a_former_host<R: RandomSource>(lobby: &mut Lobby<R>) -> (Client, Vec<Client>) {
-    let mut maker = lobby.host(1, &spec(8));
-    let old = maker.clone();
-    let pool = maker.joined.unwrap().pool;
-    let mut others: Vec<Client> = (2..4).map(|port| guest(lobby, port, pool)).collect();
-    let second = Member::new(2).unwrap();
-    lobby.act(&mut maker, Act::Hand(second));
-    lobby.meet(&mut others);
-    lobby.act(&mut others[0], Act::Kick(Member::new(1).unwrap()));
-    lobby.act(&mut others[0], Act::Change(spec(8).locked(true).as_spec()));
-    lobby.meet(&mut others);
-    assert_eq!((agreed(&others), others[0].state.unwrap().host), (vec![2, 3], second));
-    let mut old = Client { count: 0, order: 0, ..old };
-    forget(from_mut(&mut old));
-    (old, others)
-}
-
 #[test]
 fn who_joins_what_an_old_ticket_brought_back_is_no_member_when_the_pool_comes() {
     let mut before = lobby(|_| {});
-    let (mut old, mut others) = of_a_former_host(&mut before);
+    let (mut old, mut others) = of_a_former_host_and_locked(&mut before);
     let pool = old.joined.unwrap().pool;
     let mut lobby = another(&before);
-    forget(&mut others);
     back(&mut lobby, &mut old);
     assert_eq!(lobby.machine.stats().pools_restored, 1, "it was alone by its ticket");
     let mut helper = guest(&mut lobby, 9, pool);
@@ -59,9 +39,8 @@ fn who_joins_what_an_old_ticket_brought_back_is_no_member_when_the_pool_comes() 
 #[test]
 fn what_goes_on_by_an_old_ticket_is_a_side_branch_for_ever() {
     let mut before = lobby(|_| {});
-    let (mut old, mut others) = of_a_former_host(&mut before);
+    let (mut old, mut others) = of_a_former_host_and_locked(&mut before);
     let mut lobby = another(&before);
-    forget(&mut others);
     // The former host brings the pool back, makes many epochs, keeps the ticket, and closes it.
     back(&mut lobby, &mut old);
     lobby.meet(from_mut(&mut old));
@@ -98,7 +77,7 @@ fn what_goes_on_by_an_old_ticket_is_a_side_branch_for_ever() {
 #[test]
 fn a_generation_made_elsewhere_is_nothing_to_those_who_stayed() {
     let mut home = lobby(|_| {});
-    let (mut old, mut others) = of_a_former_host(&mut home);
+    let (mut old, mut others) = of_a_former_host_and_locked(&mut home);
     // At another broadcaster of the secret, which never had the pool.
     let mut elsewhere = another(&home);
     back(&mut elsewhere, &mut old);
@@ -106,7 +85,6 @@ fn a_generation_made_elsewhere_is_nothing_to_those_who_stayed() {
     assert_eq!(old.state.unwrap().generation, 1);
     // Home starts again.
     let mut home = a_third(&home);
-    forget(&mut others);
     forget(from_mut(&mut old));
     old.tx += 1;
     back(&mut home, &mut old);
@@ -193,11 +171,10 @@ fn who_has_not_heard_of_an_era_yet_comes_back_by_what_it_began_with() {
 #[test]
 fn a_pool_that_ended_because_nobody_was_heard_any_more_is_brought_back() {
     let mut lobby = lobby(|_| {});
-    let (mut old, mut all) = of_a_former_host(&mut lobby);
+    let (mut old, mut all) = of_a_former_host_and_locked(&mut lobby);
     lobby.got(&mut old);
     lobby.wait(60_000);
     assert_eq!(lobby.machine.pool_count(), 0, "the line was cut, or the broadcaster stood still");
-    forget(&mut all);
     assert_eq!(lobby.resume(&mut old), Got::Refused(Refusal::Stale), "it was sent away before that");
     for client in &mut all {
         client.tx += 1;
@@ -283,15 +260,6 @@ fn who_speaks_from_elsewhere_and_proves_nothing_keeps_nobody_alive() {
     joined(&lobby.join(&mut Client::new(50), all[0].joined.unwrap().pool));
 }
 
-/// All come back to a broadcaster, and have the roster of the new era.
-fn all_back<R: RandomSource>(lobby: &mut Lobby<R>, all: &mut [Client]) {
-    forget(all);
-    for client in all.iter_mut() {
-        back(lobby, client);
-    }
-    page_at_once(lobby, all);
-}
-
 #[test]
 fn an_era_is_later_than_the_epoch_it_was_brought_back_from_whoever_comes_first() {
     let mut first = lobby(|_| {});
@@ -332,7 +300,7 @@ fn who_has_not_heard_of_an_era_in_which_somebody_was_sent_away_stays_out() {
 #[test]
 fn of_two_eras_brought_back_from_one_the_higher_base_tells_however_many_were_there() {
     let mut home = lobby(|_| {});
-    let (mut old, mut others) = of_a_former_host(&mut home);
+    let (mut old, mut others) = of_a_former_host_and_locked(&mut home);
     let pool = old.joined.unwrap().pool;
     let mut side = another(&home);
     back(&mut side, &mut old);
@@ -391,7 +359,7 @@ fn of_two_eras_that_know_nothing_of_each_other_the_higher_generation_tells() {
 #[test]
 fn what_was_brought_back_from_an_older_epoch_is_no_base_behind_what_went_on() {
     let mut home = lobby(|_| {});
-    let (mut old, mut others) = of_a_former_host(&mut home);
+    let (mut old, mut others) = of_a_former_host_and_locked(&mut home);
     let mut elsewhere = another(&home);
     all_back(&mut elsewhere, from_mut(&mut old));
     assert_eq!(old.state.unwrap().generation, 1);

@@ -38,6 +38,10 @@ pub(super) fn spec(seats: u16) -> PoolSpec {
     PoolSpec::new(Seats::new(seats).unwrap())
 }
 
+pub(super) fn member(number: u32) -> Member {
+    Member::new(number).unwrap()
+}
+
 /// What a client got, read and verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Got {
@@ -449,6 +453,12 @@ impl<R: RandomSource> Lobby<R> {
         }
         self.meet(clients);
     }
+}
+
+/// The host and the term, as a client knows them.
+pub(super) fn host(client: &Client) -> (u32, u32) {
+    let state = client.state.unwrap();
+    (state.host.get(), state.term.get())
 }
 
 /// All have the same roster, of which the last is told here.

@@ -7,10 +7,6 @@ use super::lobby::*;
 use crate::broadcaster::BroadcasterEvent;
 use crate::wire::native::*;
 
-fn member(number: u32) -> Member {
-    Member::new(number).unwrap()
-}
-
 #[test]
 fn who_leaves_is_gone_and_the_others_are_told() {
     let mut lobby = lobby(|_| {});

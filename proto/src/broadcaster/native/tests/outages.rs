@@ -7,18 +7,9 @@ use core::time::Duration;
 
 use super::former::{begins, guest, keeps, kept};
 use super::lobby::*;
-use super::recovery::{back, page_at_once};
+use super::recovery::{all_back, back, page_at_once};
 use crate::broadcaster::{BroadcasterConfig, RandomSource};
 use crate::wire::native::*;
-
-fn member(number: u32) -> Member {
-    Member::new(number).unwrap()
-}
-
-fn host(client: &Client) -> (u32, u32) {
-    let state = client.state.unwrap();
-    (state.host.get(), state.term.get())
-}
 
 fn short(config: &mut BroadcasterConfig) {
     config.limits.interval = Duration::from_millis(300);
@@ -31,16 +22,20 @@ fn begins_with<R: RandomSource>(
     seed: u128,
     is_short: bool,
 ) -> Lobby<impl RandomSource + use<R>> {
-    let now = before.now;
-    let mut config = BroadcasterConfig { secret: Some(SECRET), ..BroadcasterConfig::default() };
-    config.limits.sources = 16;
-    config.limits.requests_in_a_row = 100_000;
-    if is_short {
-        short(&mut config);
-    }
-    let mut lobby = lobby_over(crate::broadcaster::Broadcaster::new(config, random(seed)));
-    lobby.now = now;
+    let change: fn(&mut BroadcasterConfig) = if is_short { short } else { |_| {} };
+    let mut lobby = lobby_of(seed, change);
+    lobby.now = before.now;
     lobby
+}
+
+/// A pool of three that is back with all of them: what they knew of it before, what they know now, and where it is.
+fn brought_back(is_short: bool) -> (Vec<Client>, Vec<Client>, Lobby<impl RandomSource>) {
+    let mut before = lobby(|_| {});
+    let old = kept(&before.pool(3, &spec(8)));
+    let mut lobby = begins_with(&before, 11, is_short);
+    let mut all = old.clone();
+    all_back(&mut lobby, &mut all);
+    (old, all, lobby)
 }
 
 /// Waits step by step, while nobody says anything.
@@ -77,10 +72,7 @@ fn barred(is_short: bool) {
     silence(&mut lobby, if is_short { 1_200 } else { 10_500 });
     assert_eq!(lobby.machine.pool_count(), 0);
     let mut guests = kept(&guests);
-    for guest in &mut guests {
-        back(&mut lobby, guest);
-    }
-    page_at_once(&mut lobby, &mut guests);
+    all_back(&mut lobby, &mut guests);
     for number in [2, 3] {
         let done = lobby.act(&mut guests[2], Act::Kick(member(number)));
         assert!(matches!(done[0], Got::Done(_, Ok(()))), "{done:?}");
@@ -105,15 +97,7 @@ fn who_was_sent_away_in_a_branch_bars_those_of_its_number_who_stayed() {
 
 // One former member, one restart long after: an era that ended in its recovery beats the one that went on from it.
 fn taken_over(comes_and_is_kicked: bool, former_first: bool) {
-    let mut before = lobby(|_| {});
-    let all = before.pool(3, &spec(8));
-    let zero = kept(&all);
-    let mut lobby = begins(&before, 11);
-    let mut all = kept(&all);
-    for client in &mut all {
-        back(&mut lobby, client);
-    }
-    page_at_once(&mut lobby, &mut all);
+    let (zero, all, mut lobby) = brought_back(false);
     let mut former = keeps(&all[2]);
     assert_eq!(former.state.unwrap().came, 3);
     // The line is down for 11 s.
@@ -235,14 +219,7 @@ fn an_era_that_went_on_is_its_own() {
 
 // Two outages in a recovery: who was in the first era, and heard of no other, is out.
 fn two_outages(is_short: bool) {
-    let mut before = lobby(|_| {});
-    let all = before.pool(3, &spec(8));
-    let mut lobby = begins_with(&before, 11, is_short);
-    let mut all = kept(&all);
-    for client in &mut all {
-        back(&mut lobby, client);
-    }
-    page_at_once(&mut lobby, &mut all);
+    let (_, all, mut lobby) = brought_back(is_short);
     let out = if is_short { 1_100 } else { 11_000 };
     silence(&mut lobby, out);
     assert_eq!(lobby.machine.pool_count(), 0);
@@ -296,15 +273,7 @@ fn an_era_behind_one_that_ran_out_of_numbers_knows_that_somebody_was_sent_away()
 }
 
 fn behind_the_last_number(is_behind: bool) {
-    let mut before = lobby(|_| {});
-    let all = before.pool(3, &spec(8));
-    let mut kicked = keeps(&all[2]);
-    let mut home = begins(&before, 11);
-    let mut all = kept(&all);
-    for client in &mut all {
-        back(&mut home, client);
-    }
-    page_at_once(&mut home, &mut all);
+    let (mut old, mut all, mut home) = brought_back(false);
     home.stay(&mut all, 16_000);
     home.act(&mut all[0], Act::Kick(member(3)));
     let mut stayed = all[..2].to_vec();
@@ -329,7 +298,7 @@ fn behind_the_last_number(is_behind: bool) {
     for client in &mut stayed {
         back(&mut home, client);
     }
-    assert_eq!(home.resume(&mut kicked), Got::Refused(Refusal::Stale), "it was sent away");
+    assert_eq!(home.resume(&mut old[2]), Got::Refused(Refusal::Stale), "it was sent away");
 }
 
 // Rule 4: what section 8 limits.
@@ -351,8 +320,8 @@ fn the_spec_of_a_higher_base_is_limited_too() {
     assert_eq!(lobby.resume(&mut higher), Got::Refused(Refusal::Limit));
 }
 
-// One restart: two former members, of whom two stayed. By section 9 it takes two restarts.
-fn one_restart(is_short: bool) {
+/// A pool of four, two of whom have left, and come first after a restart; those who stayed; and where they come to.
+fn begun_by_former_members(is_short: bool) -> (Vec<Client>, Vec<Client>, Lobby<impl RandomSource>) {
     let mut before = lobby(|_| {});
     let mut all = before.pool(4, &spec(8));
     let mut left = kept(&all[2..]);
@@ -360,11 +329,17 @@ fn one_restart(is_short: bool) {
         before.act(client, Act::Leave);
     }
     before.meet(&mut all[..2]);
-    let mut stayed = kept(&all[..2]);
+    let stayed = kept(&all[..2]);
     let mut lobby = begins_with(&before, 11, is_short);
     for client in &mut left {
         back(&mut lobby, client);
     }
+    (left, stayed, lobby)
+}
+
+// One restart: two former members, of whom two stayed. By section 9 it takes two restarts.
+fn one_restart(is_short: bool) {
+    let (mut left, mut stayed, mut lobby) = begun_by_former_members(is_short);
     // They say nothing more, but are told of the era, and so of their tickets; and fall silent before the recovery is over.
     lobby.wait(if is_short { 600 } else { 6_000 });
     for client in &mut left {
@@ -390,24 +365,10 @@ fn one_restart(is_short: bool) {
 // The same without their falling silent.
 #[test]
 fn former_members_of_one_recovery_keep_nobody_out() {
-    let mut before = lobby(|_| {});
-    let mut all = before.pool(4, &spec(8));
-    let mut left = kept(&all[2..]);
-    for client in &mut all[2..] {
-        before.act(client, Act::Leave);
-    }
-    before.meet(&mut all[..2]);
-    let mut stayed = kept(&all[..2]);
-    let mut lobby = begins(&before, 11);
-    for client in &mut left {
-        back(&mut lobby, client);
-    }
+    let (mut left, mut stayed, mut lobby) = begun_by_former_members(false);
     lobby.wait(6_000);
     page_at_once(&mut lobby, &mut left);
-    for client in &mut stayed {
-        back(&mut lobby, client);
-    }
-    page_at_once(&mut lobby, &mut stayed);
+    all_back(&mut lobby, &mut stayed);
 }
 
 #[test]

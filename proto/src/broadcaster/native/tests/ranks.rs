@@ -4,15 +4,11 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
-use super::lobby::at;
+use super::lobby::{at, member};
 use crate::broadcaster::native::ended::{Early, Ended, Memory};
 use crate::broadcaster::native::lineage::{Base, is_later};
 use crate::broadcaster::native::sent_away::SentAway;
 use crate::wire::native::*;
-
-fn member(number: u32) -> Member {
-    Member::new(number).unwrap()
-}
 
 fn epoch(era: u64, number: u32) -> Epoch {
     Epoch::new(era, number).unwrap()
@@ -43,42 +39,25 @@ fn brought_back(era: u64, number: u32, base: Epoch, came: u16, generation: u32) 
 #[test]
 fn of_two_tickets_one_is_higher_whichever_comes_first() {
     let of = |count, purged| State { count: Seats::new(count).unwrap(), purged, ..state(1, 5) };
+    // Two eras that were brought back. The other has had more epochs, which makes it no higher.
+    let one = |base, came, generation| brought_back(2, 1, base, came, generation);
+    let other = |base, came, generation| brought_back(3, 7, base, came, generation);
     let all = [
         ("of one era, the higher number", state(1, 6), state(1, 5)),
-        ("it has nothing newer", brought_back(2, 1, epoch(1, 5), 1, 1), state(1, 5)),
-        ("more than half have come", brought_back(2, 1, epoch(1, 3), 3, 1), of(5, 0)),
-        ("half have come", of(6, 0), brought_back(2, 1, epoch(1, 3), 3, 1)),
-        ("one has come alone", of(2, 0), brought_back(2, 1, epoch(1, 3), 1, 1)),
-        ("somebody was sent away by then", brought_back(2, 1, epoch(1, 3), 4, 1), of(5, 3)),
-        ("somebody was sent away since", of(5, 4), brought_back(2, 1, epoch(1, 3), 4, 1)),
-        (
-            "the higher base, whatever the generation",
-            brought_back(2, 1, epoch(1, 5), 1, 1),
-            brought_back(3, 7, epoch(1, 4), 2, 9),
-        ),
-        (
-            "of one base, the more have come",
-            brought_back(2, 1, epoch(1, 5), 3, 1),
-            brought_back(3, 7, epoch(1, 5), 2, 9),
-        ),
-        (
-            "of one base and as many, the higher generation",
-            brought_back(2, 1, epoch(1, 5), 2, 2),
-            brought_back(3, 7, epoch(1, 5), 2, 1),
-        ),
-        (
-            "of other eras, the higher generation",
-            brought_back(2, 1, epoch(8, 1), 1, 2),
-            brought_back(3, 7, epoch(9, 7), 4, 1),
-        ),
-        (
-            "of one generation, the more have come",
-            brought_back(2, 1, epoch(8, 1), 3, 1),
-            brought_back(3, 7, epoch(9, 7), 2, 1),
-        ),
+        ("it has nothing newer", one(epoch(1, 5), 1, 1), state(1, 5)),
+        ("more than half have come", one(epoch(1, 3), 3, 1), of(5, 0)),
+        ("half have come", of(6, 0), one(epoch(1, 3), 3, 1)),
+        ("one has come alone", of(2, 0), one(epoch(1, 3), 1, 1)),
+        ("somebody was sent away by then", one(epoch(1, 3), 4, 1), of(5, 3)),
+        ("somebody was sent away since", of(5, 4), one(epoch(1, 3), 4, 1)),
+        ("the higher base, whatever the generation", one(epoch(1, 5), 1, 1), other(epoch(1, 4), 2, 9)),
+        ("of one base, the more have come", one(epoch(1, 5), 3, 1), other(epoch(1, 5), 2, 9)),
+        ("of one base and as many, the higher generation", one(epoch(1, 5), 2, 2), other(epoch(1, 5), 2, 1)),
+        ("of other eras, the higher generation", one(epoch(8, 1), 1, 2), other(epoch(9, 7), 4, 1)),
+        ("of one generation, the more have come", one(epoch(8, 1), 3, 1), other(epoch(9, 7), 2, 1)),
         (
             "of one generation, it was brought back",
-            brought_back(2, 1, epoch(8, 1), 1, 1),
+            one(epoch(8, 1), 1, 1),
             State { generation: 1, ..state(3, 7) },
         ),
         ("and then the higher number", state(2, 6), state(3, 5)),

@@ -20,6 +20,15 @@ pub(super) fn forget(all: &mut [Client]) {
     }
 }
 
+/// A pool of so many, and another broadcaster of its secret, to which nobody has come yet.
+pub(super) fn lost(members: u16) -> (Vec<Client>, Lobby<impl RandomSource>) {
+    let mut first = lobby(|_| {});
+    let mut all = first.pool(members, &spec(8));
+    forget(&mut all);
+    let other = another(&first);
+    (all, other)
+}
+
 pub(super) fn joined(got: &Got) -> Joined {
     let Got::Joined(joined) = got else { panic!("not joined: {got:?}") };
     *joined
@@ -40,6 +49,15 @@ pub(super) fn page_at_once<R: RandomSource>(lobby: &mut Lobby<R>, all: &mut [Cli
         client.count += 1;
         assert!(matches!(lobby.send(client, &sent)[..], [Got::Page { .. }]));
     }
+}
+
+/// All come back to a broadcaster, and have the roster of the new era.
+pub(super) fn all_back<R: RandomSource>(lobby: &mut Lobby<R>, all: &mut [Client]) {
+    forget(all);
+    for client in all.iter_mut() {
+        back(lobby, client);
+    }
+    page_at_once(lobby, all);
 }
 
 #[test]
@@ -376,59 +394,6 @@ fn an_older_generation_stays_out() {
     assert_eq!((agreed(&all), all[0].state.unwrap().generation), ([1, 2].to_vec(), 2));
 }
 
-/// Two members of one pool in two places, both of which have given the number 3.
-fn two_with_one_number() -> (Client, Client) {
-    let mut first = lobby(|_| {});
-    let all = first.pool(2, &spec(8));
-    let mut second = another(&first);
-    let mut there = all.clone();
-    forget(&mut there);
-    for client in &mut there {
-        back(&mut second, client);
-    }
-    page_at_once(&mut second, &mut there);
-    let pool = all[0].joined.unwrap().pool;
-    let mut ours = Client::new(30);
-    let mut theirs = Client::new(40);
-    joined(&first.join(&mut ours, pool));
-    joined(&second.join(&mut theirs, pool));
-    first.ping(&mut ours);
-    second.ping(&mut theirs);
-    assert_eq!((ours.member(), theirs.member()), (3, 3));
-    (ours.cookie, theirs.cookie) = (None, None);
-    (ours, theirs)
-}
-
-#[test]
-fn of_two_with_one_number_the_first_stays() {
-    let (mut ours, mut theirs) = two_with_one_number();
-    let mut third = lobby_of(5, |_| {});
-    assert_eq!(back(&mut third, &mut theirs), [Got::Pong(1)]);
-    assert_eq!(third.resume(&mut ours), Got::Refused(Refusal::Stale));
-}
-
-#[test]
-fn of_two_who_are_offered_one_number_the_first_to_come_stays_until_a_higher_base_comes() {
-    for theirs_first in [true, false] {
-        let (mut first, mut other) = two_with_one_number();
-        let mut third = lobby_of(5, |_| {});
-        if theirs_first {
-            core::mem::swap(&mut first, &mut other);
-        }
-        for client in [&mut first, &mut other] {
-            joined(&third.resume(client));
-        }
-        assert_eq!(third.ping(&mut first), [Got::Pong(1)]);
-        if theirs_first {
-            assert!(matches!(third.ping(&mut other)[..], [Got::Unknown(..)]));
-        } else {
-            assert_eq!(third.ping(&mut other), [Got::Pong(1)]);
-            assert!(matches!(third.ping(&mut first)[..], [Got::Unknown(..)]));
-        }
-        assert_eq!(third.machine.member_count(), 1);
-    }
-}
-
 #[test]
 fn a_ticket_of_a_pool_that_has_ended_here_brings_nothing_back() {
     let mut lobby = lobby(|_| {});
@@ -457,10 +422,7 @@ fn what_is_limited_is_limited_here_too() {
 
 #[test]
 fn an_offer_in_a_recovery_that_nobody_takes_is_void() {
-    let mut first = lobby(|_| {});
-    let mut all = first.pool(3, &spec(8));
-    let mut other = another(&first);
-    forget(&mut all);
+    let (mut all, mut other) = lost(3);
     back(&mut other, &mut all[0]);
     other.wait(6_000);
     joined(&other.resume(&mut all[1]));
@@ -491,10 +453,7 @@ fn a_pool_that_ends_with_its_host_ends_if_the_host_has_not_come() {
 
 #[test]
 fn a_request_given_again_is_answered_again() {
-    let mut first = lobby(|_| {});
-    let mut all = first.pool(2, &spec(8));
-    let mut other = another(&first);
-    forget(&mut all);
+    let (mut all, mut other) = lost(2);
     let (ticket, spec) = all[0].ticket.clone().unwrap();
     let resume = Call::Resume { ticket, spec: spec.as_spec(), about: About::default() };
     let one = joined(&other.ask(&mut all[0], resume));

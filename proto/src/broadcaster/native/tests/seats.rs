@@ -2,16 +2,12 @@
 
 use core::time::Duration;
 
+use super::again::{elsewhere, offered_elsewhere};
 use super::lobby::*;
 use super::recovery::joined;
 use crate::wire::native::*;
 
 const FULL: Got = Got::Refused(Refusal::Full);
-
-/// Asks from another address for what it was asked for at its own.
-fn elsewhere(client: &Client, from: u16) -> Client {
-    Client { from: address(from), cookie: None, ..client.clone() }
-}
 
 /// Moves there.
 fn moves<R: crate::broadcaster::RandomSource>(lobby: &mut Lobby<R>, moved: &mut Client) -> Got {
@@ -27,7 +23,7 @@ fn who_returns_keeps_no_seat_and_gives_none_back() {
     let mut newcomer = Client::new(50);
     joined(&lobby.resume(&mut all[1]));
     // At the address of another member, too, who leaves then.
-    joined(&lobby.resume(&mut elsewhere(&all[1], 3)));
+    offered_elsewhere(&mut lobby, &all[1], 3);
     lobby.act(&mut all[2], Act::Leave);
     joined(&lobby.join(&mut newcomer, pool));
     joined(&lobby.join(&mut Client::new(51), pool));
@@ -74,8 +70,7 @@ fn who_was_to_take_the_place_of_a_member_that_comes_back_elsewhere_needs_a_seat_
         let pool = all[0].joined.unwrap().pool;
         let mut heir = Client { tx: 9_000, ..Client::new(2) };
         joined(&lobby.join(&mut heir, pool));
-        let mut moved = elsewhere(&all[1], 9);
-        joined(&lobby.resume(&mut moved));
+        let mut moved = offered_elsewhere(&mut lobby, &all[1], 9);
         lobby.ping(&mut moved);
         lobby.mail.clear();
         assert_eq!(lobby.join(&mut Client::new(50), pool), FULL);
@@ -93,8 +88,7 @@ fn who_was_to_take_the_place_of_a_member_that_comes_back_elsewhere_needs_a_seat_
 fn nobody_is_at_an_address_that_a_member_has_come_back_from_elsewhere() {
     let mut lobby = lobby(|_| {});
     let all = lobby.pool(2, &spec(2));
-    let mut moved = elsewhere(&all[1], 9);
-    joined(&lobby.resume(&mut moved));
+    let mut moved = offered_elsewhere(&mut lobby, &all[1], 9);
     lobby.ping(&mut moved);
     lobby.mail.clear();
     let mut newcomer = Client { tx: 9_000, ..Client::new(2) };
@@ -166,6 +160,33 @@ fn what_is_offered_to_a_member_is_void_when_it_leaves() {
     lobby.mail.clear();
     let unknown = [Got::Unknown(new.joined.unwrap().handle, 1)];
     assert_eq!((lobby.ping(&mut new), lobby.machine.member_count()), (unknown.to_vec(), 1));
+}
+
+// Section 3: answered again as long as what it made is there; section 7.2, rule 2: that falls with the member.
+#[test]
+fn a_resume_given_again_when_its_member_has_left_is_stale_and_takes_no_place() {
+    for takes in [true, false] {
+        let mut lobby = lobby(|_| {});
+        let mut all = lobby.pool(2, &spec(8));
+        let taken = |lobby: &Lobby<_>| lobby.machine.native.as_ref().unwrap().places.taken();
+        let mut new = all[1].clone();
+        let offered = joined(&lobby.resume(&mut new));
+        let (ticket, spec) = new.ticket.clone().unwrap();
+        let again = new.request(Call::Resume { ticket, spec: spec.as_spec(), about: About::default() });
+        assert_eq!(lobby.send(&mut new, &again), [Got::Joined(offered)], "while it is there");
+        // It leaves in the session that it has by then.
+        let leaves = if takes { &mut new } else { &mut all[1] };
+        if takes {
+            assert_eq!(lobby.ping(leaves), [Got::Pong(1)]);
+        }
+        assert_eq!(lobby.act(leaves, Act::Leave).first(), Some(&Got::Done(1, Ok(()))));
+        for _ in 0..2 {
+            assert_eq!(lobby.send(&mut new, &again), [Got::Refused(Refusal::Stale)], "taken: {takes}");
+            assert_eq!((taken(&lobby), lobby.machine.member_count()), (1, 1));
+        }
+        lobby.got(&mut all[0]);
+        assert_eq!(agreed(&all[..1]), [1]);
+    }
 }
 
 #[test]

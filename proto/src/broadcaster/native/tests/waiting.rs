@@ -5,20 +5,11 @@ use core::slice::from_mut;
 use core::time::Duration;
 
 use super::lobby::*;
-use super::recovery::{another, back, forget, joined, lobby_early, page_at_once};
+use super::recovery::{another, back, forget, joined, lobby_early, lost, page_at_once};
 use crate::broadcaster::RandomSource;
 use crate::wire::native::*;
 
-/// A pool of so many, and another broadcaster of its secret, to which nobody has come yet.
-fn lost(members: u16) -> (Vec<Client>, Lobby<impl RandomSource>) {
-    let mut first = lobby(|_| {});
-    let mut all = first.pool(members, &spec(8));
-    forget(&mut all);
-    let other = another(&first);
-    (all, other)
-}
-
-/// As that, with the host as it was when it was alone, by whose ticket the pool is back with it alone.
+/// As `lost`, with the host as it was when it was alone, by whose ticket the pool is back with it alone.
 fn back_with_its_host(members: u16) -> (Client, Vec<Client>, Lobby<impl RandomSource>) {
     let mut first = lobby(|_| {});
     let mut all = first.pool(members, &spec(8));

@@ -32,7 +32,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn play(options: &Options) -> Fallible<()> {
-    let mut target = Target::start(&options.target)?;
+    let target = Target::start(&options.target)?;
     let plan =
         Plan { to: options.target.at, rate: options.rate, time: options.seconds, seed: options.target.seed };
     let (mut memory, before) = (MemoryWatch::new(&target.server)?, target.server.counters()?);
@@ -50,7 +50,5 @@ pub(super) fn play(options: &Options) -> Fallible<()> {
     ratios("at its interface", out, into, &mut verdict);
     let growth = memory.growth();
     verdict.check(growth <= MOST_MEMORY, format_args!("its memory grew by {growth} KiB"));
-    let stopped = target.server.stop();
-    verdict.check(stopped.is_ok(), format_args!("it ran and stopped well: {stopped:?}"));
-    verdict.done()
+    target.end(verdict)
 }
