@@ -47,19 +47,21 @@ pub struct Limits {
     pub about: usize,
     /// The most broadcasters that a pool may name. Default, and most there can be: 4.
     pub broadcasters: usize,
-    /// Requests of a source that has proven its address, a second. Default: 50. Of those beyond, one in ten is answered,
-    /// by a refusal. At 0 there are only those in a row, once.
+    /// Requests of a source that has proven its address, and what its members order or move, a second: whatever others are told
+    /// of. Default: 50. Of requests beyond, one in ten is answered, by a refusal; of orders, each; a move is dropped. At 0 there
+    /// are only those in a row, once.
     pub requests_per_second: u32,
     /// How many of them may come at once. Default: 200.
     pub requests_in_a_row: u32,
-    /// Messages of a member, a second. Default: 32. Those beyond are dropped. At 0 there are only those in a row, once.
+    /// Messages of a member, a second, and each page behind the first that one draws. Default: 32. Those beyond are dropped. At 0 there are only those in a row, once.
     pub messages_per_second: u32,
     /// How many of them may come at once. Default: 64.
     pub messages_in_a_row: u32,
     /// Codes of no pool that a source may ask for within a minute. Default: 20. It is refused whatever code it asks for
     /// until the minute is over.
     pub wrong_codes_per_minute: u32,
-    /// How often members are asked to ping: 1 ms to 65 s. Default: 3 s. It is to be well below the timeout.
+    /// How often members are asked to ping: 100 ms, for what is less is taken as that, to 65 s. Default: 3 s. It is to be well
+    /// below the timeout.
     pub interval: Duration,
     /// How long a member may be silent: 1 ms to 65 s. Default: 10 s.
     pub timeout: Duration,

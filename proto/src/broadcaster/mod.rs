@@ -27,7 +27,7 @@ pub use random::RandomSource;
 pub use stats::BroadcasterStats;
 
 use crate::wire::canonical;
-use crate::wire::native::{LeaveReason, Member, Term};
+use crate::wire::native::{LeaveReason, Member, SHORTEST_INTERVAL, Term};
 use crate::{Instant, Output, PoolId, Transmit};
 use answers::Answers;
 use classic::Classic;
@@ -175,7 +175,8 @@ impl<R: RandomSource> Broadcaster<R> {
         Self::with(config, random, Some(shard.share()))
     }
 
-    fn with(config: BroadcasterConfig, random: R, shard: Option<Shard>) -> Self {
+    fn with(mut config: BroadcasterConfig, random: R, shard: Option<Shard>) -> Self {
+        config.limits.interval = config.limits.interval.max(SHORTEST_INTERVAL);
         Self {
             random,
             now: Instant::ZERO,

@@ -8,7 +8,7 @@ use super::pages::Speaker;
 use super::places::Standing;
 use super::pools::Phase;
 use crate::wire::canonical;
-use crate::wire::native::{Act, Address, Change, Cookie, Epoch, Fault, Member, UnverifiedMessage};
+use crate::wire::native::{Act, Address, Change, Cookie, Epoch, Fault, Member, PAGES, UnverifiedMessage};
 
 impl Native {
     /// Something came that says it is of a member.
@@ -73,7 +73,7 @@ impl Native {
         place.named |= epoch.is_some();
         let Some(pool) = self.pools.get(place.pool) else { return };
         if pool.phase == Phase::Live && pool.epoch() != epoch {
-            self.page(desk, speaker, None);
+            self.pages(desk, speaker, None, 1);
         } else {
             self.pong(desk, speaker);
         }
@@ -81,7 +81,7 @@ impl Native {
 
     fn ask(&mut self, desk: &mut Desk<'_>, speaker: &Speaker, from: Option<Member>) {
         if self.pool_of(speaker.handle).is_some_and(|pool| self.is_live(pool)) {
-            self.page(desk, speaker, from);
+            self.pages(desk, speaker, from, PAGES);
         } else if speaker.at_home {
             desk.stats.dropped_recovering += 1;
         } else {
@@ -101,6 +101,10 @@ impl Native {
         }
         let Some(pool) = self.pool_of(speaker.handle) else { return };
         if !speaker.at_home {
+            if self.may_change(desk, speaker.handle).is_err() {
+                desk.stats.dropped_busy += 1;
+                return;
+            }
             self.relocate(desk, speaker.handle, speaker.from);
             self.settle(desk, pool, canonical(speaker.from), false);
         }
@@ -109,7 +113,7 @@ impl Native {
         }
         let speaker = Speaker { at_home: true, ..*speaker };
         if self.is_live(pool) {
-            self.page(desk, &speaker, None);
+            self.pages(desk, &speaker, None, 1);
         } else if self.speaks(speaker.handle) {
             // There is no page before the pool is back.
             self.pong(desk, &speaker);

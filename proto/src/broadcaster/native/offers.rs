@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use super::Native;
 use super::desk::Desk;
-use super::places::{NewPlace, Standing};
+use super::places::{NONE, NewPlace, Place, Standing};
 use super::pools::Phase;
 use crate::broadcaster::sources::Source;
 use crate::wire::native::{Address, Cookie, Member, Refusal, Session, Tx};
@@ -126,6 +126,19 @@ impl Native {
         if let Some((recovery, ticket)) = self.recovery_of(pool).zip(coming) {
             recovery.withdraw(ticket);
         }
+    }
+
+    /// Withdraws what is offered in a pool, as far as this says so. Answers how much that was.
+    pub(super) fn withdraw_all(&mut self, pool: u32, is_void: impl Fn(&Place) -> bool) -> u64 {
+        let (mut next, mut void) = (self.pools.get(pool).map_or(NONE, |pool| pool.offers), 0);
+        while let Some(offer) = self.places.get(next) {
+            let handle = core::mem::replace(&mut next, offer.next);
+            if is_void(offer) {
+                self.withdraw(handle);
+                void += 1;
+            }
+        }
+        void
     }
 
     /// Nobody has taken an offer in time.

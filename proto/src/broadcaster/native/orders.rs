@@ -4,15 +4,19 @@ use super::Native;
 use super::admission::{allows, allows_about};
 use super::desk::Desk;
 use super::pages::Speaker;
-use super::places::Place;
+use super::places::{Place, Standing};
 use super::pools::Phase;
+use super::requests::millis;
 use crate::wire::canonical;
 use crate::wire::native::{About, Act, Change, EndReason, LeaveReason, Member, PoolSpec, Refusal, Spec};
 
 impl Native {
     /// Carries out an order, and says what came of it.
     pub(super) fn order(&mut self, desk: &mut Desk<'_>, speaker: &Speaker, act: &Act<'_>) {
-        let outcome = self.carry_out(desk, speaker, act);
+        // Who goes is let go.
+        let is_last = matches!(act, Act::Leave | Act::Close);
+        let may = if is_last { Ok(()) } else { self.may_change(desk, speaker.handle) };
+        let outcome = may.and_then(|()| self.carry_out(desk, speaker, act));
         match outcome {
             Ok(()) => desk.stats.orders += 1,
             Err(refusal) => desk.stats.count(refusal),
@@ -21,6 +25,17 @@ impl Native {
             place.outcome = outcome;
         }
         self.done(desk, speaker, outcome);
+    }
+
+    /// Whether a member may change what all are told. It counts for the rate of its source as a request does, for it draws as
+    /// much: a datagram for each member.
+    pub(super) fn may_change(&mut self, desk: &Desk<'_>, handle: u32) -> Result<(), Refusal> {
+        let source = self.places.get(handle).map(Place::source);
+        let Some(asked) = source.and_then(|source| self.rates.of(source)) else { return Ok(()) };
+        if self.requests.take(&mut asked.spent, desk.now) {
+            return Ok(());
+        }
+        Err(Refusal::Busy { wait: millis(self.requests.wait(asked.spent, desk.now)) })
     }
 
     fn carry_out(&mut self, desk: &mut Desk<'_>, speaker: &Speaker, act: &Act<'_>) -> Result<(), Refusal> {
@@ -84,12 +99,16 @@ impl Native {
     fn kick(&mut self, desk: &mut Desk<'_>, pool: u32, host: u32, member: Member) -> Result<(), Refusal> {
         let by = self.places.get(host).and_then(Place::member);
         let found = self.find_member(pool, member).filter(|found| *found != host);
+        let source = found.and_then(|found| self.places.get(found)).map(Place::source);
         if let Some((recovery, by)) = self.recovery_of(pool).zip(by.filter(|_| found.is_some())) {
             recovery.send_away(member, by);
         }
         let gone = found.and_then(|found| self.leave(desk, found, LeaveReason::Kicked));
         let gone = gone.ok_or(Refusal::NoSuchMember)?;
         gone.tell(desk, EndReason::Kicked);
+        // Nor does it come in again by what was offered to it before.
+        let is_its = |offer: &Place| offer.standing == Standing::Joining && Some(offer.source()) == source;
+        desk.stats.offers_void += self.withdraw_all(pool, is_its);
         Ok(())
     }
 

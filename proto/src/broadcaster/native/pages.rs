@@ -59,8 +59,9 @@ impl Native {
         });
     }
 
-    /// Answers the page of the roster from this member on; none: the first.
-    pub(super) fn page(&mut self, desk: &mut Desk<'_>, to: &Speaker, from: Option<Member>) {
+    /// Answers pages of the roster from this member on, none: from the first on, so many at most. Each but the first is a message
+    /// more of the member's rate, which is what keeps them from being many.
+    pub(super) fn pages(&mut self, desk: &mut Desk<'_>, to: &Speaker, from: Option<Member>, most: usize) {
         if !to.at_home {
             return self.ask_for_proof(desk, to);
         }
@@ -68,23 +69,36 @@ impl Native {
         let Some(pool) = self.pools.get(place.pool) else { return };
         let state = pool.state(&self.places).and_then(|state| self.sealed(pool, place, state));
         let Some(state) = state else { return };
-        let start = from.map_or_else(|| PageStart::First(pool.spec.as_spec()), PageStart::From);
-        let place = place.pool;
+        let (id, mut spent) = (place.pool, place.spent);
         let lowest = from.map_or(0, Member::get);
         let mut entries = self
             .from(pool.first)
             .skip_while(|(_, place)| place.number < lowest)
             .filter_map(|(_, place)| place.entry())
             .peekable();
-        desk.answers.write(to.from, |out| {
-            let mut writer = PageWriter::new(out, Handle(to.handle), to.count, &start, &state);
-            while entries.peek().is_some_and(|entry| writer.push(entry)) {
-                entries.next();
+        let mut start = from.map_or_else(|| PageStart::First(pool.spec.as_spec()), PageStart::From);
+        for page in 0..most {
+            if page > 0 && !self.messages.take(&mut spent, desk.now) {
+                break;
             }
-            writer.finish(&to.key, entries.peek().is_some());
-        });
+            let mut next = None;
+            desk.answers.write(to.from, |out| {
+                let mut writer = PageWriter::new(out, Handle(to.handle), to.count, &start, &state);
+                while entries.peek().is_some_and(|entry| writer.push(entry)) {
+                    entries.next();
+                }
+                let more = entries.peek().is_some();
+                next = writer.next().filter(|_| more);
+                writer.finish(&to.key, more);
+            });
+            let Some(next) = next else { break };
+            start = PageStart::From(next);
+        }
         drop(entries);
-        if let Some(pool) = self.pools.get_mut(place) {
+        if let Some(place) = self.places.get_mut(to.handle) {
+            place.spent = spent;
+        }
+        if let Some(pool) = self.pools.get_mut(id) {
             pool.shown = true;
         }
     }

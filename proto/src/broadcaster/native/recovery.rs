@@ -344,13 +344,7 @@ impl Native {
             .collect();
         recovery.come.retain(|come| !out.contains(&come.member));
         // Nobody joins meanwhile.
-        let mut next = pool.offers;
-        while let Some(offer) = self.places.get(next) {
-            let handle = core::mem::replace(&mut next, offer.next);
-            if offer.standing == Standing::Joining {
-                self.withdraw(handle);
-            }
-        }
+        self.withdraw_all(place, |offer| offer.standing == Standing::Joining);
         for member in out {
             if let Some(handle) = self.find_member(place, member) {
                 self.take_out(handle);
@@ -419,13 +413,6 @@ impl Native {
     fn recovery_is_over(&mut self, desk: &mut Desk<'_>, place: u32) {
         let Some(pool) = self.pools.get_mut(place) else { return };
         pool.recovery = None;
-        let mut next = pool.offers;
-        while let Some(offer) = self.places.get(next) {
-            let handle = core::mem::replace(&mut next, offer.next);
-            if offer.standing == Standing::Coming {
-                self.withdraw(handle);
-                desk.stats.offers_void += 1;
-            }
-        }
+        desk.stats.offers_void += self.withdraw_all(place, |offer| offer.standing == Standing::Coming);
     }
 }

@@ -106,12 +106,16 @@ impl Native {
         let (from, to) = (was.address.told(), new.address.told());
         let is_about = was.about != new.about;
         let is_host = self.pools.get(pool).is_some_and(|pool| pool.host == old);
+        let spent = was.spent.max(new.spent);
         self.close_offer(handle);
         self.replace(desk, pool, to, old);
         self.unlink(old);
         self.by_address.remove(pool, from, false);
         self.release(old);
         self.make_member(desk, handle);
+        if let Some(place) = self.places.get_mut(handle) {
+            place.spent = spent;
+        }
         // It has its seat again, which is free for nobody.
         self.unseat(pool, from);
         if let Some(pool) = self.pools.get_mut(pool).filter(|_| is_host) {

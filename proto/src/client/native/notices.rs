@@ -57,10 +57,16 @@ impl Place {
     fn handle_page(&mut self, core: &mut Core, page: &Page<'_>, elsewhere: bool) {
         let known = self.membership.as_ref().map(|membership| membership.epoch()).filter(|_| !elsewhere);
         let Some(session) = self.hears(elsewhere) else { return };
-        if !session.answer(page.count, true) {
+        // Of the pages that a question draws the first is its answer.
+        let answers = session.answer(page.count, true);
+        if !answers && !session.gathers(page.count) {
             core.stats.unexpected += 1;
             return;
         }
+        if session.draws(page.count) {
+            self.pace.note_page(core.now);
+        }
+        let Some(session) = self.hears(elsewhere) else { return };
         let epoch = page.state.epoch;
         if known == Some(epoch) {
             self.confirm(core, &page.state);
@@ -70,12 +76,12 @@ impl Place {
             session.pages = pages;
             match turned {
                 Turned::Old => {}
-                Turned::More(from) => session.want(core, Some(from)),
+                Turned::More(from, turned) => session.want_next(core, from, page.count, turned),
                 Turned::Anew => session.want(core, None),
                 Turned::Whole(pages) => self.install(core, pages, elsewhere),
             }
         }
-        if !elsewhere {
+        if answers && !elsewhere {
             self.end_turn(core);
         }
     }

@@ -30,8 +30,13 @@ impl Pace {
     pub(super) fn note(&mut self, now: Instant) {
         let [_, latest] = self.latest;
         self.latest = [latest, Some(now)];
-        self.full = self.full.max(now) + STEP;
+        self.note_page(now);
         self.sent = self.sent.saturating_add(1);
+    }
+
+    /// A page has come that counts as a message of the member's (PROTOCOL.md, section 5).
+    pub(super) fn note_page(&mut self, now: Instant) {
+        self.full = self.full.max(now) + STEP;
     }
 
     /// Whether a member may say where it is. It does so once in a second: the answer to that may be the question again, as

@@ -113,13 +113,24 @@ pub(super) struct Pages {
     from: u32,
 }
 
+/// What a page is to those that were gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The next one.
+    Fits,
+    /// One that was known.
+    Known,
+    /// Between them others are missing.
+    Missed,
+}
+
 /// What a page brings.
 #[derive(Debug)]
 pub(super) enum Turned {
     /// It was no news.
     Old,
     /// There are others, from this member on.
-    More(Member),
+    More(Member, Next),
     /// It has begun anew: the first page is wanted.
     Anew,
     /// All members are known.
@@ -139,10 +150,11 @@ impl Pages {
             let older = epoch.era() == known.epoch().era() && epoch.number() < known.epoch().number();
             let expected = matches!(page.start, PageStart::From(from) if from.get() == known.from);
             if older || epoch == known.epoch() && !expected {
-                let wanted = Member::new(known.from);
+                let missed = matches!(page.start, PageStart::From(from) if from.get() > known.from);
+                let next = if missed { Next::Missed } else { Next::Known };
+                let wanted = Member::new(known.from).filter(|_| !older);
                 *pages = Some(known);
-                // It is asked for already, but the question may have been lost.
-                return wanted.filter(|_| !older).map_or(Turned::Old, Turned::More);
+                return wanted.map_or(Turned::Old, |wanted| Turned::More(wanted, next));
             }
             if epoch == known.epoch() {
                 return known.append(pages, page);
@@ -167,7 +179,7 @@ impl Pages {
             Some(next) => {
                 self.from = next.get();
                 *pages = Some(self);
-                Turned::More(next)
+                Turned::More(next, Next::Fits)
             }
             None => Turned::Whole(self),
         }

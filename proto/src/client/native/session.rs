@@ -5,15 +5,13 @@ use core::time::Duration;
 
 use super::calls::Void;
 use super::pace::Pace;
-use super::roster::Pages;
+use super::roster::{Next, Pages};
 use super::shared::Core;
 use crate::Instant;
-use crate::wire::native::{Act, Cookie, Epoch, Joined, Member, Message};
+use crate::wire::native::{Act, Cookie, Epoch, Joined, Member, Message, PAGES, SHORTEST_INTERVAL};
 
 /// After this time a ping or a question that was not answered is sent again, made shorter or longer at random.
 const RETRY: Duration = Duration::from_secs(1);
-/// No broadcaster has its members ping more often.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 /// So many pings in a row that are not answered show that the broadcaster is silent.
 const SILENCE: u8 = 3;
 /// How long after a message its sender's address may be asked for.
@@ -38,6 +36,8 @@ pub(super) struct Session {
     interval_at: Instant,
     /// What is asked for, and when.
     ask: Option<(Option<Member>, Instant)>,
+    /// The count of the latest question, and how many pages that draws still.
+    asked: (u32, usize),
     /// The count of the latest order.
     orders: u32,
     /// The latest messages that may be asked for their sender's address, by their counts, the latest first.
@@ -67,6 +67,7 @@ impl Session {
             ping_at: core.now,
             interval_at: core.now,
             ask: None,
+            asked: (0, 0),
             orders: 0,
             fresh: [None; 4],
             paged: false,
@@ -159,6 +160,31 @@ impl Session {
         }
     }
 
+    /// Something was asked for whose answer is gathered still, by the message of this count.
+    pub(super) fn gathers(&self, count: u32) -> bool {
+        count != 0 && count == self.asked.0
+    }
+
+    /// A page has come in answer to this count. Whether it is one that the latest question draws beside the first.
+    pub(super) fn draws(&mut self, count: u32) -> bool {
+        let (asked, left) = &mut self.asked;
+        let is_drawn = count == *asked && *left > 0;
+        *left -= usize::from(is_drawn);
+        is_drawn && *left < PAGES - 1
+    }
+
+    /// A page has come in answer to this count. The roster is known up to this member; `turned` says what the page was to it.
+    /// The next one is waited for if it is on its way. If none is, or if one before this was lost, it is asked for at once.
+    pub(super) fn want_next(&mut self, core: &mut Core, from: Member, count: u32, turned: Next) {
+        let (asked, left) = self.asked;
+        let comes = count < asked || count == asked && left > 0 && turned != Next::Missed;
+        if turned == Next::Known && (comes || count != asked) {
+            return self.want(core, Some(from));
+        }
+        let at = if comes { core.now + core.random.around(RETRY) } else { core.now };
+        self.ask = Some((Some(from), at));
+    }
+
     /// Has the first page asked for, but not at once.
     pub(super) fn want_later(&mut self, core: &mut Core) {
         self.ask = Some((None, core.now + core.random.around(RETRY)));
@@ -167,6 +193,7 @@ impl Session {
     /// Nothing is to be asked for.
     pub(super) fn want_nothing(&mut self) {
         self.ask = None;
+        self.asked = (0, 0);
         self.pages = None;
     }
 
@@ -175,6 +202,7 @@ impl Session {
         let Some((from, _)) = self.ask else { return };
         self.ask = Some((from, core.now + core.random.around(RETRY)));
         let count = self.next_count();
+        self.asked = (count, PAGES);
         self.send(core, pace, count, Act::Ask(from));
     }
 

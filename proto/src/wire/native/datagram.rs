@@ -1,5 +1,7 @@
 //! The form that all datagrams have (PROTOCOL.md, section 1).
 
+use core::time::Duration;
+
 use bytes::{BufMut as _, BytesMut};
 use nom::bytes::complete::take;
 
@@ -13,6 +15,12 @@ pub const FIRST_BYTE: u8 = 0xa1;
 
 /// The longest datagram, in bytes.
 pub const MAX_DATAGRAM: usize = 1_200;
+
+/// No member pings more often, and no broadcaster asks for it.
+pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// So many pages a question draws at most.
+pub(crate) const PAGES: usize = 8;
 
 /// The bytes of the shortest message of a member. So what answers who can't be verified is never longer than what
 /// asked.

@@ -53,6 +53,7 @@ pub use answer::{Answer, Joined, Reply, UnverifiedAnswer};
 pub use application::{Application, InvalidApplication};
 pub use cookie::Cookie;
 pub use datagram::{FIRST_BYTE, LEAST_MESSAGE, LEAST_REQUEST, LONGEST_TO_UNPROVEN, MAX_DATAGRAM};
+pub(crate) use datagram::{PAGES, SHORTEST_INTERVAL};
 pub use fault::Fault;
 pub use items::Items;
 pub use keys::{Keys, Secret};

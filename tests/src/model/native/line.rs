@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use poolmesh_proto::wire::native::{
-    Change, Entry, Epoch, Items, LeaveReason, Member, PoolSpec, State as Said,
+    Address, Change, Entry, Epoch, Items, LeaveReason, MAX_DATAGRAM, Member, PoolSpec, State as Said,
 };
+
+/// What a page has besides spec and members, in bytes: 2 to begin with, handle, count and from, the state, more and length, the tag.
+const PAGE: usize = 2 + 12 + 64 + 2 + 8;
 
 /// What all who have the same epoch agree about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,35 @@ impl Content {
     /// Takes entries of a roster.
     pub(super) fn entries(entries: Items<'_, Entry<'_>>) -> BTreeMap<Member, (SocketAddr, Vec<u8>)> {
         entries.map(|entry| (entry.member, (entry.address.get(), entry.about.get().to_vec()))).collect()
+    }
+
+    /// From where on the pages are that there are from this member on, each as long as a datagram can be. Which members are in
+    /// which is looked at when they come.
+    pub(super) fn pages(&self, from: Option<Member>) -> Vec<Option<Member>> {
+        let lowest = from.map_or(0, Member::get);
+        let mut starts = vec![from];
+        let mut room = self.room(from.is_none());
+        let there = self.members.iter().filter(|(member, _)| member.get() >= lowest);
+        let mut last = None;
+        for (member, (address, about)) in there {
+            let len = 4 + if address.is_ipv4() { 7 } else { 19 } + 1 + about.len();
+            if len > room {
+                starts.push(last.and_then(|last: Member| Member::new(last.get() + 1)));
+                room = self.room(false);
+            }
+            room -= len;
+            last = Some(*member);
+        }
+        starts
+    }
+
+    /// What a page has for members, in bytes.
+    fn room(&self, is_first: bool) -> usize {
+        let spec = self.spec.as_spec();
+        let address = |address: Address| if address.get().is_ipv4() { 7 } else { 19 };
+        let broadcasters = spec.broadcasters().map(address).sum::<usize>();
+        let spec = 1 + 2 + 1 + spec.name().get().len() + 2 + spec.metadata().get().len() + 1 + broadcasters;
+        MAX_DATAGRAM - PAGE - if is_first { spec } else { 0 }
     }
 }
 

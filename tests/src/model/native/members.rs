@@ -1,41 +1,56 @@
 //! What members' messages bring about (PROTOCOL.md, section 5).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use poolmesh_proto::wire::native::{
-    Act, EndReason, Fault, LeaveReason, Member, Message, PoolSpec, Refusal, UnverifiedMessage,
+    Act, EndReason, Fault, LeaveReason, Member, Message, PoolSpec, PoolUuid, Refusal, UnverifiedMessage,
 };
 
 use super::due::{Due, Notice};
-use super::requests::first;
-use super::state::{Pool, Stage, State};
+use super::requests::{SOME, first};
+use super::state::{Place, Pool, Stage, State, source};
+
+/// So many pages a question draws at most.
+const PAGES: usize = 8;
+
+/// Whether it is an order that others are told of.
+const fn is_rated(act: Act<'_>) -> bool {
+    matches!(act, Act::About(_) | Act::Change(_) | Act::Kick(_) | Act::Hand(_))
+}
 
 /// How a message is taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hearing {
     /// The cookie that it moves by is good.
     cookie: bool,
+    /// What others are to be told of is within its source's rate.
+    rate: bool,
 }
-
-/// Any number of milliseconds.
-const SOME: u16 = 0;
 
 impl State {
     /// How a message may be taken: with what is for certain, and with all that may be otherwise.
-    pub(super) fn hearings(&self, from: SocketAddr, message: &UnverifiedMessage<'_>) -> Vec<Hearing> {
-        let act = self.places.values().find_map(|place| {
+    pub(super) fn hearings(&mut self, from: SocketAddr, message: &UnverifiedMessage<'_>) -> Vec<Hearing> {
+        let (now, pace) = (self.now, self.messages());
+        let of = |place: &Place| {
             let (handle, _, key) = place.told?;
-            Some((handle == message.handle()).then(|| message.verify(&key))?.ok()?.act)
-        });
-        let good = match act {
-            Some(Act::Move(cookie)) => self.cookies.is_good(from, Some(cookie), self.now),
-            Some(Act::Ping(_) | Act::Ask(_) | Act::Leave | Act::About(_) | Act::Change(_)) | None => {
-                Some(false)
-            }
-            Some(Act::Kick(_) | Act::Hand(_) | Act::Close) => Some(false),
+            let act = (handle == message.handle()).then(|| message.verify(&key))?.ok()?.act;
+            let last = if act.is_order() { place.order.map_or(0, |(last, _)| last) } else { place.count };
+            let is_heard = message.count() > last && place.rate.clone().may_take(now, pace);
+            Some((act, place.address, is_heard))
         };
-        let cookies = good.map_or_else(|| vec![true, false], |known| vec![known]);
-        cookies.into_iter().map(|cookie| Hearing { cookie }).collect()
+        let Some((act, address, true)) = self.places.values().find_map(of) else {
+            return vec![Hearing { cookie: false, rate: true }];
+        };
+        let cookie = match act {
+            Act::Move(cookie) => self.cookies.is_good(from, Some(cookie), now),
+            Act::Ping(_) | Act::Ask(_) | Act::Leave | Act::About(_) | Act::Change(_) => Some(false),
+            Act::Kick(_) | Act::Hand(_) | Act::Close => Some(false),
+        };
+        let is_told = is_rated(act) || cookie != Some(false) && address != from;
+        let rate = if is_told { self.rates.may_ask(address, now) } else { Some(true) };
+        let both = |known: Option<bool>| known.map_or_else(|| vec![true, false], |known| vec![known]);
+        let rates = |cookie| both(rate).into_iter().map(move |rate| Hearing { cookie, rate });
+        both(cookie).into_iter().flat_map(rates).collect()
     }
 
     pub(super) fn message(&mut self, from: SocketAddr, message: &UnverifiedMessage<'_>, how: Hearing) {
@@ -97,7 +112,7 @@ impl State {
             return self.due.push(Due::Challenge { to: from, handle, count, made: None });
         }
         if message.act.is_order() {
-            self.order(from, name, message);
+            self.order(from, name, message, how);
         } else {
             self.answer(from, name, message, how);
         }
@@ -128,6 +143,11 @@ impl State {
         let before = place.before.take();
         let place = place.clone();
         let id = place.pool;
+        let (now, pace) = (self.now, self.messages());
+        let spent = before.and_then(|before| self.places.get(&before)).map(|before| before.rate.clone());
+        if let Some((place, spent)) = self.places.get_mut(&name).zip(spent) {
+            place.rate.keep_least(spent, now, pace);
+        }
         let other = self.places.iter().find(|(other, there)| {
             there.pool == id
                 && there.offered.is_none()
@@ -182,18 +202,37 @@ impl State {
         if let Act::Move(cookie) = message.act {
             moved = how.cookie;
             self.cookies.take(from, Some(cookie), self.now, moved);
-            if moved {
+            let was = self.places.get(&name).map(|place| place.address);
+            if let Some(was) = was.filter(|was| moved && *was != from) {
+                if !how.rate {
+                    return;
+                }
+                self.rates.asks(was, true);
                 self.moves(from, name);
             }
         }
-        let Some(place) = self.places.get(&name) else { return };
+        let (now, pace) = (self.now, self.messages());
+        let Some(place) = self.places.get_mut(&name) else { return };
         if place.address != from || !moved {
             return self.prove(from, message);
         }
         let Some(pool) = self.pools.get(&place.pool) else { return };
         let count = message.count;
         let what = match (&pool.stage, message.act) {
-            (Stage::Live(line), Act::Ask(from)) => Notice::Page(count, place.pool, from, line.index()),
+            (Stage::Live(line), Act::Ask(from)) => {
+                for (page, start) in line.now().pages(from).into_iter().enumerate().take(PAGES) {
+                    // Those behind the first count as messages.
+                    if page > 0 {
+                        if !place.rate.may_take(now, pace) {
+                            break;
+                        }
+                        place.rate.take(pace);
+                    }
+                    let page = Notice::Page(count, place.pool, start, line.index());
+                    self.due.push(Due::notice(place, page));
+                }
+                return;
+            }
             (Stage::Live(line), Act::Ping(epoch)) => match line.is_latest(epoch) {
                 Some(true) => Notice::Pong(count),
                 Some(false) => Notice::Page(count, place.pool, None, line.index()),
@@ -226,9 +265,29 @@ impl State {
         }
     }
 
-    fn order(&mut self, from: SocketAddr, name: u64, message: &Message<'_>) {
+    /// What is offered in a pool to those of a source who join is void.
+    fn withdraw(&mut self, id: PoolUuid, from: Option<IpAddr>) {
+        let is_void = |place: &Place| {
+            let joins = place.offered.is_some() && place.before.is_none() && place.ticket.is_none();
+            place.pool == id && joins && Some(source(place.address)) == from
+        };
+        let void: Vec<u64> =
+            self.places.iter().filter(|(_, place)| is_void(place)).map(|(name, _)| *name).collect();
+        for name in void {
+            self.gone.extend(self.places.remove(&name));
+        }
+    }
+
+    fn order(&mut self, from: SocketAddr, name: u64, message: &Message<'_>, how: Hearing) {
         let Some(place) = self.places.get(&name).cloned() else { return };
-        let outcome = self.carry_out(name, message);
+        let outcome = if !is_rated(message.act) {
+            self.carry_out(name, message)
+        } else if how.rate {
+            self.rates.asks(place.address, true);
+            self.carry_out(name, message)
+        } else {
+            Err(Refusal::Busy { wait: SOME })
+        };
         if let Some(place) = self.places.get_mut(&name) {
             place.order = Some((message.count, outcome));
         }
@@ -284,9 +343,7 @@ impl State {
             }
             Act::Kick(member) if member == me || !there(member) => return Err(Refusal::NoSuchMember),
             Act::Kick(member) => {
-                let of = |place: &super::state::Place| {
-                    place.pool == id && place.member == member && place.before.is_none()
-                };
+                let of = |place: &Place| place.pool == id && place.member == member && place.before.is_none();
                 let kicked = self.places.iter().find(|(_, place)| of(place)).map(|(name, _)| *name);
                 if let Some(recovery) = self.pools.get_mut(&id).and_then(|pool| pool.recovery.as_mut()) {
                     let by = recovery.come.get(&member).copied().flatten();
@@ -299,7 +356,9 @@ impl State {
                         let ended = Due::ended(place, EndReason::Kicked);
                         self.due.push(ended);
                     }
+                    let from = self.places.get(&kicked).map(|place| source(place.address));
                     self.leaves(kicked, LeaveReason::Kicked);
+                    self.withdraw(id, from);
                 }
             }
             Act::Hand(member) if !there(member) => return Err(Refusal::NoSuchMember),

@@ -43,13 +43,24 @@ impl Bucket {
         Self { since: now, left: pace.most() }
     }
 
-    /// Whether one more is within it.
-    pub(super) fn may_take(&mut self, now: Instant, pace: Pace) -> bool {
+    fn gain(&mut self, now: Instant, pace: Pace) {
         let passed = now.saturating_duration_since(self.since).as_micros();
         let gained = u64::try_from(passed).unwrap_or(u64::MAX);
         self.since = now.max(self.since);
         self.left = self.left.saturating_add(gained).min(pace.most());
+    }
+
+    /// Whether one more is within it.
+    pub(super) fn may_take(&mut self, now: Instant, pace: Pace) -> bool {
+        self.gain(now, pace);
         pace.row > 0 && self.left >= pace.step
+    }
+
+    /// What is left is no more than what is left of another.
+    pub(super) fn keep_least(&mut self, mut other: Self, now: Instant, pace: Pace) {
+        self.gain(now, pace);
+        other.gain(now, pace);
+        self.left = self.left.min(other.left);
     }
 
     pub(super) fn take(&mut self, pace: Pace) {

@@ -15,7 +15,7 @@ use super::state::{Place, Pool, Recovery, Stage, State, source};
 use super::{HOLDS, Luck, TWO};
 
 /// Any number of milliseconds.
-const SOME: u16 = 0;
+pub(super) const SOME: u16 = 0;
 
 impl State {
     /// How a request may be taken: with what is for certain, and with all that may be otherwise.

@@ -153,19 +153,20 @@ fn a_roster_longer_than_a_datagram_comes_in_pages() {
         lobby.mail.clear();
     }
     let host = &mut all[0];
-    let got = lobby.act(host, Act::Ask(None));
-    let [Got::Page { from: 0, more: true, spec: Some(_), .. }] = &got[..] else { panic!("{got:?}") };
-    let mut pages = 1;
-    loop {
-        let next = Member::new(host.roster.last().unwrap().member + 1);
-        let got = lobby.act(host, Act::Ask(next));
-        let [Got::Page { more, spec: None, members, .. }] = &got[..] else { panic!("{got:?}") };
-        assert!(!members.is_empty());
-        pages += 1;
-        if !*more {
-            break;
+    let (mut pages, mut most, mut is_last) = (0, 0, false);
+    while !is_last {
+        let next = host.roster.last().filter(|_| pages > 0).and_then(|last| Member::new(last.member + 1));
+        let drawn = lobby.act(host, Act::Ask(next));
+        for got in &drawn {
+            let Got::Page { from, more, spec, members, .. } = got else { panic!("{got:?}") };
+            let first = members.first().unwrap().member;
+            assert_eq!((*from, spec.is_some()), if pages == 0 { (0, true) } else { (first, false) });
+            pages += 1;
+            is_last = !more;
         }
+        most = most.max(drawn.len());
     }
+    assert_eq!(most, PAGES);
     assert!(pages > 12, "{pages}");
     assert!(host.roster.iter().map(|seen| seen.member).eq(1..=300));
     assert_eq!(host.roster[299].about, [7; 50]);
@@ -335,4 +336,25 @@ fn the_ticket_by_which_somebody_came_holds_until_the_next_is_known() {
     lobby.ping(&mut all[1]);
     old.tx += 7;
     assert_eq!(lobby.resume(&mut old), Got::Refused(Refusal::Stale), "the next one is known");
+}
+
+/// How many pages and other answers somebody draws who asks so often at once.
+fn drawn(members: u16, questions: usize) -> usize {
+    let mut lobby = lobby(|config| config.limits.members_per_source = 1_000);
+    let mut all = lobby.pool(1, &spec(1_024));
+    let pool = all[0].joined.unwrap().pool;
+    for port in 2..=members {
+        let mut guest = Client { about: [7; 128].to_vec(), ..Client::new(port) };
+        lobby.join(&mut guest, pool);
+        lobby.ping(&mut guest);
+        lobby.mail.clear();
+    }
+    lobby.wait(5_000);
+    (0..questions).map(|_| lobby.act(&mut all[0], Act::Ask(None)).len()).sum()
+}
+
+#[test]
+fn each_page_counts_as_a_message_of_the_members_rate() {
+    assert_eq!((drawn(5, 3), drawn(5, 100)), (3, 64), "a page each");
+    assert_eq!((drawn(100, 3), drawn(100, 100)), (24, 64), "eight each");
 }

@@ -14,6 +14,7 @@ mod members;
 mod orders;
 mod outages;
 mod ranks;
+mod rates;
 mod recovery;
 mod seats;
 mod waiting;

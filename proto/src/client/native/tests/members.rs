@@ -47,7 +47,7 @@ fn the_outcome_tells_the_whole_roster() {
     rig.page(&four, None, &four.members[..2], true);
     assert_eq!((rig.last().text.as_str(), rig.told()), ("ask 4", vec![]));
     rig.page(&four, Some(4), &four.members[2..3], true);
-    assert_eq!((rig.last().text.as_str(), rig.told()), ("ask 8", vec![]));
+    assert_eq!((rig.last().text.as_str(), rig.told()), ("ask 4", vec![]));
     rig.page(&four, Some(8), &four.members[3..], false);
     let Outcome::Joined(info) = rig.outcome() else { panic!() };
     let numbers: Vec<_> = info.members().iter().map(|member| member.number.get()).collect();

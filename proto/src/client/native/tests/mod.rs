@@ -6,6 +6,7 @@ mod members;
 mod offers;
 mod orders;
 mod outages;
+mod pages;
 mod search;
 mod several;
 mod telling;

@@ -1,0 +1,79 @@
+//! Rosters of many pages (PROTOCOL.md, section 5).
+
+use super::*;
+
+/// A client that has the first page of a roster of so many, each with one member, and the question that it has sent for the rest.
+fn of_many(pages: u32) -> (Rig, Pool, Sent) {
+    let mut rig = Rig::new();
+    rig.client.join(rig.time(), Door::Id(id()), b"me").unwrap();
+    let request = rig.last();
+    rig.answer(&request, Reply::Joined(offer(1)));
+    let members: Vec<_> = (1..=pages).map(|number| (number, "")).collect();
+    let all = pool(&members);
+    rig.page(&all, None, &members[..1], true);
+    let asked = rig.last();
+    assert_eq!(asked.text, "ask 2");
+    rig.sent.clear();
+    (rig, all, asked)
+}
+
+/// Answers a question by these pages, from the first to the last.
+fn draws(rig: &mut Rig, all: &Pool, asked: &Sent, pages: impl IntoIterator<Item = u32>) {
+    for page in pages {
+        let at = page as usize;
+        rig.page_at(asked, all, Some(page), &all.members[at - 1..at], at < all.members.len());
+    }
+}
+
+#[test]
+fn the_pages_that_a_question_draws_are_taken_and_the_rest_is_asked_for_at_once() {
+    let (mut rig, all, asked) = of_many(12);
+    draws(&mut rig, &all, &asked, 2..=8);
+    assert_eq!(rig.said(), Vec::<String>::new(), "one more is on its way");
+    draws(&mut rig, &all, &asked, 9..=9);
+    assert_eq!(rig.last().text, "ask 10");
+    let asked = rig.last();
+    draws(&mut rig, &all, &asked, 10..=12);
+    let Outcome::Joined(info) = rig.outcome() else { panic!() };
+    assert_eq!(info.members().len(), 12);
+    // What was drawn is all there: more of it is no news.
+    draws(&mut rig, &all, &asked, 11..=12);
+    assert_eq!(rig.client.stats().unexpected, 2);
+}
+
+#[test]
+fn a_page_that_is_lost_is_asked_for_by_the_next_one_and_the_last_after_a_second() {
+    let (mut rig, all, asked) = of_many(9);
+    draws(&mut rig, &all, &asked, [2, 3, 5]);
+    assert_eq!(rig.said(), ["ask 4"], "by what came behind it");
+    draws(&mut rig, &all, &asked, 6..=9);
+    assert_eq!(rig.said(), Vec::<String>::new(), "once");
+    let again = {
+        rig.wait(1_300);
+        rig.take_sent().into_iter().rfind(|sent| sent.text == "ask 4").expect("its answer was lost")
+    };
+    draws(&mut rig, &all, &again, 4..=7);
+    rig.take_sent();
+    rig.wait(700);
+    assert!(!rig.said().contains(&"ask 8".into()));
+    rig.wait(600);
+    let asked = rig.take_sent().into_iter().rfind(|sent| sent.text == "ask 8").expect("the rest was lost");
+    draws(&mut rig, &all, &asked, 8..=9);
+    let Outcome::Joined(info) = rig.outcome() else { panic!() };
+    assert_eq!(info.members().len(), 9);
+}
+
+#[test]
+fn a_page_that_comes_twice_asks_for_nothing_and_one_behind_a_later_answer_counts() {
+    let (mut rig, all, asked) = of_many(5);
+    draws(&mut rig, &all, &asked, [2, 2, 3, 2, 3]);
+    assert_eq!(rig.said(), Vec::<String>::new());
+    // The answer of a later ping overtakes the last ones.
+    let ping = rig.until("ping");
+    assert!(ping.count > asked.count);
+    let asked = rig.take_sent().into_iter().rfind(|sent| sent.text == "ask 4").unwrap_or(asked);
+    rig.notice(ping.to, HANDLE, News::Pong { count: ping.count });
+    draws(&mut rig, &all, &asked, 4..=5);
+    let Outcome::Joined(info) = rig.outcome() else { panic!() };
+    assert_eq!(info.members().len(), 5);
+}
