@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use poolmesh_proto::Limits;
 
 use super::positive_duration;
@@ -28,7 +28,7 @@ pub(super) struct LimitFlags {
     limit_members_per_source: usize,
 
     /// Seats of one pool, 1,024 at most
-    #[arg(long, value_name = "N", default_value_t = Limits::default().seats)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().seats, value_parser = value_parser!(u16).range(1..=1024))]
     limit_seats: u16,
 
     /// Requests a second from one source that has proven its address
@@ -51,7 +51,7 @@ pub(super) struct LimitFlags {
     #[arg(long, value_name = "N", default_value_t = Limits::default().wrong_codes_per_minute)]
     limit_wrong_codes_per_minute: u32,
 
-    /// How often a member is to ping
+    /// How often a member is to ping, 100ms at least
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = milliseconds)]
     limit_interval: Duration,
 

@@ -137,6 +137,12 @@ impl fmt::Display for CallFailed {
         match self {
             Self::Misuse(error) => write!(f, "{error}"),
             Self::Refused(refusal) => write!(f, "refused by the broadcaster: {refusal}"),
+            Self::TimedOut { broadcaster, sent: 0 } => {
+                write!(
+                    f,
+                    "the broadcaster was away, last seen at {broadcaster}, and is looked for: nothing was asked"
+                )
+            }
             Self::TimedOut { broadcaster, sent } => {
                 write!(
                     f,

@@ -11,6 +11,9 @@ use crate::wire::Refusal;
 pub struct CallId(pub(crate) u64);
 
 /// How a call ended. Every call has exactly one.
+///
+/// [`into_list`](Self::into_list), [`into_pool`](Self::into_pool) and [`into_done`](Self::into_done) have it as a result, with why it
+/// failed as a [`CallFailed`](super::CallFailed).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {

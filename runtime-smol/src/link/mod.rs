@@ -84,7 +84,9 @@ impl Peer {
         self.shared.id
     }
 
-    /// Where the peer is. Of an accepted link the port names nobody.
+    /// Where the peer is. Of an accepted link the port names nobody: it is another than that of the roster. To know which member of a
+    /// pool a peer is, have each side say its number (`PoolInfo::me`) by an event of your own as soon as they are linked, as the
+    /// chats of the examples do.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.shared.address

@@ -146,7 +146,7 @@ impl Client {
     ///
     /// # Errors
     /// If too many calls are under way or there are too many pools, or no broadcaster of the pool answers. By `Stale` if the
-    /// member's time in the pool is over (it has left, was sent away, or was silent for too long; the pool has ended; another
+    /// member's time in the pool is over (it has left, was sent away, or was silent for too long while others were there; the pool has ended; another
     /// program has come back with the same), by `BadTicket` if none of the pool's broadcasters has the key that it was made with:
     /// to join anew is what is left.
     pub fn resume(&self, saved: &Saved) -> Result<PoolInfo, CallFailed> {

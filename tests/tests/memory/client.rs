@@ -116,9 +116,9 @@ impl Rig {
         self.hear(&out);
     }
 
-    /// Answers the latest ping or question by the members from there on. Whether there are others.
+    /// Answers the latest ping or question, once more, by the members from there on. Whether there are others.
     fn page(&mut self, handle: Handle, number: u32, from: u32) -> Option<u32> {
-        let sent = core::mem::take(&mut self.sent);
+        let sent = self.sent.clone();
         let FromClient::Message(message) = FromClient::read(&sent).unwrap() else { panic!() };
         let spec = spec();
         let start = if from == 1 { PageStart::First(spec.as_spec()) } else { PageStart::From(member(from)) };

@@ -289,5 +289,5 @@ fn a_create_that_has_come_to_nothing_makes_another_pool_once() {
     assert_eq!((second.text.as_str(), second.cookie), ("create", Cookie::new(5)));
     assert_ne!(second.tx, first.tx);
     rig.answer(&second, Reply::Refused(Refusal::Stale));
-    assert_eq!(rig.news(), ["refused: that is over"]);
+    assert_eq!(rig.news(), ["refused: that is over: join or create anew"]);
 }

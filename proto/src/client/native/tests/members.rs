@@ -412,7 +412,7 @@ fn the_end_of_a_session_is_told_with_its_reason() {
     let request = rig.last();
     rig.answer(&request, Reply::Joined(offer(2)));
     rig.notice(server(0), HANDLE, News::Ended(EndReason::PoolEnded));
-    assert_eq!(rig.news(), ["refused: that is over"]);
+    assert_eq!(rig.news(), ["refused: that is over: join or create anew"]);
 }
 
 #[test]

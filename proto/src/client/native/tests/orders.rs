@@ -156,7 +156,7 @@ fn who_is_to_leave_does_not_come_back_to_do_so() {
     rig.client.leave(rig.time(), id()).unwrap();
     assert_eq!(rig.last().text, "kick 2");
     rig.unknown();
-    assert_eq!(rig.news(), ["Done", "refused: that is over", "ended: Left"]);
+    assert_eq!(rig.news(), ["Done", "refused: that is over: join or create anew", "ended: Left"]);
 }
 
 #[test]
@@ -175,13 +175,13 @@ fn an_end_ends_what_was_ordered() {
     rig.client.kick(rig.time(), id(), member(2)).unwrap();
     rig.client.close_pool(rig.time(), id()).unwrap();
     rig.notice(server(0), HANDLE, News::Ended(EndReason::PoolEnded));
-    assert_eq!(rig.news(), ["refused: that is over", "Done", "ended: Closed"]);
+    assert_eq!(rig.news(), ["refused: that is over: join or create anew", "Done", "ended: Closed"]);
     // Who was to leave has left, however it ended; who was to close it was sent away before.
     let mut rig = host();
     rig.client.leave(rig.time(), id()).unwrap();
     rig.client.close_pool(rig.time(), id()).unwrap();
     rig.notice(server(0), HANDLE, News::Ended(EndReason::Replaced));
-    assert_eq!(rig.news(), ["Done", "refused: that is over", "ended: Replaced"]);
+    assert_eq!(rig.news(), ["Done", "refused: that is over: join or create anew", "ended: Replaced"]);
 }
 
 #[test]

@@ -392,8 +392,8 @@ fn who_starts_again_comes_back_with_what_it_saved() {
     check_pace(&sent[2..]);
 
     for (refusal, outcome) in [
-        (Refusal::Stale, "refused: that is over"),
-        (Refusal::BadTicket, "refused: the ticket is not of this broadcaster"),
+        (Refusal::Stale, "refused: that is over: join or create anew"),
+        (Refusal::BadTicket, "refused: the ticket is not of this broadcaster, or of another key: join anew"),
     ] {
         let (old, _) = in_pool_of(&[]);
         let mut rig = Rig::new();
