@@ -6,6 +6,7 @@ mod former;
 mod guests;
 mod handmade;
 mod joining;
+mod large;
 mod limits;
 mod lineage;
 mod listing;
