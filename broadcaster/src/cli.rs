@@ -104,7 +104,7 @@ impl Cli {
     /// What two flags together can't mean, and what to do about it.
     pub(crate) fn check(&self) -> Result<(), String> {
         let Limits { interval, timeout, .. } = self.limits.limits();
-        if interval < timeout {
+        if interval.max(Limits::SHORTEST_INTERVAL) < timeout {
             return Ok(());
         }
         Err(format!(
@@ -191,6 +191,10 @@ mod tests {
         let error = check(&["--limit-interval", "30s"]).unwrap_err();
         assert!(error.contains("30s") && error.contains("--limit-timeout"), "{error}");
         assert!(check(&["--limit-interval", "10s"]).is_err());
+        assert!(
+            check(&["--limit-interval", "11ms", "--limit-timeout", "50ms"]).is_err(),
+            "100 ms are asked for"
+        );
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::wire::native::SHORTEST_INTERVAL;
+
 /// What a broadcaster allows in the native dialect (PROTOCOL.md, section 8). Take the default and change what is to
 /// differ.
 ///
@@ -53,7 +55,8 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// How many of them may come at once. Default: 200.
     pub requests_in_a_row: u32,
-    /// Messages of a member, a second, and each page behind the first that one draws. Default: 32. Those beyond are dropped. At 0 there are only those in a row, once.
+    /// Messages of a member, a second, and each page behind the first that one draws. Default: 32. Those beyond are
+    /// dropped. At 0 there are only those in a row, once.
     pub messages_per_second: u32,
     /// How many of them may come at once. Default: 64.
     pub messages_in_a_row: u32,
@@ -72,6 +75,11 @@ pub struct Limits {
     /// Places of the table in which is kept what sources may ask. Default: 16,384. Which sources share a place depends on
     /// a random key. It takes 24 bytes a place. At least 1, and at most 1,048,576: what is more is taken as that.
     pub sources: usize,
+}
+
+impl Limits {
+    /// Nobody is asked to ping more often, whatever [`interval`](Self::interval) says.
+    pub const SHORTEST_INTERVAL: Duration = SHORTEST_INTERVAL;
 }
 
 impl Default for Limits {

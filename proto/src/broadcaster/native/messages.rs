@@ -7,6 +7,7 @@ use super::desk::Desk;
 use super::pages::Speaker;
 use super::places::Standing;
 use super::pools::Phase;
+use crate::broadcaster::sources::Source;
 use crate::wire::canonical;
 use crate::wire::native::{Act, Address, Change, Cookie, Epoch, Fault, Member, PAGES, UnverifiedMessage};
 
@@ -101,7 +102,7 @@ impl Native {
         }
         let Some(pool) = self.pool_of(speaker.handle) else { return };
         if !speaker.at_home {
-            if self.may_change(desk, speaker.handle).is_err() {
+            if at.is_some_and(|at| self.may_change(desk, Source::of(at.get().ip())).is_err()) {
                 desk.stats.dropped_busy += 1;
                 return;
             }

@@ -7,15 +7,21 @@ use super::pages::Speaker;
 use super::places::{Place, Standing};
 use super::pools::Phase;
 use super::requests::millis;
+use crate::broadcaster::sources::Source;
 use crate::wire::canonical;
 use crate::wire::native::{About, Act, Change, EndReason, LeaveReason, Member, PoolSpec, Refusal, Spec};
 
 impl Native {
     /// Carries out an order, and says what came of it.
     pub(super) fn order(&mut self, desk: &mut Desk<'_>, speaker: &Speaker, act: &Act<'_>) {
-        // Who goes is let go.
-        let is_last = matches!(act, Act::Leave | Act::Close);
-        let may = if is_last { Ok(()) } else { self.may_change(desk, speaker.handle) };
+        let may = match act {
+            // Who goes is let go, and nobody of the host's source keeps it from sending him away.
+            Act::Leave | Act::Close | Act::Kick(_) => Ok(()),
+            Act::About(_) | Act::Change(_) | Act::Hand(_) | Act::Ping(_) | Act::Ask(_) | Act::Move(_) => {
+                let source = self.places.get(speaker.handle).map(Place::source);
+                source.map_or(Ok(()), |source| self.may_change(desk, source))
+            }
+        };
         let outcome = may.and_then(|()| self.carry_out(desk, speaker, act));
         match outcome {
             Ok(()) => desk.stats.orders += 1,
@@ -27,11 +33,10 @@ impl Native {
         self.done(desk, speaker, outcome);
     }
 
-    /// Whether a member may change what all are told. It counts for the rate of its source as a request does, for it draws as
-    /// much: a datagram for each member.
-    pub(super) fn may_change(&mut self, desk: &Desk<'_>, handle: u32) -> Result<(), Refusal> {
-        let source = self.places.get(handle).map(Place::source);
-        let Some(asked) = source.and_then(|source| self.rates.of(source)) else { return Ok(()) };
+    /// Whether a member at this source may change what all are told. It counts for the source's rate as a request does, for it
+    /// draws as much: a datagram for each member.
+    pub(super) fn may_change(&mut self, desk: &Desk<'_>, source: Source) -> Result<(), Refusal> {
+        let Some(asked) = self.rates.of(source) else { return Ok(()) };
         if self.requests.take(&mut asked.spent, desk.now) {
             return Ok(());
         }

@@ -57,13 +57,13 @@ impl Place {
     fn handle_page(&mut self, core: &mut Core, page: &Page<'_>, elsewhere: bool) {
         let known = self.membership.as_ref().map(|membership| membership.epoch()).filter(|_| !elsewhere);
         let Some(session) = self.hears(elsewhere) else { return };
-        // Of the pages that a question draws the first is its answer.
+        // Of the pages that a question draws the first to come is its answer.
         let answers = session.answer(page.count, true);
         if !answers && !session.gathers(page.count) {
             core.stats.unexpected += 1;
             return;
         }
-        if session.draws(page.count) {
+        if session.draws(page.count, &page.start) {
             self.pace.note_page(core.now);
         }
         let Some(session) = self.hears(elsewhere) else { return };
@@ -75,7 +75,7 @@ impl Place {
             let turned = Pages::turn(&mut pages, page);
             session.pages = pages;
             match turned {
-                Turned::Old => {}
+                Turned::Old => session.want_rest(core, page.count),
                 Turned::More(from, turned) => session.want_next(core, from, page.count, turned),
                 Turned::Anew => session.want(core, None),
                 Turned::Whole(pages) => self.install(core, pages, elsewhere),
@@ -187,7 +187,11 @@ impl Place {
             }
             _ => {
                 if let Some(session) = self.hears(elsewhere) {
-                    session.want(core, None);
+                    if session.pages.as_ref().is_some_and(|pages| pages.knows(state.epoch)) {
+                        core.stats.unexpected += 1;
+                    } else {
+                        session.want(core, None);
+                    }
                 }
             }
         }

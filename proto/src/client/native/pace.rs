@@ -21,7 +21,7 @@ pub(super) struct Pace {
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A broadcaster takes 32 messages of a member a second, 64 in a row (section 8): it sends less, for what is dropped costs
-/// a second.
+/// a second, and pages that it draws count, too, though they are lost on the way.
 const STEP: Duration = Duration::from_millis(40);
 const IN_A_ROW: u32 = 32;
 

@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use crate::client::PoolEvent;
 use crate::wire::PoolMember;
-use crate::wire::native::{Change, Entry, Epoch, Items, Member, Page, PageStart, PoolSpec, Seats, State};
+use crate::wire::native::{
+    Change, Entry, Epoch, Items, Member, PAGES, Page, PageStart, PoolSpec, Seats, State,
+};
 
 /// No roster is longer.
 const MOST: usize = Seats::MAX as usize;
@@ -111,6 +113,16 @@ pub(super) struct Pages {
     pub(super) members: Members,
     /// The number from which on members are not known.
     from: u32,
+    /// Pages of the same epoch that have come before one that is missing.
+    ahead: Vec<Ahead>,
+}
+
+/// A page behind one that is missing.
+#[derive(Debug)]
+struct Ahead {
+    from: u32,
+    members: Members,
+    more: bool,
 }
 
 /// What a page is to those that were gathered.
@@ -142,16 +154,35 @@ impl Pages {
         self.state.epoch
     }
 
+    /// Whether what was told of this epoch is in what was begun with.
+    pub(super) fn knows(&self, epoch: Epoch) -> bool {
+        epoch.era() == self.epoch().era() && epoch.number() <= self.epoch().number()
+    }
+
+    /// Keeps a page that lies behind one that is missing. Whether it is new.
+    fn keep(&mut self, page: &Page<'_>) -> bool {
+        let PageStart::From(from) = page.start else { return false };
+        let from = from.get();
+        if from <= self.from || self.ahead.iter().any(|ahead| ahead.from == from) {
+            return false;
+        }
+        let members: Members = page.entries.map(|entry| kept(&entry)).collect();
+        let kept = self.members.len() + self.ahead.iter().map(|ahead| ahead.members.len()).sum::<usize>();
+        if self.ahead.len() < PAGES && kept + members.len() <= MOST {
+            self.ahead.push(Ahead { from, members, more: page.more });
+        }
+        true
+    }
+
     /// Takes a page. `pages` is what there was before.
     pub(super) fn turn(pages: &mut Option<Self>, page: &Page<'_>) -> Turned {
         let epoch = page.state.epoch;
         let known = pages.take();
-        if let Some(known) = known {
+        if let Some(mut known) = known {
             let older = epoch.era() == known.epoch().era() && epoch.number() < known.epoch().number();
             let expected = matches!(page.start, PageStart::From(from) if from.get() == known.from);
             if older || epoch == known.epoch() && !expected {
-                let missed = matches!(page.start, PageStart::From(from) if from.get() > known.from);
-                let next = if missed { Next::Missed } else { Next::Known };
+                let next = if !older && known.keep(page) { Next::Missed } else { Next::Known };
                 let wanted = Member::new(known.from).filter(|_| !older);
                 *pages = Some(known);
                 return wanted.map_or(Turned::Old, |wanted| Turned::More(wanted, next));
@@ -162,7 +193,13 @@ impl Pages {
         }
         match page.start {
             PageStart::First(spec) => {
-                let new = Self { state: page.state, spec: spec.into(), members: Members::new(), from: 0 };
+                let new = Self {
+                    state: page.state,
+                    spec: spec.into(),
+                    members: Members::new(),
+                    from: 0,
+                    ahead: Vec::new(),
+                };
                 new.append(pages, page)
             }
             PageStart::From(_) => Turned::Anew,
@@ -171,11 +208,19 @@ impl Pages {
 
     fn append(mut self, pages: &mut Option<Self>, page: &Page<'_>) -> Turned {
         self.members.extend(page.entries.map(|entry| kept(&entry)));
-        let next = self.members.last().and_then(|last| Member::new(last.number.get().wrapping_add(1)));
+        let mut more = page.more;
+        let next = loop {
+            let next = self.members.last().and_then(|last| Member::new(last.number.get().wrapping_add(1)));
+            let is_next = |ahead: &Ahead| more && Some(ahead.from) == next.map(Member::get);
+            let Some(at) = self.ahead.iter().position(is_next) else { break next };
+            let ahead = self.ahead.swap_remove(at);
+            self.members.extend(ahead.members);
+            more = ahead.more;
+        };
         if self.members.len() > MOST {
             return Turned::Anew;
         }
-        match next.filter(|_| page.more) {
+        match next.filter(|_| more) {
             Some(next) => {
                 self.from = next.get();
                 *pages = Some(self);
@@ -192,6 +237,7 @@ impl Pages {
             return false;
         }
         self.state = *state;
+        self.ahead.clear();
         for new in changes {
             let of = match new {
                 Change::Joined(entry) => Some(entry.member),

@@ -8,14 +8,47 @@ use super::pace::Pace;
 use super::roster::{Next, Pages};
 use super::shared::Core;
 use crate::Instant;
-use crate::wire::native::{Act, Cookie, Epoch, Joined, Member, Message, PAGES, SHORTEST_INTERVAL};
+use crate::wire::native::{Act, Cookie, Epoch, Joined, Member, Message, PAGES, PageStart, SHORTEST_INTERVAL};
 
 /// After this time a ping or a question that was not answered is sent again, made shorter or longer at random.
 const RETRY: Duration = Duration::from_secs(1);
+/// So long a page is waited for once another has come that lies behind it: datagrams may change places on the way.
+const GRACE: Duration = Duration::from_millis(100);
 /// So many pings in a row that are not answered show that the broadcaster is silent.
 const SILENCE: u8 = 3;
 /// How long after a message its sender's address may be asked for.
 const FRESH: Duration = Duration::from_secs(2);
+
+/// The latest question, and which of the pages that it draws have come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    count: u32,
+    /// The count of the first since there is something to be gathered.
+    first: u32,
+    /// From which members on they are; 0: the first page.
+    come: [u32; PAGES],
+    pages: usize,
+}
+
+impl Asked {
+    /// Notes a page. Whether it has not come before, and is not the first to come.
+    fn has_come(&mut self, page: &PageStart<'_>) -> bool {
+        let from = match page {
+            PageStart::First(_) => 0,
+            PageStart::From(member) => member.get(),
+        };
+        let is_known = self.come.iter().take(self.pages).any(|known| *known == from);
+        let Some(place) = self.come.get_mut(self.pages).filter(|_| !is_known) else { return false };
+        *place = from;
+        self.pages += 1;
+        self.pages > 1
+    }
+
+    /// Whether all have come that there can be.
+    const fn is_answered(&self) -> bool {
+        self.pages == PAGES
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Session {
@@ -36,8 +69,7 @@ pub(super) struct Session {
     interval_at: Instant,
     /// What is asked for, and when.
     ask: Option<(Option<Member>, Instant)>,
-    /// The count of the latest question, and how many pages that draws still.
-    asked: (u32, usize),
+    asked: Asked,
     /// The count of the latest order.
     orders: u32,
     /// The latest messages that may be asked for their sender's address, by their counts, the latest first.
@@ -67,7 +99,7 @@ impl Session {
             ping_at: core.now,
             interval_at: core.now,
             ask: None,
-            asked: (0, 0),
+            asked: Asked::default(),
             orders: 0,
             fresh: [None; 4],
             paged: false,
@@ -160,29 +192,38 @@ impl Session {
         }
     }
 
-    /// Something was asked for whose answer is gathered still, by the message of this count.
+    /// Whether pages are gathered that a question of this count draws.
     pub(super) fn gathers(&self, count: u32) -> bool {
-        count != 0 && count == self.asked.0
+        self.asked.first > 0 && (self.asked.first..=self.asked.count).contains(&count)
     }
 
-    /// A page has come in answer to this count. Whether it is one that the latest question draws beside the first.
-    pub(super) fn draws(&mut self, count: u32) -> bool {
-        let (asked, left) = &mut self.asked;
-        let is_drawn = count == *asked && *left > 0;
-        *left -= usize::from(is_drawn);
-        is_drawn && *left < PAGES - 1
+    /// A page has come in answer to this count. Whether it is one that the latest question draws beside the first to come.
+    pub(super) fn draws(&mut self, count: u32, page: &PageStart<'_>) -> bool {
+        self.asked.first > 0 && self.asked.count == count && self.asked.has_come(page)
     }
 
     /// A page has come in answer to this count. The roster is known up to this member; `turned` says what the page was to it.
-    /// The next one is waited for if it is on its way. If none is, or if one before this was lost, it is asked for at once.
+    /// The next one is waited for if it is on its way; if none is, it is asked for at once. If one before this is missing, it is
+    /// asked for soon.
     pub(super) fn want_next(&mut self, core: &mut Core, from: Member, count: u32, turned: Next) {
-        let (asked, left) = self.asked;
-        let comes = count < asked || count == asked && left > 0 && turned != Next::Missed;
-        if turned == Next::Known && (comes || count != asked) {
-            return self.want(core, Some(from));
-        }
-        let at = if comes { core.now + core.random.around(RETRY) } else { core.now };
+        let waits_until = self.ask.filter(|(wanted, _)| *wanted == Some(from)).map(|(_, at)| at);
+        let at = match turned {
+            Next::Fits if count > self.asked.count => core.now,
+            Next::Fits => core.now + core.random.around(RETRY),
+            Next::Missed => (core.now + GRACE).min(waits_until.unwrap_or(Instant::NEVER)),
+            Next::Known => waits_until.unwrap_or(core.now),
+        };
         self.ask = Some((Some(from), at));
+        self.want_rest(core, count);
+    }
+
+    /// A page has come in answer to this count. If it is the last that its question draws, what is wanted is asked for at once.
+    pub(super) fn want_rest(&mut self, core: &Core, count: u32) {
+        if let Some((_, at)) =
+            self.ask.as_mut().filter(|_| self.asked.count == count && self.asked.is_answered())
+        {
+            *at = core.now;
+        }
     }
 
     /// Has the first page asked for, but not at once.
@@ -193,7 +234,7 @@ impl Session {
     /// Nothing is to be asked for.
     pub(super) fn want_nothing(&mut self) {
         self.ask = None;
-        self.asked = (0, 0);
+        self.asked = Asked::default();
         self.pages = None;
     }
 
@@ -202,7 +243,8 @@ impl Session {
         let Some((from, _)) = self.ask else { return };
         self.ask = Some((from, core.now + core.random.around(RETRY)));
         let count = self.next_count();
-        self.asked = (count, PAGES);
+        let first = if self.asked.first > 0 { self.asked.first } else { count };
+        self.asked = Asked { count, first, ..Asked::default() };
         self.send(core, pace, count, Act::Ask(from));
     }
 

@@ -24,7 +24,7 @@ pub struct Message<'a> {
 pub enum Act<'a> {
     /// It is alive, and has the roster of this epoch, if any.
     Ping(Option<Epoch>),
-    /// It asks for the page of the roster from this member on; none: the first, with the spec.
+    /// It asks for the pages of the roster from this member on, eight at most; none: from the first, with the spec.
     Ask(Option<Member>),
     /// It is at another address, as the cookie shows.
     Move(Cookie),

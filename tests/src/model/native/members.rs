@@ -15,7 +15,7 @@ const PAGES: usize = 8;
 
 /// Whether it is an order that others are told of.
 const fn is_rated(act: Act<'_>) -> bool {
-    matches!(act, Act::About(_) | Act::Change(_) | Act::Kick(_) | Act::Hand(_))
+    matches!(act, Act::About(_) | Act::Change(_) | Act::Hand(_))
 }
 
 /// How a message is taken.
@@ -46,8 +46,10 @@ impl State {
             Act::Ping(_) | Act::Ask(_) | Act::Leave | Act::About(_) | Act::Change(_) => Some(false),
             Act::Kick(_) | Act::Hand(_) | Act::Close => Some(false),
         };
-        let is_told = is_rated(act) || cookie != Some(false) && address != from;
-        let rate = if is_told { self.rates.may_ask(address, now) } else { Some(true) };
+        // Of a move, that of where it goes.
+        let is_move = cookie != Some(false) && address != from;
+        let whose = if is_move { from } else { address };
+        let rate = if is_move || is_rated(act) { self.rates.may_ask(whose, now) } else { Some(true) };
         let both = |known: Option<bool>| known.map_or_else(|| vec![true, false], |known| vec![known]);
         let rates = |cookie| both(rate).into_iter().map(move |rate| Hearing { cookie, rate });
         both(cookie).into_iter().flat_map(rates).collect()
@@ -202,12 +204,11 @@ impl State {
         if let Act::Move(cookie) = message.act {
             moved = how.cookie;
             self.cookies.take(from, Some(cookie), self.now, moved);
-            let was = self.places.get(&name).map(|place| place.address);
-            if let Some(was) = was.filter(|was| moved && *was != from) {
+            if moved && self.places.get(&name).is_some_and(|place| place.address != from) {
                 if !how.rate {
                     return;
                 }
-                self.rates.asks(was, true);
+                self.rates.asks(from, true);
                 self.moves(from, name);
             }
         }

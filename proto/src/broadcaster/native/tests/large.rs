@@ -16,8 +16,10 @@ use crate::{Machine, Output};
 struct Line {
     /// One way, in milliseconds.
     delay: u64,
-    /// One datagram of so many is lost; none if it is 0.
+    /// One datagram of so many is lost, and one is doubled; none if it is 0.
     loses: u64,
+    /// So much later one may come than another, in milliseconds.
+    jitter: u64,
     dice: u64,
     sent: u64,
     /// What is on its way, with when it is there, and whether it goes to the client.
@@ -27,9 +29,15 @@ struct Line {
 impl Line {
     fn put(&mut self, now: u64, down: bool, datagram: &[u8]) {
         self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        self.sent += 1;
-        if (self.dice >> 33).checked_rem(self.loses) != Some(0) {
-            self.under_way.insert((now + self.delay, self.sent), (down, datagram.into()));
+        let copies = match (self.dice >> 33).checked_rem(self.loses) {
+            Some(0) => 0,
+            Some(1) => 2,
+            _ => 1,
+        };
+        for copy in 0..copies {
+            self.sent += 1;
+            let late = ((self.dice >> 40) + copy) % (self.jitter + 1);
+            self.under_way.insert((now + self.delay + late, self.sent), (down, datagram.into()));
         }
     }
 
@@ -62,7 +70,7 @@ fn full() -> (Lobby<impl RandomSource>, Vec<Client>) {
 /// How long it takes a client to come in, in milliseconds, while so many times a second a member says something else.
 fn comes_in<R: RandomSource>(
     (lobby, all): &mut (Lobby<R>, Vec<Client>),
-    (delay, loses): (u64, u64),
+    (delay, loses, jitter): (u64, u64, u64),
     changes: u64,
 ) -> Option<u64> {
     let begin = lobby.now;
@@ -71,7 +79,7 @@ fn comes_in<R: RandomSource>(
     let there = SocketAddr::from(([192, 0, 2, 250], 6_969));
     let mut client = Arriving::new(ClientConfig::default(), there, [9; 32]);
     client.join(begin, all[0].joined?.pool.into()).ok()?;
-    let mut line = Line { delay, loses, dice: 1, sent: 0, under_way: BTreeMap::new() };
+    let mut line = Line { delay, loses, jitter, dice: 1, sent: 0, under_way: BTreeMap::new() };
     for millis in 0..8_000 {
         let now = begin + Duration::from_millis(millis);
         lobby.now = now;
@@ -114,8 +122,12 @@ fn comes_in<R: RandomSource>(
 #[test]
 fn everybody_comes_into_the_largest_pools_before_the_call_is_over() {
     let mut pool = full();
-    for (line, changes) in [((5, 0), 0), ((125, 0), 0), ((30, 50), 0), ((30, 0), 10)] {
+    let lines = [(5, 0, 0), (125, 0, 0), (30, 50, 0), (30, 0, 20), (30, 50, 20)];
+    for (line, changes) in lines.map(|line| (line, 0)).into_iter().chain([((30, 0, 0), 10)]) {
         let took = comes_in(&mut pool, line, changes);
-        assert!(took.is_some(), "(ms one way, one in so many lost): {line:?}, {changes} changes a second");
+        assert!(
+            took.is_some(),
+            "(ms one way, one in so many lost, jitter): {line:?}, {changes} changes a second"
+        );
     }
 }

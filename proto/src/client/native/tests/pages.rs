@@ -42,25 +42,61 @@ fn the_pages_that_a_question_draws_are_taken_and_the_rest_is_asked_for_at_once()
 }
 
 #[test]
-fn a_page_that_is_lost_is_asked_for_by_the_next_one_and_the_last_after_a_second() {
-    let (mut rig, all, asked) = of_many(9);
-    draws(&mut rig, &all, &asked, [2, 3, 5]);
-    assert_eq!(rig.said(), ["ask 4"], "by what came behind it");
-    draws(&mut rig, &all, &asked, 6..=9);
-    assert_eq!(rig.said(), Vec::<String>::new(), "once");
-    let again = {
-        rig.wait(1_300);
-        rig.take_sent().into_iter().rfind(|sent| sent.text == "ask 4").expect("its answer was lost")
-    };
-    draws(&mut rig, &all, &again, 4..=7);
-    rig.take_sent();
+fn a_page_that_is_lost_is_asked_for_soon_and_the_last_after_a_second() {
+    let (mut rig, all, asked) = of_many(12);
+    draws(&mut rig, &all, &asked, [2, 3, 5, 6, 7, 8]);
+    rig.wait(99);
+    assert_eq!(rig.said(), Vec::<String>::new(), "it may come still");
+    rig.wait(1);
+    let again = rig.last();
+    assert_eq!(again.text, "ask 4", "by what came behind it");
+    // What came meanwhile needn't come again.
+    rig.sent.clear();
+    draws(&mut rig, &all, &again, [4]);
     rig.wait(700);
-    assert!(!rig.said().contains(&"ask 8".into()));
+    assert!(!rig.said().contains(&"ask 9".into()), "the others are on their way");
     rig.wait(600);
-    let asked = rig.take_sent().into_iter().rfind(|sent| sent.text == "ask 8").expect("the rest was lost");
-    draws(&mut rig, &all, &asked, 8..=9);
+    let asked = rig.take_sent().into_iter().rfind(|sent| sent.text == "ask 9").expect("they were lost");
+    draws(&mut rig, &all, &asked, 9..=12);
     let Outcome::Joined(info) = rig.outcome() else { panic!() };
-    assert_eq!(info.members().len(), 9);
+    assert_eq!(info.members().len(), 12);
+}
+
+#[test]
+fn pages_that_change_places_or_come_twice_are_taken_and_ask_for_nothing() {
+    let places = [[2, 3, 4, 5, 6, 7, 8, 9], [9, 8, 7, 6, 5, 4, 3, 2], [3, 2, 5, 4, 7, 6, 9, 8]];
+    for order in places {
+        let (mut rig, all, asked) = of_many(12);
+        draws(&mut rig, &all, &asked, order.iter().flat_map(|page| [*page; 2]).take(14));
+        assert_eq!(rig.said(), Vec::<String>::new(), "{order:?}: one is still to come");
+        draws(&mut rig, &all, &asked, order[7..].iter().copied());
+        assert_eq!(rig.last().text, "ask 10", "{order:?}");
+        let asked = rig.last();
+        draws(&mut rig, &all, &asked, [12, 11, 10]);
+        let Outcome::Joined(info) = rig.outcome() else { panic!() };
+        assert!(info.members().iter().map(|member| member.number.get()).eq(1..=12), "{order:?}");
+    }
+}
+
+#[test]
+fn a_change_that_is_told_twice_voids_no_question_and_pages_of_before_it_do_no_harm() {
+    let (mut rig, mut all, asked) = of_many(12);
+    let before = all.clone();
+    draws(&mut rig, &before, &asked, [2, 3, 5]);
+    all.number += 1;
+    let change = [Change::About { member: member(1), about: About::new(b"new").unwrap() }];
+    for _ in 0..2 {
+        rig.changed(&all, &change);
+    }
+    assert_eq!(rig.said(), Vec::<String>::new());
+    draws(&mut rig, &before, &asked, [4, 6, 7, 8, 9]);
+    assert_eq!(rig.last().text, "ask 4", "none is on its way");
+    let asked = rig.last();
+    draws(&mut rig, &all, &asked, 4..=11);
+    let asked = rig.last();
+    draws(&mut rig, &all, &asked, [12]);
+    let Outcome::Joined(info) = rig.outcome() else { panic!() };
+    assert_eq!((info.members().len(), &info.members()[0].about[..]), (12, &b"new"[..]));
 }
 
 #[test]
