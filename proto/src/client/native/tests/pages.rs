@@ -1,5 +1,6 @@
 //! Rosters of many pages (PROTOCOL.md, section 5).
 
+use super::turning::in_pool_of;
 use super::*;
 
 /// A client that has the first page of a roster of so many, each with one member, and the question that it has sent for the rest.
@@ -112,4 +113,24 @@ fn a_page_that_comes_twice_asks_for_nothing_and_one_behind_a_later_answer_counts
     draws(&mut rig, &all, &asked, 4..=5);
     let Outcome::Joined(info) = rig.outcome() else { panic!() };
     assert_eq!(info.members().len(), 5);
+}
+
+#[test]
+fn a_page_that_comes_again_ends_no_search() {
+    let (mut rig, mut all) = in_pool_of(&[0, 1]);
+    all.members.push((3, "c"));
+    all.number += 5;
+    rig.changed(&all, &[]);
+    let asked = rig.last();
+    assert_eq!(asked.text, "ask 0");
+    rig.page_at(&asked, &all, None, &all.members[..1], true);
+    rig.page_at(&asked, &all, Some(2), &all.members[1..2], true);
+    // From here on the broadcaster is silent, but somebody says its last page again and again.
+    rig.until("resume");
+    rig.sent.clear();
+    for _ in 0..100 {
+        rig.page_at(&asked, &all, Some(2), &all.members[1..2], true);
+        rig.wait(50);
+    }
+    assert!(rig.sent.iter().any(|sent| sent.to == server(1)), "the next one is asked");
 }
