@@ -78,6 +78,9 @@ async fn list(client: &Client, classic: bool) -> Result<(), Box<dyn Error>> {
     if !classic {
         pools.extend(client.list_with(&ListFilter { classic: true, ..ListFilter::default() }).await?.pools);
     }
+    if pools.is_empty() {
+        warn("there is no pool that is listed");
+    }
     Ok(pools.iter().try_for_each(|pool| words::print(words::listing(pool)))?)
 }
 
@@ -190,8 +193,9 @@ impl Chat {
 
     /// What is to be said of an event.
     fn line(&self, event: Event) -> Option<String> {
-        let known = self.client.membership(self.id());
+        // Under the lock: what isn't known here is said when it is told of.
         let mut faces = self.faces.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.client.membership(self.id());
         match event {
             Event::Connected(peer) => match self.pool.me() {
                 // Others know a link by who is at its end.
@@ -202,7 +206,10 @@ impl Chat {
             },
             Event::Received(peer, event) if event.is("iam") => {
                 faces.meet(peer.id(), &event);
-                Some(format!("link to {}", faces.name(peer.id(), peer.address(), known.as_ref())))
+                match known {
+                    Some(known) => faces.recognized(&known),
+                    None => Some(format!("link to {}", peer.address())),
+                }
             }
             Event::Received(peer, event) if event.is("msg") => {
                 let name = faces.name(peer.id(), peer.address(), known.as_ref());
@@ -225,6 +232,9 @@ impl Chat {
             if let Some(line) = words::news(&news, self.client.membership(self.id()).as_ref()) {
                 print(line).await?;
             }
+            if let Some(line) = self.recognized() {
+                print(line).await?;
+            }
             if let Some(member) = words::kicked(&news) {
                 let gone = self.faces.lock().unwrap_or_else(PoisonError::into_inner).links(member);
                 let links = self.mesh.peers();
@@ -235,6 +245,12 @@ impl Chat {
             }
         }
         Ok(())
+    }
+
+    /// Links of members who are told of by now.
+    fn recognized(&self) -> Option<String> {
+        let mut faces = self.faces.lock().unwrap_or_else(PoisonError::into_inner);
+        faces.recognized(&self.client.membership(self.id())?)
     }
 
     /// Lines typed, until the end of input or Ctrl-C.

@@ -367,6 +367,19 @@ impl Faces {
         }
     }
 
+    /// What is to be said of links whose members are known by now: a link may be there before the broadcaster has told of the
+    /// one at its other end.
+    pub(crate) fn recognized(&mut self, pool: &Membership) -> Option<String> {
+        let unnamed = self.0.values_mut().filter(|(_, last)| last.is_none());
+        let lines: Vec<_> = unnamed
+            .filter_map(|(member, last)| {
+                let name = last.insert(name(pool.member(*member)?));
+                Some(format!("link to {name}"))
+            })
+            .collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
     /// The links to a member.
     pub(crate) fn links(&self, member: Member) -> Vec<PeerId> {
         self.0.iter().filter(|(_, (of, _))| *of == member).map(|(peer, _)| *peer).collect()

@@ -1,6 +1,11 @@
 //! The chats, in the native dialect.
 
+use std::net::TcpStream;
+
+use poolmesh_proto::Packet;
+use poolmesh_testkit::patience::eventually;
 use poolmesh_testkit::program::Program;
+use poolmesh_testkit::raw::RawPeer;
 
 use super::key_files::Directory;
 use super::{CHATS, THREADS, broadcaster};
@@ -79,6 +84,29 @@ fn they_talk_and_see_who_comes_and_goes() {
                 assert_eq!(program.errors(), "");
             }
         }
+    }
+}
+
+/// What a link says and what the broadcaster says come on ways of their own.
+#[test]
+fn a_link_may_be_there_before_it_is_known_who_is_at_its_end() {
+    for (host, guest, _) in MIXED {
+        let (_program, address) = broadcaster(&[]);
+        let ann = chat(host, &address, &["--me", "ann", "create"]);
+        let (pool, _) = entered(&ann, "#1");
+        let myself = ann.line_that(|line| line.starts_with("* #1 ann "));
+        let to = myself.split_whitespace().nth(3).unwrap();
+        let mut early = RawPeer::new(eventually("she listens", || TcpStream::connect(to).ok()));
+        early.send("iam", Packet::new().u32(2).as_ref());
+        early.send("msg", Packet::new().string("who am I?").as_ref());
+        assert!(ann.line().ends_with(": who am I?"), "nothing is said of a link without a name");
+        let bob = chat(guest, &address, &["--me", "bob", "join", &pool]);
+        for _ in ["this one", "bob's own"] {
+            expect(&ann, &["link to #2 bob"]);
+        }
+        early.send("msg", Packet::new().string("ah").as_ref());
+        expect(&ann, &["#2 bob: ah"]);
+        drop(bob);
     }
 }
 
