@@ -1,8 +1,7 @@
 //! The machines in a game's loop: one thread, non-blocking sockets, 60 ticks a second, no runtime.
 //!
-//! `cargo run --release --example game_loop` plays alone: two players and a
-//! broadcaster, all in one thread. `… --example game_loop -- ADDR [CODE]` plays one of a pool, whose code the one who
-//! made it is told.
+//! `cargo run --release --example game_loop` plays alone for three seconds: two players and a broadcaster, all in one
+//! thread. `… --example game_loop -- ADDR [CODE]` plays one of a pool for a minute, whose code the one who made it is told.
 //!
 //! How the machines are driven is in `tests/src/driver/event_loop.rs`; here is what a game does with that.
 
@@ -12,8 +11,10 @@
     reason = "an example takes the events it knows, and its own slices"
 )]
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use poolmesh_proto::driver::{Event, PoolNews};
@@ -22,9 +23,16 @@ use poolmesh_proto::wire::native::{PoolCode, PoolSpec, Seats};
 use poolmesh_proto::{BroadcasterConfig, ClientConfig, MeshConfig, Packet, PoolEvent, PoolId};
 use poolmesh_testkit::driver::{EventLoop, ServerLoop, Settings, System, Told};
 
+const USAGE: &str = "\
+Usage: game_loop                  plays alone, for three seconds
+       game_loop ADDR:PORT        makes a pool at that broadcaster, and plays in it for a minute
+       game_loop ADDR:PORT CODE   joins the pool of that code, and plays in it for a minute";
+
 const TICK: Duration = Duration::from_nanos(1_000_000_000 / 60);
-/// How many ticks a game lasts.
-const TICKS: u64 = 180;
+/// How many ticks a game lasts that is played alone.
+const ALONE: u64 = 180;
+/// How many ticks it lasts with others: a minute, so that they find the time to come.
+const WITH_OTHERS: u64 = 3_600;
 
 /// A player: its program, and what the game knows of it.
 struct Player {
@@ -81,8 +89,18 @@ impl Player {
     }
 }
 
+fn main() -> ExitCode {
+    match play() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("game_loop: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the game's tick")]
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn play() -> Result<(), Box<dyn Error>> {
     let epoch = std::time::Instant::now();
     let network = System::start();
 
@@ -90,7 +108,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut broadcaster = None;
     let mut players = Vec::new();
     if let Some(address) = arguments.next() {
-        players.push(Player::new("me", network, address.parse()?)?);
+        if address == "--help" {
+            println!("{USAGE}");
+            return Ok(());
+        }
+        let address =
+            address.parse().map_err(|_| format!("{address}: not a broadcaster's address\n{USAGE}"))?;
+        players.push(Player::new("me", network, address)?);
     } else {
         let mut ids = 0; // a real one draws from the system's random source
         let random = move || {
@@ -113,7 +137,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
 
-    for frame in 0..TICKS {
+    let ticks = if broadcaster.is_some() { ALONE } else { WITH_OTHERS };
+    for frame in 0..ticks {
         for player in &mut players {
             player.tick(frame);
         }

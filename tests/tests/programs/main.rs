@@ -212,7 +212,7 @@ fn io_uring_on_smol_or_in_threads_is_refused() {
 
 #[test]
 fn help_is_given_and_nonsense_is_refused() {
-    for name in ["poolmesh-broadcaster", "chat-std", "chat-smol", "demo"] {
+    for name in ["poolmesh-broadcaster", "chat-std", "chat-smol", "demo", "game_loop"] {
         let mut help = Program::start(name, ["--help"]);
         assert!(help.wait().success());
         assert!(help.rest().iter().any(|line| line.to_lowercase().starts_with("usage: ")), "{name}");

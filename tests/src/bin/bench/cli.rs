@@ -1,5 +1,6 @@
 //! What can be asked for.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -101,5 +102,11 @@ impl Options {
     /// Whether this is to be measured.
     pub(crate) fn wants(&self, what: &str) -> bool {
         what.contains(&self.only)
+    }
+
+    /// Why nothing was measured.
+    pub(crate) fn nothing(&self) -> Box<dyn Error + Send + Sync> {
+        format!("nothing that is measured here has {:?} in its name; without --only all of it is", self.only)
+            .into()
     }
 }

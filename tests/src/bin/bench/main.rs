@@ -66,6 +66,9 @@ fn run(cli: Cli) -> Fallible<()> {
         return Err("nothing of that grows: there are curves of link and of pools".into());
     }
     let rows = measure(&options)?;
+    if rows.is_empty() {
+        return Err(options.nothing());
+    }
     if let (Some(file), Some(chart)) = (&options.svg, chart) {
         let image = chart.of(&rows).ok_or("of what grows not two sizes were measured")?;
         fs::write(file, image)?;
