@@ -204,6 +204,9 @@ pub(crate) fn no_pool(command: &Command, failed: &CallFailed) -> String {
         (Command::Join(_) | Command::Code(_), Some(Refusal::Limit)) => {
             "so long a --me is more than the broadcaster allows".to_owned()
         }
+        (Command::Join(_), Some(Refusal::NoSuchPool)) => {
+            format!("{failed}; one that `list` calls classic is joined with --classic")
+        }
         _ => failed.to_string(),
     }
 }

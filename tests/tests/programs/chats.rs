@@ -157,6 +157,8 @@ fn what_is_hidden_is_not_listed_and_what_is_classic_is_so() {
     let old_pool = line.split_whitespace().nth(1).unwrap();
     for name in CHATS {
         assert_eq!(chat(name, &address, &["list"]).rest(), [format!("{old_pool} classic")]);
+        let refused = chat(name, &address, &["join", old_pool]).errors();
+        assert!(refused.contains("no such pool") && refused.contains("--classic"), "{refused}");
     }
     let guest = chat("chat-smol", &address, &["code", &code]);
     entered(&guest, "#2");
