@@ -65,6 +65,20 @@ fn what_is_within_a_rate_is_certain() {
     holds_natively(23_457);
 }
 
+/// A host sent somebody away and fell silent before anybody was told of that: the model took the ticket from before for good.
+#[test]
+fn a_kick_counts_that_nobody_was_told_of() {
+    for seed in [77_722, 86_884, 112_142] {
+        holds_natively(seed);
+    }
+}
+
+/// A broadcaster was late for the end of a recovery and for that of a member's time, and the model took the other one first.
+#[test]
+fn who_is_late_ends_recoveries_before_members() {
+    holds_natively(97_241);
+}
+
 /// The limits that are drawn were for eight nodes, however many there were: here pools of 16 peers for 21 of them.
 #[test]
 fn more_nodes_than_usual() {

@@ -118,9 +118,12 @@ impl Line {
         self.era
     }
 
-    /// The number of the epoch at the latest kick that is known.
+    /// The number of the epoch at the latest kick, or one that is in its place: behind all that were told, and not above it.
     pub(super) fn purged(&self) -> u32 {
-        self.seen.values().next_back().map_or(0, |(_, purged)| *purged)
+        let told = self.numbers.iter().next_back();
+        let untold = told.filter(|(_, index)| self.steps.iter().skip(*index + 1).any(|step| step.kick));
+        let known = self.seen.values().next_back().map_or(0, |(_, purged)| *purged);
+        untold.map_or(known, |(number, _)| number + 1)
     }
 
     /// What it is now.

@@ -135,7 +135,7 @@ impl NativeModel {
     /// When the implementation must be told the time at the latest; none if nothing ends by itself.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let ends = self.states.iter().map(|state| state.next_end().map_or(Instant::NEVER, |(at, _)| at));
+        let ends = self.states.iter().map(|state| state.next_end().unwrap_or(Instant::NEVER));
         ends.max().filter(|at| *at != Instant::NEVER)
     }
 

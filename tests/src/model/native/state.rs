@@ -214,11 +214,13 @@ impl State {
     /// Time passes: what is due happens, the earliest first.
     pub(super) fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        while let Some((at, due)) = self.next_end() {
-            if !at.is_due(self.now) {
-                return;
-            }
-            match due {
+        // A broadcaster that is late has several things due at once: offers go first then, and members last.
+        let due = |state: &Self| {
+            let due = state.all_ends().filter(|(at, _)| at.is_due(state.now));
+            due.min_by_key(|(at, end)| (end.rank(), *at, !state.is_of_host(end))).map(|(_, end)| end)
+        };
+        while let Some(end) = due(self) {
+            match end {
                 End::Void(name) => self.void(name),
                 End::Silent(name) => self.leaves(name, LeaveReason::TimedOut),
                 End::Waited(id) => self.waited(id),
@@ -228,7 +230,12 @@ impl State {
     }
 
     /// When it must be told the time at the latest.
-    pub(super) fn next_end(&self) -> Option<(Instant, End)> {
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        self.all_ends().map(|(at, _)| at).min()
+    }
+
+    /// What ends, and when.
+    fn all_ends(&self) -> impl Iterator<Item = (Instant, End)> {
         let places = self.places.iter().map(|(name, place)| match place.offered {
             Some(until) => (until, End::Void(*name)),
             None => (place.seen + self.limits.timeout, End::Silent(*name)),
@@ -240,7 +247,7 @@ impl State {
                 None => (recovery.until, End::Recovered(*id)),
             })
         });
-        places.chain(pools).min_by_key(|(at, end)| (*at, !self.is_of_host(end)))
+        places.chain(pools)
     }
 
     /// Of those who leave at the same time, the host is the first: the others may be told of the pool's end, then, or not.
@@ -414,4 +421,15 @@ pub(super) enum End {
     /// Nobody else is waited for, in a pool that comes back.
     Waited(PoolUuid),
     Recovered(PoolUuid),
+}
+
+impl End {
+    /// What goes first among what is due, however late.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Void(_) => 0,
+            Self::Waited(_) | Self::Recovered(_) => 1,
+            Self::Silent(_) => 2,
+        }
+    }
 }
