@@ -42,6 +42,8 @@ struct Pool {
     silent: bool,
     /// It looks for a broadcaster: none has told it of the pool since it was silent.
     searches: bool,
+    /// The call that led into it, if only one did.
+    by: Option<CallId>,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +80,7 @@ impl Model {
         if let Some(call) = self.calls.iter_mut().find(|call| call.id == id) {
             call.done = true;
         }
+        self.pools.retain(|_, pool| pool.by != Some(id));
     }
 
     pub(super) fn released(&mut self, pool: PoolId, was: bool) {
@@ -128,8 +131,10 @@ impl Model {
         assert!(!call.done, "{id:?} has two outcomes, or was cancelled");
         call.done = true;
         match outcome {
-            Outcome::Created(info) if call.kind == Kind::Create => self.entered(info),
-            Outcome::Joined(info) if matches!(call.kind, Kind::Join | Kind::Resume) => self.entered(info),
+            Outcome::Created(info) if call.kind == Kind::Create => self.entered(id, info),
+            Outcome::Joined(info) if matches!(call.kind, Kind::Join | Kind::Resume) => {
+                self.entered(id, info);
+            }
             Outcome::Listed(_) if call.kind == Kind::List => {}
             Outcome::Done if call.kind == Kind::Order => {}
             Outcome::Refused(_) => {}
@@ -144,11 +149,12 @@ impl Model {
     }
 
     /// It is a member now, or was one already, of which everything was told.
-    fn entered(&mut self, info: &PoolInfo) {
+    fn entered(&mut self, id: CallId, info: &PoolInfo) {
         let of = |one: &poolmesh_proto::PoolMember| (one.number.get(), (one.address, one.about.to_vec()));
         let members = info.members().iter().map(of).collect();
-        let new = Pool { members, host: None, missed: false, silent: false, searches: false };
-        self.pools.entry(info.id()).or_insert(new);
+        let new = Pool { members, host: None, missed: false, silent: false, searches: false, by: Some(id) };
+        let pool = self.pools.entry(info.id()).or_insert(new);
+        pool.by = pool.by.filter(|by| *by == id);
     }
 
     /// Every call has had its outcome by now, whose time is over.

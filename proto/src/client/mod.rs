@@ -258,8 +258,9 @@ impl Client {
 
     /// Forgets a call: it gets no outcome any more.
     ///
-    /// The pool that a call to create or join has led into, or may still lead into, is left; in the classic dialect it is not
-    /// pinged and ends by itself. An order that was sent may be carried out all the same.
+    /// The pool that a call to create or join has led into, or may still lead into, is left, unless another call has led into
+    /// it, too; in the classic dialect it is not pinged and ends by itself. That holds for a call whose outcome was polled
+    /// already as well: whoever it was for may have gone. An order that was sent may be carried out all the same.
     pub fn cancel(&mut self, call: CallId) {
         match &mut self.half {
             Half::Classic(client) => client.cancel(call),

@@ -305,6 +305,36 @@ fn a_dropped_join_leaves_the_pool() {
     });
 }
 
+/// Also if it has come into the pool by then, and only its future doesn't know yet.
+#[test]
+fn a_call_dropped_behind_its_outcome_leaves_the_pool() {
+    guarded(|| {
+        block_on(async {
+            let server = Server::start::<Smol>();
+            let host = Client::connect_with(server.address(), client_config::<Smol>()).await.unwrap();
+            let guest = Client::connect_with(server.address(), client_config::<Smol>()).await.unwrap();
+            let pool = host.create().await.unwrap().id();
+            let mut join = Box::pin(guest.join(pool));
+            assert!(future::poll_once(&mut join).await.is_none());
+            until("the guest is in", || !guest.pools().is_empty());
+            drop(join);
+            assert!(guest.pools().is_empty());
+            until("nobody is left but the host", || host.membership(pool).unwrap().members().len() == 1);
+            let mut create = Box::pin(guest.create());
+            assert!(future::poll_once(&mut create).await.is_none());
+            until("there is another pool", || !guest.pools().is_empty());
+            drop(create);
+            assert!(guest.pools().is_empty());
+            // Who is in is not put out by another call.
+            guest.join(pool).await.unwrap();
+            let mut again = Box::pin(guest.join(pool));
+            let _ = future::poll_once(&mut again).await;
+            drop(again);
+            assert_eq!(guest.pools(), [pool]);
+        });
+    });
+}
+
 /// Events of pools are a stream that ends with the client, and whose futures may be dropped.
 #[test]
 fn events_of_pools_are_a_stream() {

@@ -42,6 +42,8 @@ struct Come {
 /// How long tickets hold at least, and two intervals more. Members whose broadcasters were all away ask each for 2 s, of four at
 /// the most, and rest for an interval and a quarter.
 const HOLDS: Duration = Duration::from_secs(8);
+/// Who asks for a pool that is coming back is to ask again after no longer than that.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// So many eras that ended in a recovery are remembered, the latest: each fell silent before the next was published.
 pub(super) const ERAS: usize = 16;
@@ -214,10 +216,12 @@ impl Native {
         self.pools.get_mut(place)?.recovery.as_deref_mut()
     }
 
-    /// Why nothing can be asked of a pool that is coming back.
+    /// Why nothing can be asked of a pool that is coming back. Most are back long before their time is over, and who asks is
+    /// to be in soon then.
     pub(super) fn recovering(&self, desk: &Desk<'_>, pool: &Pool) -> Refusal {
         let due = pool.recovery.as_ref().map_or(desk.now, |recovery| recovery.due);
-        Refusal::Recovering { wait: millis(due.saturating_duration_since(desk.now)).max(1) }
+        let left = due.saturating_duration_since(desk.now).min(LONGEST_WAIT);
+        Refusal::Recovering { wait: millis(left).max(1) }
     }
 
     /// Somebody new is a member of a pool that was published while its recovery lasts. If another base comes, it is none.

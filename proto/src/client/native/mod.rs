@@ -47,8 +47,9 @@ pub(super) struct NativeClient {
     core: Core,
     /// The pools that it is in or comes into, in the order in which it came.
     places: Vec<Place>,
-    /// The pools that the application was told of, and not yet that they are over.
-    known: Vec<PoolId>,
+    /// The pools that the application was told of, and not yet that they are over. With the call that told of it, if it is
+    /// one: when it is cancelled, the pool is left.
+    known: Vec<(PoolId, Option<CallId>)>,
     closed: bool,
 }
 
@@ -228,7 +229,9 @@ impl NativeClient {
             }
             return;
         }
-        self.take_back(id);
+        if !self.take_back(id) {
+            self.give_up(id);
+        }
     }
 
     pub(super) fn release(&mut self, pool: PoolId) -> bool {

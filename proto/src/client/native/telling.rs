@@ -31,18 +31,32 @@ impl NativeClient {
         self.core.outbox.events().filter_map(move |(at, event)| Some((at, said(event).and_then(of_pool)?)))
     }
 
-    /// A call is cancelled that has its outcome: it is not told, if that wasn't done.
-    pub(super) fn take_back(&mut self, id: CallId) {
+    /// Whether the application was told that it is in a pool, and not that this is over.
+    fn knows(&self, pool: PoolId) -> bool {
+        self.known.iter().any(|(known, _)| *known == pool)
+    }
+
+    /// A call is cancelled that has its outcome: it is not told, if that wasn't done. Whether it wasn't.
+    pub(super) fn take_back(&mut self, id: CallId) -> bool {
         let of_call =
             |event: &ClientEvent| matches!(event, ClientEvent::Finished { call, .. } if *call == id);
         let found = self.core.outbox.events().find(|(_, event)| of_call(event)).map(|(at, _)| at);
         let Some((at, event)) = found.and_then(|at| Some((at, self.core.outbox.take_back_at(at)?))) else {
-            return;
+            return false;
         };
         self.count_off(&event);
         if let Some((pool, Said::Entered)) = said(&event) {
             self.forget_entered(pool, at);
         }
+        true
+    }
+
+    /// A call is cancelled whose outcome was polled: an adapter may have had it, and nobody to tell it to. If no other has led
+    /// into the pool that it led into, nothing more is told of that, and it is left.
+    pub(super) fn give_up(&mut self, id: CallId) {
+        let Some(at) = self.known.iter().position(|(_, by)| *by == Some(id)) else { return };
+        let (pool, _) = self.known.remove(at);
+        self.forget_from(pool, 0);
     }
 
     /// An outcome that led into a pool is taken back from this place in the queue. If it was what tells of the pool, nothing
@@ -51,10 +65,14 @@ impl NativeClient {
     fn forget_entered(&mut self, pool: PoolId, place: usize) {
         let before = self.waiting(pool).take_while(|(at, _)| *at < place);
         let turned = before.filter(|(_, said)| *said != Said::New).last();
-        let told = turned.map_or_else(|| self.known.contains(&pool), |(_, said)| said == Said::Entered);
-        if told {
-            return;
+        let told = turned.map_or_else(|| self.knows(pool), |(_, said)| said == Said::Entered);
+        if !told {
+            self.forget_from(pool, place);
         }
+    }
+
+    /// Nothing is told of a pool behind this place, up to the outcome of another call; if there is none, the pool is left.
+    fn forget_from(&mut self, pool: PoolId, place: usize) {
         loop {
             let next = self.waiting(pool).find(|(at, _)| *at >= place);
             match next {
@@ -90,22 +108,28 @@ impl NativeClient {
     pub(super) fn note_told(&mut self, event: &ClientEvent) {
         self.count_off(event);
         match said(event) {
-            Some((pool, Said::Entered)) => {
-                // Unless the application has left it since, and will be told nothing more of it.
-                let is_in = self.memberships().any(|membership| membership.id() == pool);
-                if !self.known.contains(&pool) && (is_in || self.ends(pool)) {
-                    self.known.push(pool);
-                }
-            }
-            Some((pool, Said::Ended)) => self.known.retain(|known| *known != pool),
+            Some((pool, Said::Entered)) => self.note_entered(pool, event),
+            Some((pool, Said::Ended)) => self.known.retain(|(known, _)| *known != pool),
             Some((_, Said::New)) | None => {}
+        }
+    }
+
+    fn note_entered(&mut self, pool: PoolId, event: &ClientEvent) {
+        if let Some((_, by)) = self.known.iter_mut().find(|(known, _)| *known == pool) {
+            *by = None;
+            return;
+        }
+        // Unless the application has left it since, and will be told nothing more of it.
+        let is_in = self.memberships().any(|membership| membership.id() == pool);
+        if let (true, ClientEvent::Finished { call, .. }) = (is_in || self.ends(pool), event) {
+            self.known.push((pool, Some(*call)));
         }
     }
 
     /// The application leaves a pool, and is told nothing of that.
     pub(super) fn forget_known(&mut self, pool: PoolId) {
         if !self.ends(pool) {
-            self.known.retain(|known| *known != pool);
+            self.known.retain(|(known, _)| *known != pool);
         }
     }
 

@@ -179,7 +179,7 @@ impl fmt::Display for Refusal {
             Self::TooManyMembers => "the broadcaster has as many members as it may",
             Self::TooManyMembersOfSource => "your address has as many members as it may",
             Self::Busy { wait } => return write!(f, "your address asks too often: wait {wait} ms"),
-            Self::Recovering { wait } => return write!(f, "the pool is coming back: wait {wait} ms"),
+            Self::Recovering { wait } => return write!(f, "the pool is coming back: try again in {wait} ms"),
             Self::BadTicket => "the ticket is not of this broadcaster, or of another key: join anew",
             Self::Stale => "that is over: join or create anew",
             Self::NotHost => "only the host may",

@@ -159,7 +159,7 @@ fn a_higher_base_starts_it_over() {
     assert_eq!(lobby.ping(&mut early), [Got::Pong(2)], "nothing is published");
     let mut newcomer = Client::new(50);
     let refused = lobby.join(&mut newcomer, early.joined.unwrap().pool);
-    assert_eq!(refused, Got::Refused(Refusal::Recovering { wait: 6_000 }));
+    assert_eq!(refused, Got::Refused(Refusal::Recovering { wait: 1_000 }));
     assert!(matches!(back(&mut lobby, &mut all[2])[..], [Got::Page { .. }, Got::Changed { .. }]));
     let mut all = [early, all.remove(1), all.remove(1)];
     page_at_once(&mut lobby, &mut all);
@@ -215,18 +215,20 @@ fn while_it_recovers_nothing_is_published() {
     }
     assert_eq!(lobby.act(client, Act::Ask(None)), []);
     assert_eq!(lobby.machine.stats().dropped_recovering, 1);
-    let waits = Refusal::Recovering { wait: 5_000 };
+    let waits = Refusal::Recovering { wait: 1_000 }; // of 5,000
     let other = spec(3);
     for act in [Act::About(About::default()), Act::Change(other.as_spec()), Act::Close] {
         assert_eq!(lobby.act(client, act), [Got::Done(client.order, Err(waits))], "{act:?}");
     }
     let mut newcomer = Client::new(50);
     assert_eq!(lobby.join(&mut newcomer, pool), Got::Refused(waits));
-    assert_eq!(lobby.machine.stats().refused_recovering, 4);
+    lobby.wait(4_300);
+    assert_eq!(lobby.join(&mut newcomer, pool), Got::Refused(Refusal::Recovering { wait: 700 }));
+    assert_eq!(lobby.machine.stats().refused_recovering, 5);
     let list = Call::List { application: Some(GAME), after: PoolUuid::NIL, free: 0, prefix: Name::default() };
     assert_eq!(lobby.ask(&mut newcomer, list), Got::Pools { ids: Vec::new(), next: None });
     assert_eq!(lobby.act(client, Act::Leave), [Got::Done(4, Ok(()))]);
-    lobby.wait(12_999);
+    lobby.wait(8_699);
     assert_eq!(lobby.machine.pool_count(), 1);
     lobby.wait(1);
     assert_eq!(lobby.machine.pool_count(), 0, "nobody has come and stayed");

@@ -126,3 +126,49 @@ fn events_between_two_outcomes_go_with_the_first_one() {
     assert_eq!(info.members().len(), 3);
     assert_eq!(told[1..].iter().map(short).collect::<Vec<_>>(), ["+ 4 d"], "and there is room for it");
 }
+
+#[test]
+fn a_call_that_is_cancelled_behind_its_outcome_leaves_the_pool_that_it_led_into() {
+    for ended in [false, true] {
+        let mut rig = Rig::new();
+        let call = entered(&mut rig, &two());
+        assert_eq!(poll_one(&mut rig), "joined");
+        rig.changed(&three(), &[Change::Joined(Pool::entry(3, "c"))]);
+        if ended {
+            rig.notice(server(0), HANDLE, News::Ended(EndReason::Kicked));
+        }
+        rig.client.cancel(call);
+        rig.idle = false;
+        assert_eq!((rig.news(), rig.client.memberships().count()), (vec![], 0));
+        assert_eq!(rig.said().iter().filter(|said| *said == "leave").count(), if ended { 0 } else { 2 });
+    }
+}
+
+#[test]
+fn a_pool_that_two_calls_led_into_is_not_left_with_one_of_them() {
+    for polled in [1, 2] {
+        for cancelled in [0, 1] {
+            let mut rig = Rig::new();
+            let calls = [entered(&mut rig, &two()), join_again(&mut rig)];
+            (0..polled).for_each(|_| assert_eq!(poll_one(&mut rig), "joined"));
+            rig.client.cancel(calls[cancelled]);
+            rig.idle = false;
+            let left: &[_] = if (polled, cancelled) == (1, 0) { &["joined"] } else { &[] };
+            assert_eq!(rig.news(), left);
+            assert_eq!(rig.client.memberships().count(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_pool_is_not_left_with_a_call_that_led_into_it_before() {
+    let mut rig = Rig::new();
+    let before = entered(&mut rig, &two());
+    assert_eq!(poll_one(&mut rig), "joined");
+    assert!(rig.client.release(id()));
+    rig.idle = false;
+    entered(&mut rig, &two());
+    assert_eq!(poll_one(&mut rig), "joined");
+    rig.client.cancel(before);
+    assert_eq!(rig.client.memberships().count(), 1);
+}

@@ -82,6 +82,8 @@ struct Mirror {
     me: Option<Member>,
     /// At which broadcaster.
     at: Option<SocketAddr>,
+    /// The call that led into it, if only one did.
+    by: Option<CallId>,
 }
 
 /// How many orders are remembered.
@@ -158,6 +160,10 @@ impl NativeCalls {
 
     pub(in crate::sim) fn cancelled(&mut self, call: CallId) {
         self.calls.remove(&call);
+        let led = self.pools.iter().find(|(_, mirror)| mirror.by == Some(call)).map(|(pool, _)| *pool);
+        if let Some(pool) = led {
+            self.released(pool);
+        }
     }
 
     pub(in crate::sim) fn released(&mut self, pool: PoolId) {
@@ -346,8 +352,10 @@ impl NativeCalls {
                 term: None,
                 me: None,
                 at: None,
+                by: Some(id),
             };
             let mirror = self.pools.entry(info.id()).or_insert_with(new);
+            mirror.by = mirror.by.filter(|by| *by == id);
             mirror.members = info.members().to_vec();
             mirror.host = host;
         }
