@@ -23,11 +23,17 @@ pub(crate) fn open(path: &Path) -> io::Result<Secret> {
     }
     let bytes = read(path).map_err(|error| told("read", &error))?;
     warn_if_others_read(path);
-    secret(&bytes).map(Secret::new).ok_or_else(|| {
-        let form = "it takes 32 bytes, as they are or as 64 hexadecimal digits";
-        let error = format!("{} is no key file: {form}, and has {}", path.display(), bytes.len());
-        io::Error::new(io::ErrorKind::InvalidData, error)
-    })
+    let wrong = |what| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{} is no key file: {what}", path.display()))
+    };
+    let secret = secret(&bytes).ok_or_else(|| {
+        wrong(format!("it takes 32 bytes, as they are or as 64 hexadecimal digits, and has {}", bytes.len()))
+    })?;
+    // Such as a disk leaves behind that was full, and never what is random.
+    if secret.iter().all(|byte| secret.first() == Some(byte)) {
+        return Err(wrong("all its bytes are the same; take it away to have one made".into()));
+    }
+    Ok(Secret::new(secret))
 }
 
 /// Whether nothing is there. What is there has to be a file: from a pipe a program would read for as long as nobody writes, and

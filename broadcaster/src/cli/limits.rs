@@ -51,11 +51,11 @@ pub(super) struct LimitFlags {
     #[arg(long, value_name = "N", default_value_t = Limits::default().wrong_codes_per_minute)]
     limit_wrong_codes_per_minute: u32,
 
-    /// How often a member is to ping, 100ms at least
-    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = milliseconds)]
+    /// How often a member is to ping, 100ms to 65s
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = interval)]
     limit_interval: Duration,
 
-    /// How long a member may be silent, then it has left
+    /// How long a member may be silent, then it has left; 65s at most
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = milliseconds)]
     limit_timeout: Duration,
 
@@ -82,6 +82,14 @@ impl LimitFlags {
         limits.sources = self.limit_sources;
         limits
     }
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let time = milliseconds(text)?;
+    if time < Limits::SHORTEST_INTERVAL {
+        return Err("must be from 100ms to 65535ms".into());
+    }
+    Ok(time)
 }
 
 /// What members are told fits 16 bits.

@@ -52,8 +52,11 @@ fn what_is_no_key_is_a_clear_error() {
     let directory = Directory::new("no-key");
     let file = directory.file("key");
     fs::write(&file, "secret").unwrap();
+    let zeros = directory.file("zeros");
+    fs::write(&zeros, [0; 32]).unwrap();
     for (file, said) in [
         (file.as_str(), "32 bytes"),
+        (&zeros, "the same"),
         (&directory.file("nowhere/key"), "can't make"),
         (&directory.file("."), "can't read"),
     ] {
