@@ -200,7 +200,8 @@ impl Chat {
             Event::Connected(peer) => match self.pool.me() {
                 // Others know a link by who is at its end.
                 Some(me) => {
-                    peer.try_send("iam", Packet::new().u32(me.get())).err().map(|error| error.to_string())
+                    let _ = peer.try_send("iam", Packet::new().u32(me.get())); // or it is over, which is told
+                    None
                 }
                 None => Some(format!("+ {}", peer.address())),
             },
@@ -215,11 +216,11 @@ impl Chat {
                 let name = faces.name(peer.id(), peer.address(), known.as_ref());
                 Some(format!("{name}: {}", words::text(&event)))
             }
-            Event::Disconnected(peer, reason) => {
-                let name = faces.part(peer.id(), peer.address(), known.as_ref());
-                let what = if self.pool.me().is_some() { "link to" } else { "-" };
-                Some(format!("{what} {name} {reason}"))
+            Event::Disconnected(peer, reason) if self.pool.me().is_some() => {
+                // That there was one that ended before its name was said, nobody was told.
+                faces.part(peer.id(), known.as_ref()).map(|name| format!("link to {name} {reason}"))
             }
+            Event::Disconnected(peer, reason) => Some(format!("- {} {reason}", peer.address())),
             Event::Unreachable(_, DialFailure::Closed) => None, // on the way out
             Event::Unreachable(address, failure) => Some(format!("no link to {address}: {failure}")),
             _ => None,

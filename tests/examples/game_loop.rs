@@ -20,7 +20,7 @@ use std::time::Duration;
 use poolmesh_proto::driver::{Event, PoolNews};
 use poolmesh_proto::trace::Order;
 use poolmesh_proto::wire::native::{PoolCode, PoolSpec, Seats};
-use poolmesh_proto::{BroadcasterConfig, ClientConfig, MeshConfig, Packet, PoolEvent, PoolId};
+use poolmesh_proto::{BroadcasterConfig, CallFailed, ClientConfig, MeshConfig, Packet, PoolEvent, PoolId};
 use poolmesh_testkit::driver::{EventLoop, ServerLoop, Settings, System, Told};
 
 const USAGE: &str = "\
@@ -40,16 +40,17 @@ struct Player {
     program: EventLoop<System>,
     pool: Option<PoolId>,
     code: Option<PoolCode>,
+    failed: Option<CallFailed>,
     heard: u64,
 }
 
 impl Player {
     fn new(name: &str, network: System, broadcaster: SocketAddr) -> io::Result<Self> {
         let (client, mesh) = (ClientConfig::default(), MeshConfig::default());
-        let mut seed = [7; 32]; // a real one draws it from the system's random source
-        seed.iter_mut().zip(name.bytes()).for_each(|(seed, byte)| *seed = byte);
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed)?;
         let program = EventLoop::start(network, Settings { client, mesh, broadcaster, seed })?;
-        Ok(Self { name: name.into(), program, pool: None, code: None, heard: 0 })
+        Ok(Self { name: name.into(), program, pool: None, code: None, failed: None, heard: 0 })
     }
 
     /// One tick: send what is to go out, take in what has come, play. Nothing in it waits.
@@ -72,6 +73,7 @@ impl Player {
                         println!("{}: {error}", self.name);
                     }
                 }
+                Told::Failed(failed) => self.failed = Some(failed),
                 Told::News(PoolNews::Event { event: PoolEvent::Joined(member), .. }) => {
                     println!("{}: {} comes", self.name, String::from_utf8_lossy(&member.about));
                 }
@@ -116,10 +118,10 @@ fn play() -> Result<(), Box<dyn Error>> {
             address.parse().map_err(|_| format!("{address}: not a broadcaster's address\n{USAGE}"))?;
         players.push(Player::new("me", network, address)?);
     } else {
-        let mut ids = 0; // a real one draws from the system's random source
-        let random = move || {
-            ids += 1;
-            ids
+        let random = || {
+            let mut bytes = [0; 16];
+            getrandom::fill(&mut bytes).expect("the system has a random source");
+            u128::from_le_bytes(bytes)
         };
         let server =
             ServerLoop::bind(network, ([127, 0, 0, 1], 0).into(), BroadcasterConfig::default(), random)?;
@@ -141,6 +143,9 @@ fn play() -> Result<(), Box<dyn Error>> {
     for frame in 0..ticks {
         for player in &mut players {
             player.tick(frame);
+            if let Some(failed) = player.failed.take() {
+                return Err(failed.into());
+            }
         }
         if let Some(server) = &mut broadcaster {
             let _ = server.turn(|event| println!("broadcaster: {event:?}"));

@@ -215,6 +215,7 @@ pub(crate) fn no_pool(command: &Command, failed: &CallFailed) -> String {
 pub(crate) fn no_order(order: &str, failed: &CallFailed) -> String {
     match (order, failed) {
         (_, CallFailed::Misuse(CallError::NotAMember { .. })) => format!("{order}: {NO_POOL}"),
+        _ if failed.native_refusal() == Some(Refusal::NotHost) => format!("{order}: only the host can"),
         ("/kick", _) if failed.native_refusal() == Some(Refusal::NoSuchMember) => {
             "/kick: there is no such member, or it is you, who can /leave".to_owned()
         }
@@ -397,11 +398,10 @@ impl Faces {
         last.clone().unwrap_or_else(|| address.to_string())
     }
 
-    /// A link has ended: as whom it is told of for the last time.
-    pub(crate) fn part(&mut self, peer: PeerId, address: SocketAddr, pool: Option<&Membership>) -> String {
-        let name = self.name(peer, address, pool);
-        self.0.remove(&peer);
-        name
+    /// A link has ended: as whom it is told of for the last time, if it was by a name.
+    pub(crate) fn part(&mut self, peer: PeerId, pool: Option<&Membership>) -> Option<String> {
+        let (member, last) = self.0.remove(&peer)?;
+        pool.and_then(|pool| pool.member(member)).map(name).or(last)
     }
 }
 
