@@ -69,6 +69,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! What a loop over real sockets has to do besides (how long a buffer, which errors are harmless, how to close) is in the
+//! repository's `tests/WRITE-YOUR-DRIVER.md`, with a whole driver.
+//!
 //! [`Link`] has a poll for each direction, because a byte stream pushes back; its docs have an example. [`Mesh`]
 //! says whom to dial and hands out the links. [`Links`] holds all links of a program that runs in one thread.
 //!

@@ -360,6 +360,12 @@ impl<A: App> World<A> {
         pools.into_iter().find(|(id, ..)| *id == pool).and_then(|(_, epoch, _)| epoch)
     }
 
+    /// How many pools of the native dialect a broadcaster has.
+    #[must_use]
+    pub fn native_pool_count(&self, node: NodeId) -> usize {
+        self.native(node).map_or(0, |model| model.pools().len())
+    }
+
     fn native(&self, node: NodeId) -> Option<&NativeModel> {
         self.nodes.get(node.0).and_then(Node::server).and_then(|server| server.check.native())
     }

@@ -79,6 +79,13 @@ fn who_is_late_ends_recoveries_before_members() {
     holds_natively(97_241);
 }
 
+/// One broadcaster had lost its key, and the other had as many pools as it may: nobody could take the members, who were said not
+/// to agree.
+#[test]
+fn who_can_go_nowhere_needs_not_agree() {
+    holds_natively(9_548);
+}
+
 /// The limits that are drawn were for eight nodes, however many there were: here pools of 16 peers for 21 of them.
 #[test]
 fn more_nodes_than_usual() {

@@ -149,7 +149,7 @@ fn play(file: &Path, log: bool) -> io::Result<bool> {
                 (replayed.summary.entries, replayed.summary.programs, replayed.summary.outputs);
             writeln!(
                 stdout,
-                "{}: all as it was: {entries} entries of {programs} programs, {outputs} outputs",
+                "{}: all as it was: entries {entries}, programs {programs}, outputs {outputs}",
                 file.display()
             )?;
             if let Some(cut) = replayed.cut {

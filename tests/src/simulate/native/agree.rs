@@ -42,9 +42,20 @@ impl Lobby {
         known
     }
 
+    /// Whether no broadcaster has a pool, and one can't take it for it has as many as it may: the others may have lost their key.
+    fn is_kept_out(&self, pool: PoolId) -> bool {
+        let is_full =
+            |node: &NodeId| self.world.native_pool_count(*node) >= self.setup.broadcaster.limits.pools;
+        let has = |node: &NodeId| self.world.native_epoch(*node, pool).is_some();
+        !self.broadcasters.iter().any(has) && self.broadcasters.iter().any(is_full)
+    }
+
     /// Where members don't know the same, or something else than their broadcaster does.
     pub(super) fn disagreement(&self) -> Option<String> {
         for ((pool, broadcaster), members) in self.known() {
+            if self.is_kept_out(pool) {
+                continue;
+            }
             let first = members.first().map(|(_, epoch)| *epoch);
             if members.iter().any(|(_, epoch)| Some(*epoch) != first) {
                 return Some(format!("{pool} at {broadcaster}: {members:?}"));
