@@ -70,6 +70,8 @@ struct World {
     saved: Vec<Vec<u8>>,
     /// Nothing waits to be polled.
     drained: bool,
+    /// How much was handed in since: of several things nobody knows by which a datagram came, and so when.
+    handed: u32,
 }
 
 impl World {
@@ -90,6 +92,7 @@ impl World {
             paged: false,
             saved: Vec::new(),
             drained: true,
+            handed: 0,
         }
     }
 
@@ -133,6 +136,7 @@ impl World {
 
     fn act<T: core::fmt::Debug + PartialEq>(&mut self, act: impl Fn(&mut Client) -> T) -> T {
         self.drained = false;
+        self.handed += 1;
         let client = self.client.as_mut().expect("it is there until the end");
         self.meter.run(|| client.act(act))
     }
@@ -324,7 +328,7 @@ impl World {
         if self.paged {
             self.model.paged();
         }
-        (self.drained, self.cancelled, self.paged) = (true, false, false);
+        (self.drained, self.cancelled, self.paged, self.handed) = (true, false, false, 0);
         sent + told
     }
 
@@ -338,7 +342,7 @@ impl World {
         if datagram.get(1) == Some(&LEAVE) {
             return;
         }
-        if !self.model.only_searches() || self.cancelled || self.paged {
+        if !self.model.only_searches() || self.cancelled || self.paged || self.handed > 1 {
             return self.searching.clear();
         }
         let now = self.clock.latest();

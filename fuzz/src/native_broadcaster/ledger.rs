@@ -280,6 +280,9 @@ impl Ledger {
         self.disturb(|one| {
             one.joined.pool == joined.pool && (one.joined.member == joined.member || one.at == to)
         });
+        // Who is back goes on with what is left of its rate.
+        let same = |one: &&Session| (one.joined.pool, one.joined.member) == (joined.pool, joined.member);
+        let messages = self.sessions.iter().filter(same).map(|one| one.messages).max().unwrap_or(0);
         self.sessions.push(Session {
             joined: *joined,
             ticket: self.tickets.get(&(to, answer.tx)).copied(),
@@ -290,7 +293,7 @@ impl Ledger {
             maybe: None,
             pings: 0,
             orders: 0,
-            messages: 0,
+            messages,
             disturbed: false,
             outdone: false,
         });

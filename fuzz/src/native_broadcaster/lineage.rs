@@ -80,24 +80,31 @@ impl Lineage {
     }
 }
 
-/// Whether this ticket is the base rather than that one.
+/// Whether this ticket is the base rather than that one: the lines of 7.2, 5, one by one.
 fn is_later(this: &State, that: &State) -> bool {
     let (era, other) = (this.epoch.era(), that.epoch.era());
     let (number, than) = (this.epoch.number(), that.epoch.number());
     let base_in = |state: &State, era| state.base.filter(|base| base.era() == era).map(Epoch::number);
     match (base_in(this, other), base_in(that, era)) {
         _ if era == other => number > than,
-        // That era ended with what this one was brought back from, or it went on.
-        (Some(base), _) => base >= than,
-        (None, Some(base)) => number > base,
+        (Some(base), _) => went_on(this, base, that),
+        (None, Some(base)) => !went_on(that, base, this),
         (None, None) => {
             let of_one = |base: &Epoch| base_in(that, base.era());
             match this.base.and_then(|base| Some((base.number(), of_one(&base)?))) {
-                Some((one, other)) => (one, this.count, number) > (other, that.count, than),
-                None => (this.generation, number) > (that.generation, than),
+                Some((one, other)) => {
+                    (one, this.came, this.generation, number) > (other, that.came, that.generation, than)
+                }
+                None => (this.generation, this.came, number) > (that.generation, that.came, than),
             }
         }
     }
+}
+
+/// Whether the pool went on in what was brought back from this number of the other's era.
+fn went_on(back: &State, base: u32, from: &State) -> bool {
+    let most = back.came >= 2 && u32::from(back.came) * 2 > u32::from(from.count.get());
+    from.epoch.number() <= base || most && from.purged <= base
 }
 
 /// Whether who comes by this ticket is in a pool of this base.
