@@ -74,7 +74,12 @@ impl Lineage {
             // Who comes twice has come by the first of its tickets.
             let twice = |other: &&&Came| other.member == one.member && epoch(other) != epoch(one);
             let is_later = one.ticket.is_some_and(|ticket| is_later(&ticket, base));
-            let is_later = is_later && came.iter().find(twice).is_none();
+            // Of tickets of which each is higher than another (a branch of a branch is no longer known as one) the latest counts.
+            let outdone = |ticket: &State| {
+                came.iter().filter_map(|other| other.ticket).any(|other| self::is_later(&other, ticket))
+            };
+            let is_later =
+                is_later && came.iter().find(twice).is_none() && !one.ticket.is_some_and(|it| outdone(&it));
             assert!(!is_later, "{one:?} is there, and {state:?} is of {base:?}");
         }
     }
